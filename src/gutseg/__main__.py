@@ -1,0 +1,5 @@
+"""python -m gutseg VERB ..."""
+
+from gutseg.cli import main
+
+main()

@@ -1,0 +1,55 @@
+"""gutseg VERB ...: the command line; every verb is a file of the same name."""
+
+import logging
+import os
+import sys
+from importlib import import_module
+
+import typer
+
+# What --help shows. Only the verb that was asked for is imported: torch alone takes seconds.
+VERBS = {
+    "phantom": "write a synthetic competition folder",
+    "prepare": "index the slices and cache every scan as arrays",
+    "split": "assign patients to folds",
+    "train": "train one fold or all of them",
+    "predict": "write out-of-fold probabilities",
+    "blend": "search weights, thresholds and post-processing on out-of-fold predictions",
+    "score": "compute the competition score of probabilities or of a submission",
+    "submit": "write submission.csv from images and a blend",
+    "kernel": "build, check and push the Kaggle kernel and its dataset",
+    "demo": "run the whole job on a synthetic competition folder",
+}
+
+
+def main() -> None:
+    """Run one verb; bad input ends with one sentence and exit code 2 instead of a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    wanted = next((word for word in sys.argv[1:] if word in VERBS), None)
+    try:
+        app(wanted)()
+    except (ValueError, OSError) as error:
+        if os.environ.get("GUTSEG_DEBUG"):
+            raise
+        print(f"gutseg {wanted}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def app(wanted: str | None = None) -> typer.Typer:
+    """Build the Typer application; the verb `wanted` is loaded, the others are only named."""
+    application = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="UW-Madison GI tract segmentation, from the Kaggle download to a submission.",
+    )
+    for name, summary in VERBS.items():
+        command = getattr(import_module(f"gutseg.{name}"), name) if name == wanted else _absent
+        application.command(name, help=None if name == wanted else summary)(command)
+    return application
+
+
+def _absent() -> None:
+    """Stand in for a verb that was not asked for."""
+
+

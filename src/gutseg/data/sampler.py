@@ -1,0 +1,67 @@
+"""Which slices make up which batch: a pure function of (seed, epoch, rank)."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Batch(NamedTuple):
+    """Positions in the list of samples, and the seed of the batch's augmentation."""
+
+    positions: np.ndarray
+    seed: int
+
+
+class BatchSampler:
+    """Deal one epoch's samples out to batches and ranks.
+
+    has_label: (N,) bool, whether a sample shows any organ. empty_share: how many of the empty
+    samples an epoch sees, drawn anew every epoch (1 = all, 0 = annotated only).
+    steps: batches an epoch per rank; None takes every sample once. Every rank gets the same
+    number of batches, the last one is filled up from the epoch's beginning.
+    """
+
+    def __init__(
+        self,
+        has_label: np.ndarray,
+        batch_size: int,
+        *,
+        seed: int,
+        empty_share: float = 1.0,
+        steps: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """Raises ValueError when there is nothing to draw from."""
+        self.full = np.flatnonzero(has_label)
+        self.empty = np.flatnonzero(~has_label)
+        self.num_empty = round(empty_share * len(self.empty))
+        if len(self.full) + self.num_empty == 0:
+            raise ValueError(f"no samples: {len(self.empty)} empty, empty_share = {empty_share}")
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank, self.world_size = rank, world_size
+        samples = len(self.full) + self.num_empty
+        self.steps = steps or -(-samples // (batch_size * world_size))
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration deals."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = np.random.default_rng([self.seed, self.epoch])
+        needed = self.steps * self.batch_size * self.world_size
+        rounds = []
+        while sum(map(len, rounds)) < needed:
+            kept = order.permutation(self.empty)[: self.num_empty]
+            rounds.append(order.permutation(np.concatenate([self.full, kept])))
+        positions = np.concatenate(rounds)[:needed].reshape(self.steps, self.world_size, -1)
+        augmentation = np.random.SeedSequence([self.seed, self.epoch, self.rank])
+        seeds = augmentation.generate_state(self.steps)
+        for step in range(self.steps):
+            yield Batch(positions[step, self.rank], int(seeds[step]))

@@ -1,0 +1,78 @@
+"""gutseg prepare RAW --out cache: index the slices and cache every scan as arrays."""
+
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from tqdm import tqdm
+
+from gutseg.data.cache import INDEX, cache_scan
+from gutseg.data.index import Faults, Joined, join, list_slices, read_labels
+from gutseg.paths import competition_folder, need_file, replacing
+
+log = logging.getLogger(__name__)
+
+
+def prepare(
+    raw: Annotated[Path, typer.Argument(help="the competition's folder")],
+    out: Annotated[Path, typer.Option(help="the cache to write")] = Path("cache"),
+    workers: Annotated[int, typer.Option(help="threads; 0 takes one a core", min=0)] = 0,
+    skip_bad: Annotated[bool, typer.Option(help="list bad input in skipped.csv, go on")] = False,
+) -> None:
+    """Index the slices and cache every scan as arrays that training can memory-map."""
+    raw = competition_folder(raw)
+    faults = Faults(collect=skip_bad)
+    table = need_file(raw / "train.csv", "prepare needs the training set's labels")
+    joined = join(list_slices(raw / "train", faults), read_labels(table, faults), faults)
+    _name_the_unmatched(joined)
+    if joined.slices.empty:
+        raise ValueError(f"{raw}: no scan has both PNGs below train/ and rows in train.csv")
+    # the index stands only beside complete scans: it goes first and comes back last
+    (out / INDEX).unlink(missing_ok=True)
+    index = _cache_all(joined, raw, out, workers or os.cpu_count(), faults)
+    skipped = faults.table()
+    with replacing(out / "skipped.csv") as temporary:
+        skipped.to_csv(temporary, index=False)
+    with replacing(out / INDEX) as temporary:
+        index.to_parquet(temporary)
+    print(
+        f"{out}: {index['scan'].nunique()} scans, {len(index)} slices, "
+        f"{len(skipped)} faults skipped"
+    )
+
+
+def _name_the_unmatched(joined: Joined) -> None:
+    scans, slices = joined.scans_without_pngs, joined.slices_without_rows
+    if scans:
+        log.warning("%d scans have rows but no PNGs: %s", len(scans), ", ".join(scans))
+    if slices:
+        shown = ", ".join(slices[:20]) + (", ..." if len(slices) > 20 else "")
+        log.warning("%d slices have a PNG but no rows: %s", len(slices), shown)
+
+
+def _cache_all(
+    joined: Joined, raw: Path, out: Path, workers: int, faults: Faults
+) -> pd.DataFrame:
+    labels = dict(list(joined.labels.groupby("scan")))
+
+    def cache(scan: str, slices: pd.DataFrame) -> tuple[pd.DataFrame, Faults]:
+        own = Faults(collect=faults.collect)
+        return cache_scan(slices, labels[scan], raw, out, own), own
+
+    indices = []
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = [pool.submit(cache, *group) for group in joined.slices.groupby("scan")]
+        try:
+            for job in tqdm(as_completed(jobs), total=len(jobs), desc="prepare", unit="scan"):
+                index, own = job.result()
+                indices.append(index)
+                faults.rows.extend(own.rows)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    faults.rows.sort()
+    return pd.concat(indices).sort_values(["case", "day", "slice"], ignore_index=True)
