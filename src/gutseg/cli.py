@@ -51,5 +51,3 @@ def app(wanted: str | None = None) -> typer.Typer:
 
 def _absent() -> None:
     """Stand in for a verb that was not asked for."""
-
-

@@ -50,7 +50,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         if path.is_dir():  # rename does not replace a folder that holds files
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)

@@ -54,9 +54,7 @@ def _name_the_unmatched(joined: Joined) -> None:
         log.warning("%d slices have a PNG but no rows: %s", len(slices), shown)
 
 
-def _cache_all(
-    joined: Joined, raw: Path, out: Path, workers: int, faults: Faults
-) -> pd.DataFrame:
+def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, faults: Faults) -> pd.DataFrame:
     labels = dict(list(joined.labels.groupby("scan")))
 
     def cache(scan: str, slices: pd.DataFrame) -> tuple[pd.DataFrame, Faults]:

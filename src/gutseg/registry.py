@@ -27,7 +27,7 @@ def suggest(name: str, choices: list[str]) -> str:
 def check(
     table: Mapping[str, Spec], name: str, params: Mapping[str, Any], *, where: str = "name"
 ) -> dict[str, Any]:
-    """Check a component's name and parameters against its signature; return them coerced.
+    """Check a component's name and parameters; return all of them, defaults included, coerced.
 
     Only keyword-only parameters can be set from a config; the positional ones are what the
     pipeline passes in (channels, logits, ...). where: the config key, for the error.
@@ -42,7 +42,11 @@ def check(
         for key, parameter in signature.parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
-    checked = {}
+    checked = {
+        key: parameter.default
+        for key, parameter in settable.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
     for key, value in params.items():
         if key not in settable:
             hint = suggest(key, sorted(settable)) if settable else "it has no parameters"

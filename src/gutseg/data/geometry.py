@@ -25,9 +25,7 @@ class Window:
     def _cut(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Where the box and the slice overlap: in native and in box coordinates."""
         native, boxed = [], []
-        for (start, stop), length in zip(
-            (self.box[:2], self.box[2:]), self.native, strict=True
-        ):
+        for (start, stop), length in zip((self.box[:2], self.box[2:]), self.native, strict=True):
             first, last = max(start, 0), min(stop, length)
             native.append(slice(first, last))
             boxed.append(slice(first - start, last - start))

@@ -1,0 +1,181 @@
+"""From a config to the objects it names; the only place that hands settings to components."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from gutseg import config as configuration
+from gutseg import models
+from gutseg.config import Config
+from gutseg.constants import CLASSES
+from gutseg.data.augment import Augmenter
+from gutseg.data.cache import Cache
+from gutseg.data.dataset import Samples
+from gutseg.data.folds import assign, read_folds
+from gutseg.data.inputs import Inputs
+from gutseg.data.sampler import BatchSampler
+from gutseg.engine import checkpoint, precision
+from gutseg.engine.distributed import World
+from gutseg.engine.loop import Budget, Learner
+from gutseg.engine.optim import optimizer
+from gutseg.engine.schedule import Schedule
+from gutseg.inference.predictor import Predictor
+from gutseg.losses import Criterion
+from gutseg.paths import need_file
+
+
+def inputs(config: Config) -> Inputs:
+    """Return the settings of what the network sees."""
+    return Inputs(
+        stack=config.stack.model_dump(),
+        scaling=config.scaling.model_dump(),
+        geometry=config.geometry.model_dump(),
+    )
+
+
+def model(config: Config) -> nn.Module:
+    """Build the network; a local weight file fills its encoder."""
+    network = models.build(
+        config.model.name, config.stack.slices, len(CLASSES), **config.model.params
+    )
+    if config.model.encoder_weights:
+        path = need_file(config.model.encoder_weights, "give a local .pth or .safetensors file")
+        models.load_encoder(network, _read_weights(path))
+    return network
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return checkpoint.load(path)
+
+
+def rows(config: Config, cache: Cache) -> pd.DataFrame:
+    """Return the cache's index without blacklisted scans and with a column `fold`."""
+    index = cache.index[~cache.index["scan"].isin(config.data.excluded)]
+    folds = read_folds(config.data.folds)
+    return index.assign(fold=assign(index, folds, config.data.folds))
+
+
+def chosen_folds(table: pd.DataFrame, wanted: str) -> list[int]:
+    """Return the folds that `--fold` names: a number, several (0,2) or all."""
+    known = sorted(table["fold"].unique().tolist())
+    if wanted == "all":
+        return known
+    parts = wanted.split(",")
+    if not all(part.isdigit() and int(part) in known for part in parts):
+        raise ValueError(f"--fold {wanted}: expected all or some of {', '.join(map(str, known))}")
+    return [int(part) for part in parts]
+
+
+def run_folder(config: Config, fold: int) -> Path:
+    """Return where a fold's weights and records lie."""
+    return config.runs / config.name / f"fold{fold}"
+
+
+def samples(config: Config, cache: Cache, table: pd.DataFrame) -> Samples:
+    """Return the training samples of the rows."""
+    augment = Augmenter(config.augment.name, **config.augment.params)
+    return Samples(cache, table, inputs(config), augment)
+
+
+def sampler(config: Config, source: Samples, world: World) -> BatchSampler:
+    """Return the order in which an epoch takes the samples."""
+    return BatchSampler(
+        source.has_label,
+        config.train.batch_size,
+        seed=config.seed,
+        empty_share=config.data.empty_share,
+        steps=config.train.steps_per_epoch,
+        rank=world.rank,
+        world_size=world.size,
+    )
+
+
+def learner(config: Config, batches: int, world: World) -> Learner:
+    """Build the network and everything that trains it; batches: of one epoch."""
+    layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
+    network = model(config).to(world.device, memory_format=layout)
+    optim = config.optim
+    steps = -(-batches // config.train.accumulate)
+    schedule = Schedule(
+        optim.lr,
+        steps=steps * config.train.epochs,
+        kind=optim.schedule,
+        warmup_steps=round(steps * optim.warmup_epochs),
+        final=optim.final_lr,
+        power=optim.power,
+    )
+    return Learner(
+        network,
+        criterion(config),
+        optimizer(
+            network,
+            optim.name,
+            lr=optim.lr,
+            weight_decay=optim.weight_decay,
+            momentum=optim.momentum,
+        ),
+        schedule,
+        precision.choose(world.device, config.train.amp),
+        world,
+        seed=config.seed,
+        ema=config.train.ema,
+        compile=config.train.compile,
+    )
+
+
+def criterion(config: Config) -> Criterion:
+    """Return the loss."""
+    return Criterion(config.loss.name, **config.loss.params)
+
+
+def budget(config: Config) -> Budget:
+    """Return how long to train and what is best."""
+    return Budget(
+        epochs=config.train.epochs,
+        accumulate=config.train.accumulate,
+        clip_norm=config.train.clip_norm,
+        patience=config.train.patience,
+        monitor=config.train.monitor,
+        highest=config.train.monitor != "val_loss",
+        score_every=config.train.score_every,
+    )
+
+
+def predictor(folder: Path, device: torch.device, *, tta: str | None = None) -> Predictor:
+    """Load a trained fold: its own config.yaml and best.pt.
+
+    tta: overrides the config's. The pretrained encoder file is not needed again.
+    """
+    config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"encoder_weights": None})}
+    )
+    network = model(config)
+    network.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
+    return as_predictor(config, network, device, tta=tta)
+
+
+def as_predictor(
+    config: Config, network: nn.Module, device: torch.device, *, tta: str | None = None
+) -> Predictor:
+    """Wrap a network for prediction as the config says."""
+    return Predictor(
+        network,
+        inputs(config),
+        device=device,
+        dtype=precision.choose(device, config.train.amp).dtype,
+        batch_size=config.predict.batch_size,
+        tta=tta or config.predict.tta,
+    )
+
+
+def device() -> torch.device:
+    """Return the GPU when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,242 @@
+"""The training loop: plain PyTorch, one process or many, resumable to the bit."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from gutseg.engine import checkpoint
+from gutseg.engine.distributed import World
+from gutseg.engine.journal import Journal
+from gutseg.engine.precision import Precision
+from gutseg.engine.schedule import Schedule
+from gutseg.engine.seeding import seed_everything
+
+Criterion = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
+# Looking at a loss stops the GPU until it is there; a few steps are looked at together.
+LOOK_EVERY = 16
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train and when to stop.
+
+    monitor: the column of the history that is best when `highest` (or lowest otherwise).
+    patience: epochs without a better one before stopping; None trains to the end.
+    """
+
+    epochs: int
+    accumulate: int = 1
+    clip_norm: float | None = None
+    patience: int | None = None
+    monitor: str = "score"
+    highest: bool = True
+    score_every: int = 1
+
+
+@dataclass
+class Learner:
+    """What is trained: the bare model, its wrapped form, optimiser, schedule and average."""
+
+    model: nn.Module
+    criterion: Criterion
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    precision: Precision
+    world: World
+    seed: int = 0
+    ema: float | None = None
+    compile: bool = False
+    step: int = 0
+    average: AveragedModel | None = field(init=False, default=None)
+    wrapped: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.ema:
+            average = get_ema_multi_avg_fn(self.ema)
+            self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+        self.wrapped = torch.compile(self.model) if self.compile else self.model
+        if self.world.size > 1:
+            self.wrapped = DistributedDataParallel(self.wrapped)
+
+    @property
+    def best(self) -> nn.Module:
+        """The model to evaluate: the moving average when there is one."""
+        return self.average.module if self.average else self.model
+
+    def state(self) -> dict[str, Any]:
+        """Everything a later process needs to go on bit for bit."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
+            "step": self.step,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self.model.load_state_dict(state["model"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.precision.scaler.load_state_dict(state["scaler"])
+        self.step = state["step"]
+
+
+def fit(
+    learner: Learner,
+    loader: DataLoader,
+    evaluate: Callable[[nn.Module, bool], dict[str, float]],
+    budget: Budget,
+    folder: Path,
+    journal: Journal | None,
+) -> list[dict[str, float]]:
+    """Train until the budget is spent; return the history, one row an epoch.
+
+    evaluate(model, with_score): the validation columns. folder: takes last.pt after every
+    epoch and best.pt; when last.pt is there already, training goes on from it.
+    """
+    history: list[dict[str, float]] = []
+    if (folder / "last.pt").is_file():
+        state = checkpoint.load(folder / "last.pt")
+        learner.restore(state["learner"])
+        history = state["history"]
+    for epoch in range(len(history), budget.epochs):
+        if _is_stale(history, budget):
+            break
+        started = time.perf_counter()
+        row = {"epoch": epoch, **_train_epoch(learner, loader, epoch, budget)}
+        learner.world.copy_from_main(learner.best)
+        last = epoch + 1 == budget.epochs
+        row |= evaluate(learner.best, last or (epoch + 1) % budget.score_every == 0)
+        history.append(row | {"seconds": time.perf_counter() - started})
+        if learner.world.is_main:
+            _save(learner, history, budget, folder)
+            if journal:
+                journal.write(history)
+        learner.world.wait()
+    return history
+
+
+def best_epoch(history: list[dict[str, float]], budget: Budget) -> int:
+    """Return the position of the best row; rows without the monitored column do not count."""
+    sign = 1 if budget.highest else -1
+    values = [sign * row.get(budget.monitor, -sign * float("inf")) for row in history]
+    return values.index(max(values))
+
+
+def _is_stale(history: list[dict[str, float]], budget: Budget) -> bool:
+    if not history or budget.patience is None:
+        return False
+    return len(history) - 1 - best_epoch(history, budget) >= budget.patience
+
+
+def _save(learner: Learner, history: list[dict], budget: Budget, folder: Path) -> None:
+    if best_epoch(history, budget) == len(history) - 1:
+        best = {"model": learner.best.state_dict(), "metrics": history[-1]}
+        checkpoint.save(folder / "best.pt", best)
+    checkpoint.save(folder / "last.pt", {"learner": learner.state(), "history": history})
+
+
+def _train_epoch(
+    learner: Learner, loader: DataLoader, epoch: int, budget: Budget
+) -> dict[str, float]:
+    """Run one epoch; return the learning rate and the mean of the loss and of its terms."""
+    seed_everything(learner.seed, epoch, learner.world.rank)
+    loader.sampler.set_epoch(epoch)
+    learner.wrapped.train()
+    watch = _Watch(epoch)
+    bar = tqdm(
+        loader, desc=f"epoch {epoch}", unit="batch", leave=False, disable=not learner.world.is_main
+    )
+    for number, batch in enumerate(bar):
+        first = number // budget.accumulate * budget.accumulate
+        group = min(budget.accumulate, len(loader) - first)
+        ends_group = number == first + group - 1
+        watch.add(batch["ids"], _backward(learner, batch, group, ends_group))
+        if ends_group:
+            _update(learner, budget.clip_norm)
+        if number % LOOK_EVERY == 0:
+            bar.set_postfix(loss=f"{watch.look():.4f}")
+    watch.look()
+    lr = learner.optimizer.param_groups[0]["lr"]
+    return {"lr": lr, **watch.means(learner.world)}
+
+
+def _backward(learner: Learner, batch: dict, group: int, sync: bool) -> dict[str, Tensor]:
+    """Forward and backward of one batch; return the detached loss and its terms."""
+    device = learner.world.device
+    images = batch["images"].to(device, non_blocking=True)
+    target = batch["target"].to(device, non_blocking=True)
+    quiet = learner.world.size > 1 and not sync
+    with learner.wrapped.no_sync() if quiet else nullcontext():
+        with learner.precision.autocast():
+            logits = learner.wrapped(images)
+        loss, terms = learner.criterion(logits, target)
+        learner.precision.scaler.scale(loss / group).backward()
+    return {"loss": loss.detach()} | {key: term.detach() for key, term in terms.items()}
+
+
+def _update(learner: Learner, clip_norm: float | None) -> None:
+    for group in learner.optimizer.param_groups:
+        group["lr"] = learner.schedule(learner.step)
+    scaler = learner.precision.scaler
+    if clip_norm:
+        scaler.unscale_(learner.optimizer)
+        nn.utils.clip_grad_norm_(learner.model.parameters(), clip_norm)
+    scaler.step(learner.optimizer)
+    scaler.update()
+    learner.optimizer.zero_grad(set_to_none=True)
+    if learner.average:
+        learner.average.update_parameters(learner.model)
+    learner.step += 1
+
+
+class _Watch:
+    """Sums up the losses of an epoch and stops the run when one is not a number."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.pending: list[tuple[list[str], dict[str, Tensor]]] = []
+        self.sums: dict[str, float] = {}
+        self.batches = 0
+
+    def add(self, ids: list[str], losses: dict[str, Tensor]) -> None:
+        self.pending.append((ids, losses))
+
+    def look(self) -> float:
+        """Add the pending losses up; return the last. Raises FloatingPointError on NaN."""
+        last = float("nan")
+        for ids, losses in self.pending:
+            values = {key: float(value) for key, value in losses.items()}
+            last = values["loss"]
+            if not torch.isfinite(losses["loss"]):
+                shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+                raise FloatingPointError(
+                    f"the loss is not finite in epoch {self.epoch}, batch {self.batches} "
+                    f"({shown}); its slices: {', '.join(ids)}. Nothing of this epoch was "
+                    "saved; lower optim.lr, set train.clip_norm or look at these slices"
+                )
+            for key, value in values.items():
+                self.sums[key] = self.sums.get(key, 0.0) + value
+            self.batches += 1
+        self.pending.clear()
+        return last
+
+    def means(self, world: World) -> dict[str, float]:
+        """Means over all ranks, named train_*."""
+        keys = list(self.sums)
+        local = torch.tensor([self.sums[key] for key in keys] + [self.batches], dtype=torch.double)
+        total = world.add_up(local).tolist()
+        names = ["train_loss" if key == "loss" else f"train_{key}" for key in keys]
+        return {name: value / total[-1] for name, value in zip(names, total, strict=False)}

@@ -1,0 +1,240 @@
+"""The competition score, 0.4 · Dice + 0.6 · (1 - normalised Hausdorff), in all its readings.
+
+Kaggle never published its scorer. METRICS lists how the public record reads it; every number
+this project prints names the row it was made with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from gutseg.constants import CLASSES, DICE_WEIGHT, HAUSDORFF_WEIGHT
+from gutseg.metrics import hausdorff
+from gutseg.metrics.bitrows import BitRows
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One reading of the metric.
+
+    both_empty: what a row (slice, class) with no pixel on either side scores; None drops it.
+    truth_empty: whether a row with an empty truth counts at all. smooth: added to the
+    denominator. dice_mean: flat over rows, or first over the organs of a slice.
+    volume: where distances are taken: a scan and class, the union of classes, or a slice.
+    direction: both ways or from prediction to truth. points: all voxels or the surface alone.
+    scale: coordinates over the shape and then over √3, the same clipped at 1 instead, or
+    voxels over the diagonal of the volume (`diagonal`, from dimensions - 1) or of the slice.
+    both_empty_distance: as both_empty, of volumes. oversize: a prediction of more than so many
+    times the truth's voxels has distance 1. hausdorff_mean: flat, or first inside a scan.
+    """
+
+    source: str
+    both_empty: float | None = None
+    truth_empty: Literal["keep", "drop"] = "keep"
+    smooth: float = 0.0
+    dice_mean: Literal["rows", "slices"] = "rows"
+    volume: Literal["scan", "union", "slice"] = "scan"
+    direction: Literal["symmetric", "one_sided"] = "symmetric"
+    points: Literal["voxels", "surface"] = "voxels"
+    scale: Literal["sqrt3", "clip", "diagonal", "slice_diagonal"] = "sqrt3"
+    both_empty_distance: float | None = None
+    oversize: float | None = None
+    hausdorff_mean: Literal["flat", "scans"] = "flat"
+
+
+METRICS = {
+    "default": Metric(
+        "COMPETITION.md 1.5: rows and volumes empty on both sides are dropped (host, "
+        "discussion 324934), symmetric, coordinates over (Z, H, W), over √3"
+    ),
+    "one_sided": Metric(
+        "as default, from prediction to truth only: what scipy's linked function computes",
+        direction="one_sided",
+    ),
+    "no_sqrt3_clip": Metric("as default, clipped at 1 instead of divided by √3", scale="clip"),
+    "voxel_diagonal": Metric(
+        "abhivij/GI-Tract-Image-Segmentation, best calibrated against the leaderboard",
+        dice_mean="slices",
+        direction="one_sided",
+        points="surface",
+        scale="diagonal",
+        hausdorff_mean="scans",
+    ),
+    "mle_bench": Metric(
+        "openai/mle-bench grade.py: union of the classes, tenfold predictions count as 1",
+        volume="union",
+        oversize=10.0,
+    ),
+    "carno_april": Metric(
+        "Carno Zhao, tract-competiton-metrics, April 2022: the metric before its repair",
+        both_empty=1.0,
+        smooth=1.0,
+        dice_mean="slices",
+        direction="one_sided",
+        scale="clip",
+        hausdorff_mean="scans",
+    ),
+    "slice_2d": Metric(
+        "yiheng's MONAI kernel: 2-D distances between edges, rows with an empty truth left out",
+        truth_empty="drop",
+        volume="slice",
+        direction="one_sided",
+        points="surface",
+        scale="slice_diagonal",
+        both_empty_distance=0.0,
+    ),
+    "page_text": Metric("the competition's page: Dice 0 when both are empty", both_empty=0.0),
+}
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """One scan compared: NaN where a row or volume was dropped.
+
+    dice: (C, Z). hausdorff: (C,) normalised distances, (1,) of a union, (C, Z) of slices.
+    intersection, prediction, truth: (C, Z) pixels.
+    """
+
+    scan: str
+    dice: np.ndarray
+    hausdorff: np.ndarray
+    intersection: np.ndarray
+    prediction: np.ndarray
+    truth: np.ndarray
+
+
+def compare(
+    scan: str, prediction: BitRows, truth: BitRows, metric: Metric, *, distances: bool = True
+) -> ScanResult:
+    """Compare the two masks of one scan, of the same shape (C, Z, H, W).
+
+    distances: False leaves the Hausdorff distances out (NaN). Raises ValueError on two shapes.
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(f"{scan}: prediction {prediction.shape}, truth {truth.shape} (C, Z, H, W)")
+    counts = (
+        prediction.intersection_counts(truth),
+        prediction.slice_counts(),
+        truth.slice_counts(),
+    )
+    found = _distances(prediction, truth, metric) if distances else np.full(len(CLASSES), np.nan)
+    return ScanResult(scan, dice_rows(*counts, metric), found, *counts)
+
+
+def dice_rows(
+    intersection: np.ndarray, prediction: np.ndarray, truth: np.ndarray, metric: Metric
+) -> np.ndarray:
+    """Dice of every row from pixel counts of any shape; NaN where the row is dropped."""
+    total = prediction + truth
+    dice = 2 * intersection / np.maximum(total + metric.smooth, 1)
+    both = np.nan if metric.both_empty is None else metric.both_empty
+    dice = np.where(total == 0, both, dice)
+    return np.where(truth == 0, np.nan, dice) if metric.truth_empty == "drop" else dice
+
+
+def _distances(prediction: BitRows, truth: BitRows, metric: Metric) -> np.ndarray:
+    if metric.volume == "union":
+        prediction, truth = prediction.union(), truth.union()
+    pairs = zip(prediction.words, truth.words, strict=True)
+    if metric.volume == "scan":
+        return np.array([_distance(p, t, truth.width, metric) for p, t in pairs])
+    if metric.volume == "union":
+        return np.array([_distance(p, t, truth.width, metric) for p, t in pairs])
+    return np.array(
+        [
+            [_distance(p[z : z + 1], t[z : z + 1], truth.width, metric) for z in range(len(p))]
+            for p, t in pairs
+        ]
+    )
+
+
+def _distance(prediction: np.ndarray, truth: np.ndarray, width: int, metric: Metric) -> float:
+    """Normalised distance of one pair of volumes (Z, H, words); NaN when it is dropped."""
+    has = bool(prediction.any()), bool(truth.any())
+    if not any(has):
+        return np.nan if metric.both_empty_distance is None else metric.both_empty_distance
+    if not all(has):
+        return 1.0
+    voxels = [int(np.bitwise_count(words).sum()) for words in (prediction, truth)]
+    if metric.oversize and voxels[0] > metric.oversize * voxels[1]:
+        return 1.0
+    shape = np.array([*prediction.shape[:2], width])
+    in_shape = metric.scale in ("sqrt3", "clip")
+    spacing = 1 / shape if in_shape else np.ones(3)
+    measure = hausdorff.symmetric if metric.direction == "symmetric" else hausdorff.directed
+    found = measure(
+        prediction, truth, width, spacing=tuple(spacing), surface=metric.points == "surface"
+    )
+    reach = {
+        "sqrt3": np.sqrt(3),
+        "clip": 1.0,
+        "diagonal": np.sqrt(((shape - 1) ** 2).sum()),
+        "slice_diagonal": np.hypot(*shape[1:]),
+    }[metric.scale]
+    return float(min(found / reach, 1.0))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over scans. hausdorff is the normalised distance, 0 is best."""
+
+    score: float
+    dice: float
+    hausdorff: float
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def combine(dice: float, distance: float) -> float:
+    """Return 0.4 · dice + 0.6 · (1 - distance); the only place where the two meet."""
+    return DICE_WEIGHT * dice + HAUSDORFF_WEIGHT * (1 - distance)
+
+
+def summarise(results: Sequence[ScanResult], metric: Metric) -> Summary:
+    """Average over scans as the metric says; NaN when nothing was kept."""
+    dice = _mean_dice(results, metric)
+    distances = [result.hausdorff.ravel() for result in results]
+    if metric.hausdorff_mean == "scans":
+        distances = [[_mean(inside)] for inside in distances]
+    distance = _mean(np.concatenate(distances)) if results else np.nan
+    rows = np.concatenate([result.dice.ravel() for result in results]) if results else np.array([])
+    filled = [(r.prediction + r.truth).ravel() > 0 for r in results]
+    kept = int(np.isfinite(rows).sum())
+    counts = {
+        "rows": len(rows),
+        "kept": kept,
+        "dropped": len(rows) - kept,
+        "empty": int(len(rows) - sum(part.sum() for part in filled)),
+    }
+    return Summary(combine(dice, distance), dice, distance, counts)
+
+
+def _mean_dice(results: Sequence[ScanResult], metric: Metric) -> float:
+    if not results:
+        return np.nan
+    if metric.dice_mean == "rows":
+        return _mean(np.concatenate([result.dice.ravel() for result in results]))
+    slices = [_mean(organs) for result in results for organs in result.dice.T]
+    return _mean(np.array(slices))
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of what was kept; NaN when nothing was."""
+    kept = np.asarray(values)[np.isfinite(values)]
+    return float(kept.mean()) if len(kept) else np.nan
+
+
+def of_class(result: ScanResult, organ: str) -> ScanResult:
+    """Return the part of a result that belongs to one class; a union keeps its distance."""
+    position = CLASSES.index(organ)
+    pick = slice(position, position + 1)
+    distances = result.hausdorff if len(result.hausdorff) == 1 else result.hausdorff[pick]
+    return ScanResult(
+        result.scan,
+        result.dice[pick],
+        distances,
+        result.intersection[pick],
+        result.prediction[pick],
+        result.truth[pick],
+    )

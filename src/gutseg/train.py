@@ -1,0 +1,104 @@
+"""gutseg train CONFIG --fold all key=value...; torchrun -m gutseg.train CONFIG ..."""
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from gutseg import build
+from gutseg.config import Config, dump, load
+from gutseg.data.cache import Cache
+from gutseg.data.dataset import loader
+from gutseg.engine.distributed import World, join, leave
+from gutseg.engine.journal import Journal
+from gutseg.engine.loop import best_epoch, fit
+from gutseg.engine.provenance import provenance
+from gutseg.engine.seeding import INITIAL, seed_everything
+from gutseg.inference.evaluate import Evaluator
+from gutseg.paths import write_json
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="a YAML of configs/")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value ...")] = None,
+    fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
+) -> None:
+    """Train one fold or all of them; a run that was stopped goes on where it was."""
+    settings = load(config, overrides)
+    cache = Cache(settings.data.cache)
+    table = build.rows(settings, cache)
+    folds = build.chosen_folds(table, fold)
+    world = join()
+    try:
+        for number in folds:
+            best = train_fold(settings, cache, table, number, world)
+            if world.is_main:
+                shown = {key: round(best[key], 4) for key in ("epoch", "val_loss", "dice", "score")}
+                log.info(
+                    "fold %d: best %s in %s", number, shown, build.run_folder(settings, number)
+                )
+    finally:
+        leave(world)
+
+
+def train_fold(
+    config: Config, cache: Cache, table: pd.DataFrame, fold: int, world: World
+) -> dict[str, float]:
+    """Train with one fold held out; return the best row of its history."""
+    folder = build.run_folder(config, fold)
+    if world.is_main:
+        _open(folder, config, fold)
+    world.wait()
+    seed_everything(config.seed, INITIAL)
+    samples = build.samples(config, cache, table[table["fold"] != fold])
+    sampler = build.sampler(config, samples, world)
+    batches = loader(samples, sampler, config.train.workers, pin=world.device.type == "cuda")
+    learner = build.learner(config, len(sampler), world)
+    evaluate = Evaluator(
+        cache,
+        table[table["fold"] == fold],
+        partial(build.as_predictor, config, device=world.device, tta="none"),
+        build.criterion(config),
+        rank=world.rank,
+        world_size=world.size,
+        add_up=world.add_up,
+    )
+    wandb = {"project": "gutseg", "name": f"{config.name}-fold{fold}", "dir": str(folder)}
+    journal = None
+    if world.is_main:
+        journal = Journal(
+            folder,
+            tensorboard=config.train.tensorboard,
+            wandb=wandb if config.train.wandb else None,
+        )
+    budget = build.budget(config)
+    history = fit(learner, batches, evaluate, budget, folder, journal)
+    if journal:
+        journal.close()
+    return history[best_epoch(history, budget)]
+
+
+def _open(folder: Path, config: Config, fold: int) -> None:
+    """Write config.yaml and meta.json, or check that the run goes on with the same config."""
+    path = folder / "config.yaml"
+    if path.is_file():
+        before, now = load(path).model_dump(), config.model_dump()
+        changed = [f"{key}: {before[key]} -> {now[key]}" for key in now if before[key] != now[key]]
+        if changed:
+            raise FileExistsError(
+                f"{folder} was trained with another config ({'; '.join(changed)}); "
+                "give another name=... or delete the folder"
+            )
+        return
+    dump(config, path)
+    write_json(folder / "meta.json", provenance(config.data.folds) | {"fold": fold})
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    typer.run(train)

@@ -1,0 +1,123 @@
+import albumentations as A
+import numpy as np
+import pytest
+
+from gutseg.data.augment import AUGMENTATIONS, Augmenter
+from gutseg.data.elastic import CoarseElastic
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.random((6, 5, 48, 64)).astype(np.float32)
+LABELS = RNG.integers(0, 8, (6, 48, 64)).astype(np.uint8)
+# every argument of every preset, set to something else than its default
+OTHER = {
+    ("seed001", "displacement"): 0.1,
+    ("seed001", "noise"): 0.3,
+    ("flips", "vertical"): True,
+    ("mild", "shift"): 0.2,
+    ("mild", "angle"): 40.0,
+    ("mild", "noise"): 0.3,
+    ("winner1", "quarter_turns"): True,
+}
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_presets_keep_shapes_ranges_and_bits(name):
+    images, labels = Augmenter(name)(IMAGES, LABELS, seed=3)
+    assert images.shape == IMAGES.shape and images.dtype == np.float32
+    assert labels.shape == LABELS.shape and labels.dtype == np.uint8
+    assert images.min() >= 0 and images.max() <= 1
+    assert labels.max() <= 7
+    changed = not np.array_equal(images, IMAGES)
+    assert changed == (name != "none")
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_the_seed_alone_decides(name):
+    augment = Augmenter(name)
+    first = augment(IMAGES, LABELS, seed=1)
+    other = augment(IMAGES, LABELS, seed=2)
+    again = Augmenter(name)(IMAGES, LABELS, seed=1)
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    assert name == "none" or not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("setting", OTHER)
+def test_every_argument_changes_the_result(setting):
+    name, key = setting
+    images, labels = IMAGES[:, :, :, :48], LABELS[:, :, :48]
+    usual = Augmenter(name)(images, labels, seed=1)[0]
+    changed = Augmenter(name, **{key: OTHER[setting]})(images, labels, seed=1)[0]
+    assert not np.array_equal(usual, changed)
+
+
+def test_two_flips_are_independent():
+    """One seed handed to every transform would always flip both ways at once."""
+    corner = np.zeros((64, 1, 4, 4), np.float32)
+    corner[:, 0, 0, 0] = 1
+    flipped, _ = Augmenter("flips", vertical=True)(corner, np.zeros((64, 4, 4), np.uint8), seed=0)
+    places = [int(image.argmax()) for image in flipped]
+    assert all(6 <= places.count(place) <= 28 for place in (0, 3, 12, 15))
+
+
+def test_image_and_labels_move_together():
+    square = np.zeros((48, 64), np.float32)
+    square[12:36, 20:44] = 1
+    batch = np.repeat(square[None, None], 5, axis=1)
+    for seed in range(5):
+        images, labels = Augmenter("winner1")(batch, square[None].astype(np.uint8) * 5, seed)
+        bright = images[0, 2] > 0.35
+        assert set(np.unique(labels)) <= {0, 5}
+        overlap = (bright & (labels[0] == 5)).sum() / (bright | (labels[0] == 5)).sum()
+        assert overlap > 0.8
+
+
+def test_quarter_turns_need_a_square_input():
+    with pytest.raises(ValueError, match="quarter_turns needs a square geometry.size"):
+        Augmenter("winner1", quarter_turns=True)(IMAGES, LABELS, seed=1)
+
+
+def test_elastic_treats_all_channels_alike_whatever_their_number():
+    for channels in (1, 2, 3, 5, 7):
+        warp = CoarseElastic(displacement=0.1, p=1.0)
+        warp.set_random_seed(5)
+        image = np.repeat(IMAGES[0, 0][..., None], channels, axis=2)
+        result = warp(image=image)["image"]
+        assert result.shape == image.shape
+        np.testing.assert_array_equal(result, np.repeat(result[..., :1], channels, axis=2))
+        assert not np.array_equal(result, image)
+
+
+def test_elastic_field_has_the_stated_size():
+    """The standard deviation at the lattice points is `displacement` of the shorter side."""
+    warp = CoarseElastic(displacement=0.05, grid=4, p=1.0)
+    warp.set_random_seed(0)
+    shape = {"shape": (200, 300)}
+    fields = [warp.get_params_dependent_on_data(shape, {})["map_x"] for _ in range(200)]
+    shifts = np.stack(fields) - np.arange(300, dtype=np.float32)
+    # cubic interpolation keeps lattice values at the cells' centres
+    centres = shifts[:, 25::50, 37::75]
+    assert centres.std() == pytest.approx(0.05 * 200, rel=0.1)
+
+
+def test_elastic_grid_sets_the_smoothness():
+    rough, smooth = (CoarseElastic(displacement=0.05, grid=g, p=1.0) for g in (12, 3))
+    steps = []
+    for warp in (rough, smooth):
+        warp.set_random_seed(0)
+        field = warp.get_params_dependent_on_data({"shape": (96, 96)}, {})["map_x"]
+        steps.append(np.abs(np.diff(field - np.arange(96), axis=1)).mean())
+    assert steps[0] > 2 * steps[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"displacement": 0.6}, "share"), ({"grid": 1}, "grid = 1")]
+)
+def test_elastic_refuses(settings, message):
+    with pytest.raises(ValueError, match=message):
+        CoarseElastic(**settings)
+
+
+def test_elastic_is_an_albumentations_transform():
+    assert "displacement=0.02" in repr(CoarseElastic())
+    assert issubclass(CoarseElastic, A.DualTransform)
