@@ -1,0 +1,118 @@
+"""What the compiled kernels are made of: the compile decorator and a few machine instructions.
+
+numba keeps what it compiled in the first of these that can be written: the folder
+NUMBA_CACHE_DIR, `__pycache__` beside the source, the user's cache folder. Its key is the file
+of the kernel alone, so a kernel calls only kernels of its own file and the instructions here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+_I64 = ir.IntType(64)
+_BYTES_64 = ir.VectorType(ir.IntType(8), 64)
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile on first call, without the interpreter's lock, cached on disk where possible.
+
+    With no writable folder for the cache the kernel still works; each process then compiles
+    what it calls.
+    """
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # numba: "no locator available", nowhere to write
+        return numba.njit(**options)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile into the kernels that call it, without counting references.
+
+    The atomic counting of five arrays costs four times what a test of 64 voxels does. Such a
+    function may look at arrays but not make any.
+    """
+    return numba.njit(forceinline=True, error_model="numpy", _nrt=False)(function)
+
+
+@intrinsic
+def trailing_zeros(typingctx, word):
+    """Index of the lowest set bit of a uint64; 64 for zero."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def leading_zeros(typingctx, word):
+    """63 minus the index of the highest set bit of a uint64; 64 for zero."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def popcount(typingctx, word):
+    """Number of set bits of a uint64."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), codegen
+
+
+def _load(context, builder, signature, args, shape: ir.Type) -> ir.Value:
+    """Load `shape` from byte args[1] on of the uint8 array args[0]; any alignment."""
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    pointer = builder.gep(array.data, [args[1]])
+    return builder.load(builder.bitcast(pointer, shape.as_pointer()), align=1)
+
+
+def _splat(builder, byte: ir.Value) -> ir.Value:
+    empty = ir.Constant(_BYTES_64, ir.Undefined)
+    first = builder.insert_element(empty, byte, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), 64), None)
+    return builder.shuffle_vector(first, empty, zeros)
+
+
+@intrinsic
+def load_word(typingctx, data, offset):
+    """Eight bytes of a uint8 array from `offset` on as one uint64, the first byte lowest."""
+
+    def codegen(context, builder, signature, args):
+        return _load(context, builder, signature, args, _I64)
+
+    return types.uint64(data, types.intp), codegen
+
+
+@intrinsic
+def at_least_64(typingctx, data, offset, threshold):
+    """Compare 64 bytes of a uint8 array: bit b is data[offset + b] >= threshold."""
+
+    def codegen(context, builder, signature, args):
+        loaded = _load(context, builder, signature, args, _BYTES_64)
+        inside = builder.icmp_unsigned(">=", loaded, _splat(builder, args[2]))
+        return builder.bitcast(inside, _I64)
+
+    return types.uint64(data, types.intp, types.uint8), codegen
+
+
+@intrinsic
+def has_bits_64(typingctx, data, offset, bits):
+    """Test 64 bytes of a uint8 array: bit b is (data[offset + b] & bits) != 0."""
+
+    def codegen(context, builder, signature, args):
+        loaded = _load(context, builder, signature, args, _BYTES_64)
+        common = builder.and_(loaded, _splat(builder, args[2]))
+        zero = ir.Constant(_BYTES_64, None)
+        return builder.bitcast(builder.icmp_unsigned("!=", common, zero), _I64)
+
+    return types.uint64(data, types.intp, types.uint8), codegen
