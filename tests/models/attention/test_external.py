@@ -87,6 +87,18 @@ def test_half_precision_survives_large_logits_on_128_by_128_pixels(dtype, tolera
     assert error.max() < tolerance * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_scores_are_float32_whatever_the_autocast(dtype):
+    torch.manual_seed(2)
+    block = ExternalAttention(8, heads=4)
+    query = (30 * torch.randn(1, 4, 10, 8)).to(dtype)
+    with torch.autocast("cpu", dtype=dtype):
+        found = block._logits(query)
+    assert found.dtype == torch.float32
+    exact = query.double() @ block.memory_keys.weight.double().T + block.memory_keys.bias.double()
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_a_block_cast_to_another_precision_works(dtype):
     torch.manual_seed(3)
