@@ -1,0 +1,30 @@
+"""Networks: images (B, in_channels, H, W) of any size in, logits (B, classes, H, W) out."""
+
+from typing import Any
+
+from torch import nn
+
+from gutseg.models.encoder_weights import load_encoder
+from gutseg.models.library import smp
+from gutseg.models.unet import hybrid4, hybrid5, hybrid_unet, unet, unet4, unet5
+from gutseg.registry import Spec, check
+
+__all__ = ["MODELS", "build", "load_encoder"]
+
+MODELS: dict[str, Spec] = {
+    "unet": Spec(unet, "Ronneberger 2015, free widths"),
+    "unet4": Spec(unet4, "seed 001, 4 poolings, widths reconstructed"),
+    "unet5": Spec(unet5, "seed 001, 5 poolings, widths reconstructed"),
+    "hybrid_unet": Spec(hybrid_unet, "seed 001; Wang 2022 (local) and Guo 2021 (external)"),
+    "hybrid4": Spec(hybrid4, "seed 001, 4 poolings, places reconstructed"),
+    "hybrid5": Spec(hybrid5, "seed 001, 5 poolings, places reconstructed"),
+    "smp": Spec(smp, "segmentation-models-pytorch, with its own or timm's encoders"),
+}
+
+
+def build(name: str, in_channels: int, classes: int, **params: Any) -> nn.Module:
+    """Build one row of MODELS; raises ValueError naming the choices when it cannot."""
+    if in_channels < 1 or classes < 1:
+        raise ValueError(f"in_channels {in_channels} and classes {classes} must be 1 or more")
+    params = check(MODELS, name, params, where="model")
+    return MODELS[name].build(in_channels, classes, **params)

@@ -1,0 +1,116 @@
+"""Loading the weights of a published encoder into a network of any number of channels."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+# Wrappers that training frameworks leave in front of an encoder's own keys.
+WRAPPERS = ("module.", "_orig_mod.", "state_dict.", "net.", "model.", "backbone.", "encoder.")
+
+# Features at strides 1, 2, 4, 8, 16 and 32. With fewer, the stages that a published encoder has
+# beyond encoder_depth are expected to be left over.
+FULL_DEPTH = 6
+
+
+def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy the weights of a three-channel encoder into the encoder of a network.
+
+    model: one of the `smp` row, with any number of input channels. state: an encoder's or a
+    classifier's state dict, the library's own or timm's (for `tu-` encoders); prefixes such as
+    `encoder.` and classifier heads are left out, and so are stages below encoder_depth.
+    A convolution that reads the image becomes the mean of its three channels times 3 / channels,
+    repeated: where all channels of the image are equal, it answers as the published one does
+    on that image as grey RGB. A weight-standardising one (nfnet) undoes that factor, so its gain
+    carries it, up to its epsilon; without a gain (BiT) the answer differs in scale.
+    Raises ValueError naming what is missing, left over or of another shape; nothing is copied then.
+    """
+    encoder = getattr(model, "encoder", None)
+    if not hasattr(encoder, "out_channels"):
+        raise ValueError(f"{type(model).__name__} has no encoder to load; only `smp` networks do")
+    own = _unwrap(encoder.state_dict(), all)
+    bare = _unwrap(state, any)
+    target = {_canonical(key): value for key, value in own.items()}
+    source = {_canonical(key): value for key, value in bare.items()}
+    # Older checkpoints predate the counter, which inference does not read.
+    missing = {
+        key
+        for key in own
+        if _canonical(key) not in source and not key.endswith("num_batches_tracked")
+    }
+    left_over = _left_over(bare, own) if len(encoder.out_channels) == FULL_DEPTH else set()
+    source = _widen({key: value for key, value in source.items() if key in target}, target)
+    misshapen = {
+        f"{key} {tuple(value.shape)} for {tuple(target[key].shape)}"
+        for key, value in source.items()
+        if value.shape != target[key].shape
+    }
+    if missing or left_over or misshapen:
+        raise ValueError(
+            f"the weights do not fit this encoder: {_list(missing)} missing, "
+            f"{_list(left_over)} left over, {_list(misshapen)} of another shape"
+        )
+    with torch.no_grad():
+        for key, value in source.items():
+            target[key].copy_(value)
+
+
+def _unwrap(
+    state: Mapping[str, Tensor], share: Callable[[Iterable[bool]], bool]
+) -> dict[str, Tensor]:
+    """Strip wrapper prefixes as long as any (or all) of the keys share one; the others drop out."""
+    state = dict(state)
+    while prefix := next((p for p in WRAPPERS if share(key.startswith(p) for key in state)), None):
+        state = {
+            key.removeprefix(prefix): value
+            for key, value in state.items()
+            if key.startswith(prefix)
+        }
+    return state
+
+
+def _canonical(key: str) -> str:
+    """One spelling for timm's whole models (`stages.0.x`) and its encoders (`stages_0.x`)."""
+    return key.replace(".", "_")
+
+
+def _left_over(bare: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set[str]:
+    """Keys of the state that belong to the encoder's own modules but have no place there.
+
+    A module that the encoder lacks altogether is a classifier's head.
+    """
+    places = {_canonical(key) for key in own}
+    modules = {_first_module(key) for key in own}
+    return {key for key in bare if _canonical(key) not in places and _first_module(key) in modules}
+
+
+def _first_module(key: str) -> str:
+    return re.sub(r"_\d+$", "", key.split(".")[0])
+
+
+def _widen(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Spread the convolutions that read the image over the target's channels."""
+    widened = dict(source)
+    for key, weight in source.items():
+        shape = target[key].shape
+        fits = weight.ndim == 4 and weight[:, :1].shape == (shape[0], 1, *shape[2:])
+        if not fits or weight.shape[1] != 3 or shape == weight.shape:
+            continue
+        widened[key] = (weight.sum(dim=1, keepdim=True) / shape[1]).expand(shape)
+        gain = key.removesuffix("weight") + "gain"
+        if gain in source:
+            ratio = _spread(widened[key]) / _spread(weight)
+            widened[gain] = source[gain] * ratio.reshape(source[gain].shape)
+    return widened
+
+
+def _spread(weight: Tensor) -> Tensor:
+    """Root of the summed squares about the mean, per output channel."""
+    flat = weight.flatten(1)
+    return (flat - flat.mean(dim=1, keepdim=True)).norm(dim=1)
+
+
+def _list(keys: set[str]) -> str:
+    shown = ", ".join(sorted(keys)[:3])
+    return f"{len(keys)} ({shown}{', ...' if len(keys) > 3 else ''})" if keys else "0"

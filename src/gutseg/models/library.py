@@ -1,0 +1,163 @@
+"""Any architecture of segmentation-models-pytorch on any encoder, its own or timm's."""
+
+import difflib
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gutseg.models.encoder_weights import load_encoder
+from gutseg.models.padding import run_padded
+from gutseg.registry import suggest
+
+# What the builder decides: logits, one output, channels, weights.
+_RESERVED = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation"}
+_RESERVED |= {"self", "aux_params", "kwargs"}
+
+
+class LibraryNet(nn.Module):
+    """A segmentation-models-pytorch network that takes images of any size.
+
+    images: (B, in_channels, H, W); returns logits (B, classes, H, W). multiple: what both sides
+    are padded to.
+    """
+
+    def __init__(self, net: nn.Module, multiple: int):
+        super().__init__()
+        self.net = net
+        self.multiple = multiple
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that load_encoder fills, and that may deserve a smaller learning rate."""
+        return self.net.encoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        return run_padded(self.net, images, self.multiple)
+
+
+def smp(
+    in_channels: int,
+    classes: int,
+    *,
+    architecture: str = "Unet",
+    encoder: str = "resnet34",
+    encoder_weights: str | None = None,
+    options: dict[str, Any] | None = None,
+    encoder_options: dict[str, Any] | None = None,
+) -> LibraryNet:
+    """Network of segmentation-models-pytorch: an architecture on an encoder.
+
+    architecture: Unet, UnetPlusPlus, FPN, DeepLabV3Plus, ... (PAN wants 128 pixels a side).
+    encoder: the library's own name, or `tu-` and any timm name.
+    encoder_weights: None touches no network; a name ("imagenet"; for `tu-` encoders the variant
+    is a tag of their own name) downloads the weights while building.
+    options: further arguments of that architecture (decoder_channels, encoder_depth, ...).
+    encoder_options: arguments of the timm model behind a `tu-` encoder (drop_path_rate, ...).
+    Parameters that the forward never reaches (stages below encoder_depth, leftover heads) are
+    frozen: an optimiser has nothing to do there, and DistributedDataParallel would stop at them.
+    Source: github.com/qubvel-org/segmentation_models.pytorch (MIT).
+    """
+    constructor = _architecture(architecture)
+    options = _checked_options(constructor, architecture, options or {})
+    _check_encoder(encoder)
+    if encoder_options and not encoder.startswith("tu-"):
+        raise ValueError(f"encoder_options: only `tu-` encoders take them, found {encoder!r}")
+    weights = None if encoder_weights is None else _weights(encoder, encoder_weights)
+
+    def construct(channels: int, published: str | bool | None) -> LibraryNet:
+        net = constructor(
+            encoder_name=encoder,
+            encoder_weights=published,
+            in_channels=channels,
+            classes=classes,
+            **options,
+            **(encoder_options or {}),
+        )
+        # DPT halves its coarsest map once more; the others check for the encoder's stride.
+        return LibraryNet(net, net.encoder.output_stride * (2 if architecture == "DPT" else 1))
+
+    model = construct(in_channels, None)
+    if weights is not None:
+        # The library's own adaptation to other channel counts repeats red and green more often
+        # than blue; ours keeps the response to a grey image.
+        load_encoder(model, construct(3, weights).encoder.state_dict())
+    try:
+        _freeze_unreached(model, in_channels, (encoder_options or {}).get("img_size", 128))
+    except AssertionError as error:  # how timm refuses a size
+        raise ValueError(
+            f"encoder {encoder!r} takes one image size only ({error}); encoder_options can set "
+            "img_size, or lift the limit: strict_img_size (Swin), dynamic_img_size (ViT)"
+        ) from error
+    return model
+
+
+def _architecture(name: str) -> type[nn.Module]:
+    # Imported here because it costs seconds, which `import gutseg.models` should not.
+    import segmentation_models_pytorch as library
+
+    table = {cls.__name__: cls for cls in library.MODEL_ARCHITECTURES_MAPPING.values()}
+    if name not in table:
+        raise ValueError(f"unknown architecture {name!r}; {suggest(name, list(table))}")
+    return table[name]
+
+
+def _checked_options(
+    constructor: type[nn.Module], architecture: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    allowed = set(inspect.signature(constructor.__init__).parameters) - _RESERVED
+    for key in options:
+        if key not in allowed:
+            raise ValueError(
+                f"options: {architecture} has no {key!r}; {suggest(key, sorted(allowed))}"
+            )
+    return options
+
+
+def _check_encoder(name: str) -> None:
+    import timm
+    from segmentation_models_pytorch.encoders import encoders
+
+    if name in encoders or (name.startswith("tu-") and timm.is_model(name.removeprefix("tu-"))):
+        return
+    known = [*encoders, *(f"tu-{model}" for model in timm.list_models())]
+    close = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+    raise ValueError(
+        f"unknown encoder {name!r}; close names: {', '.join(close) or 'none'}; choices: "
+        f"the {len(encoders)} of segmentation-models-pytorch, or tu-<any timm model>"
+    )
+
+
+def _weights(encoder: str, weights: str) -> str | bool:
+    """Check encoder_weights and translate it into what the library expects for this encoder."""
+    from segmentation_models_pytorch.encoders import encoders
+
+    if encoder.startswith("tu-"):
+        if weights != "imagenet":
+            raise ValueError(
+                f"encoder_weights {weights!r}: for timm encoders write 'imagenet', "
+                f"and the variant as a tag of the name: {encoder}.<tag>"
+            )
+        return True
+    choices = list(encoders[encoder]["pretrained_settings"])
+    if weights not in choices:
+        raise ValueError(f"unknown encoder_weights {weights!r}; {suggest(weights, choices)}")
+    return weights
+
+
+def _freeze_unreached(model: LibraryNet, in_channels: int, size: int | list[int]) -> None:
+    """Find the parameters without a gradient on one blank image, and freeze them.
+
+    size: side of that image, or (H, W); the encoder's own where it takes only one size.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    parameters = list(model.parameters())
+    training = model.training
+    model.eval()
+    with torch.enable_grad():
+        total = model(torch.zeros(1, in_channels, height, width)).sum()
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    model.train(training)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
