@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gutseg.metrics import bitkernels
+from gutseg.metrics.intrinsics import frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +94,17 @@ class BitRows:
         classes, depth, height, _ = self.words.shape
         return classes, depth, height, self.width
 
+    @property
+    def slices(self) -> np.ndarray:
+        """(C * Z, H * W64) uint64, read-only: class by class, one row a slice."""
+        classes, depth = self.words.shape[:2]
+        return frozen(self.words.reshape(classes * depth, -1))
+
     def slice_counts(self) -> np.ndarray:
         """Voxels inside, (C, Z) int64."""
         classes, depth = self.words.shape[:2]
         counts = np.empty(classes * depth, np.int64)
-        bitkernels.count(self.words.reshape(classes * depth, -1), counts)
+        bitkernels.count(self.slices, counts)
         return counts.reshape(classes, depth)
 
     def intersection_counts(self, other: "BitRows") -> np.ndarray:
@@ -105,8 +112,7 @@ class BitRows:
         self._check_same_shape(other)
         classes, depth = self.words.shape[:2]
         counts = np.empty(classes * depth, np.int64)
-        rows = self.words.reshape(classes * depth, -1), other.words.reshape(classes * depth, -1)
-        bitkernels.count_common(*rows, counts)
+        bitkernels.count_common(self.slices, other.slices, counts)
         return counts.reshape(classes, depth)
 
     def count(self) -> np.ndarray:
@@ -160,4 +166,4 @@ def _bytes(masks: np.ndarray, dimensions: int) -> np.ndarray:
             f"expected a bool or uint8 array of {dimensions} axes, "
             f"found {masks.dtype} {masks.shape}"
         )
-    return np.ascontiguousarray(masks).view(np.uint8)
+    return frozen(np.ascontiguousarray(masks).view(np.uint8))

@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from gutseg.metrics import bitkernels
 from gutseg.metrics.bitrows import words_of
 from gutseg.metrics.hausdorff_kernels import farthest2, list_outside
+from gutseg.metrics.intrinsics import frozen
 from gutseg.metrics.survey import survey
 
 Spacing = tuple[float, float, float]
@@ -165,7 +166,7 @@ def _two_words(
     edges = np.empty_like(x), np.empty_like(y)
     bitkernels.edge(x, edges[0])
     bitkernels.edge(y, edges[1])
-    return edges
+    return frozen(edges[0]), frozen(edges[1])
 
 
 def _words(mask: np.ndarray) -> np.ndarray:
@@ -176,11 +177,12 @@ def _words(mask: np.ndarray) -> np.ndarray:
         )
     mask = np.ascontiguousarray(mask)
     if mask.dtype == np.uint64:
-        return mask
+        return frozen(mask)
     depth, height, width = mask.shape
     words = np.empty((depth * height, words_of(width)), np.uint64)
-    bitkernels.pack_at_least(mask.view(np.uint8).reshape(-1), width, np.uint8(1), words)
-    return words.reshape(depth, height, -1)
+    data = frozen(mask.view(np.uint8).reshape(-1))
+    bitkernels.pack_at_least(data, width, np.uint8(1), words)
+    return frozen(words.reshape(depth, height, -1))
 
 
 def _checked(spacing: Spacing) -> Spacing:

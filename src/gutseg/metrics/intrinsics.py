@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -23,7 +24,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     With no writable folder for the cache the kernel still works; each process then compiles
     what it calls.
     """
-    options = {"nogil": True, "error_model": "numpy"}
+    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba: "no locator available", nowhere to write
@@ -36,7 +37,20 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     The atomic counting of five arrays costs four times what a test of 64 voxels does. Such a
     function may look at arrays but not make any.
     """
-    return numba.njit(forceinline=True, error_model="numpy", _nrt=False)(function)
+    return numba.njit(
+        forceinline=True,
+        error_model="numpy",
+        _nrt=False,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )(function)
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """A read-only view: numba compiles a kernel anew for read-only inputs, so all of them are."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 @intrinsic
@@ -74,6 +88,19 @@ def _load(context, builder, signature, args, shape: ir.Type) -> ir.Value:
     array = context.make_array(signature.args[0])(context, builder, args[0])
     pointer = builder.gep(array.data, [args[1]])
     return builder.load(builder.bitcast(pointer, shape.as_pointer()), align=1)
+
+
+@intrinsic
+def store_word(typingctx, data, offset, word):
+    """Write a uint64 over eight bytes of a uint8 array from `offset` on, the lowest first."""
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        pointer = builder.gep(array.data, [args[1]])
+        builder.store(args[2], builder.bitcast(pointer, _I64.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, types.uint64), codegen
 
 
 def _splat(builder, byte: ir.Value) -> ir.Value:

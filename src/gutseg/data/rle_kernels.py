@@ -1,0 +1,289 @@
+"""Compiled loops of gutseg.data.rle: text to runs, runs to bits, bits to text."""
+
+import numpy as np
+
+from gutseg.metrics.intrinsics import (
+    at_least_64,
+    inlined,
+    kernel,
+    load_word,
+    store_word,
+    trailing_zeros,
+)
+
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+_SPACE = 32
+# beyond any pixel count; longer numbers stop growing here and then run past the end
+_HUGE = 10**17
+
+# eight characters at once: xor with "00000000" turns digits into 0..9, adding 0x76 to a byte
+# sets its top bit from 10 on; then pairs, fours and eights of digits are joined by multiplying
+_ZEROS = np.uint64(0x3030303030303030)
+_OVER = np.uint64(0x7676767676767676)
+_TOPS = np.uint64(0x8080808080808080)
+_EVEN_BYTES = np.uint64(0x00FF00FF00FF00FF)
+_EVEN_PAIRS = np.uint64(0x0000FFFF0000FFFF)
+_TENS = np.uint64(10 * 2**8 + 1)
+_HUNDREDS = np.uint64(100 * 2**16 + 1)
+_MYRIADS = np.uint64(10000 * 2**32 + 1)
+
+# the way back: x * 5243 >> 19 is x // 100 below 10**4, x * 103 >> 10 is x // 10 below 100
+_EIGHT_DIGITS = 10**8
+_LOW_BYTES = np.uint64(0x0000007F0000007F)
+_LOW_DIGITS = np.uint64(0x000F000F000F000F)
+
+
+@inlined
+def _number(data, i, stop):
+    """Read the digits from i on: (value, index after them), or (-1, i) where no digit stands."""
+    if i + 8 <= data.size:
+        characters = load_word(data, i) ^ _ZEROS
+        others = (characters | (characters + _OVER)) & _TOPS
+        digits = min(trailing_zeros(others) >> 3, stop - i)
+        if digits == 0:
+            return -1, i
+        if digits < 8:
+            value = characters << np.uint64(64 - 8 * digits)
+            value = ((value * _TENS) >> np.uint64(8)) & _EVEN_BYTES
+            value = ((value * _HUNDREDS) >> np.uint64(16)) & _EVEN_PAIRS
+            return np.int64((value * _MYRIADS) >> np.uint64(32)), i + digits
+    value, first = 0, i
+    while i < stop and 48 <= data[i] <= 57:
+        value = min(value * 10 + (data[i] - 48), _HUGE)
+        i += 1
+    return (value, i) if i > first else (-1, i)
+
+
+@inlined
+def _past_spaces(data, i, stop):
+    while i < stop and data[i] == _SPACE:
+        i += 1
+    return i
+
+
+@inlined
+def _parse(data, start, stop, pixels, runs):
+    """Read the pairs of one text into runs as (first, end) from 0; return how many, -1 = faulty.
+
+    A run that touches the one before it is read as it stands.
+    """
+    count, previous = 0, 0
+    i = _past_spaces(data, start, stop)
+    while i < stop:
+        first, i = _number(data, i, stop)
+        if first < 1 or i == stop or data[i] != _SPACE:
+            return -1
+        i = _past_spaces(data, i, stop)
+        length, i = _number(data, i, stop)
+        end = first - 1 + length
+        if length < 1 or first <= previous or end > pixels:
+            return -1
+        if i < stop and data[i] != _SPACE:
+            return -1
+        i = _past_spaces(data, i, stop)
+        runs[count, 0], runs[count, 1] = first - 1, end
+        count += 1
+        previous = end
+    return count
+
+
+@inlined
+def _set_bits(words, base, first, end):
+    """Set the bits first..end - 1 of the row whose words start at base."""
+    low, high = first >> 6, (end - 1) >> 6
+    from_first = _ALL << np.uint64(first & 63)
+    to_end = _ALL >> np.uint64(63 - ((end - 1) & 63))
+    if low == high:
+        words[np.uint64(base + low)] |= from_first & to_end
+        return
+    words[np.uint64(base + low)] |= from_first
+    for k in range(low + 1, high):
+        words[np.uint64(base + k)] = _ALL
+    words[np.uint64(base + high)] |= to_end
+
+
+@inlined
+def _draw(runs, words, base, width, row_words):
+    """Set sorted runs of pixel numbers in a slice of bit rows that starts at word base."""
+    row_start = 0
+    for n in range(runs.shape[0]):
+        first, end = runs[n, 0], runs[n, 1]
+        while first >= row_start + width:
+            row_start += width
+            base += row_words
+        while end > row_start + width:
+            _set_bits(words, base, first - row_start, width)
+            row_start += width
+            base += row_words
+            first = row_start
+        _set_bits(words, base, first - row_start, end - row_start)
+
+
+@kernel
+def decode_rows(data, offsets, valid, rows, slots, width, words, runs, seen, faults):
+    """Decode rows of an Arrow string column into the bit rows of one scan.
+
+    data: (bytes,) uint8. offsets: (N + 1,) int64. valid: (N,) uint8, or (0,) for no nulls.
+    rows, slots: (M,) int64, which row goes to which slice. words: (slots, H * W64) uint64, zero.
+    runs: (longest text / 2 + 1, 2) int64 scratch. seen: (slots,) int64, -1. faults: (M,) uint8,
+    becomes 1 where the text is faulty and 2 where an earlier row went to the same slice.
+    """
+    row_words = (width + 63) // 64
+    pixels = words.shape[1] // row_words * width
+    for m in range(rows.size):
+        row, slot = rows[m], slots[m]
+        if seen[slot] >= 0:
+            faults[m] = 2
+            continue
+        seen[slot] = row
+        if valid.size and not valid[row]:
+            continue
+        count = _parse(data, offsets[row], offsets[row + 1], pixels, runs)
+        if count < 0:
+            faults[m] = 1
+        elif count:
+            _draw(runs[:count], words[slot], 0, width, row_words)
+
+
+@kernel
+def decode_flat(data, stop, mask, runs):
+    """Decode data[:stop] into a (pixels,) uint8 mask of zeros; return whether it was sound."""
+    count = _parse(data, 0, stop, mask.size, runs)
+    for n in range(count):
+        for i in range(runs[n, 0], runs[n, 1]):
+            mask[np.uint64(i)] = 1
+    return count >= 0
+
+
+@inlined
+def _write_number(value, text, at):
+    """Write a positive number and a space at text[at]; return the index after it.
+
+    Below 10**8 without a branch: halves, pairs, digits are split side by side in one word.
+    """
+    if value < _EIGHT_DIGITS:
+        parts = np.uint64(value // 10000) | np.uint64(value % 10000) << np.uint64(32)
+        hundreds = ((parts * np.uint64(5243)) >> np.uint64(19)) & _LOW_BYTES
+        parts = hundreds | (parts - hundreds * np.uint64(100)) << np.uint64(16)
+        tens = ((parts * np.uint64(103)) >> np.uint64(10)) & _LOW_DIGITS
+        parts = tens | (parts - tens * np.uint64(10)) << np.uint64(8)
+        blank = trailing_zeros(parts) >> 3
+        store_word(text, at, (parts | _ZEROS) >> np.uint64(8 * blank))
+        at += 8 - blank
+    else:
+        digits, bound = 8, _EIGHT_DIGITS
+        while value >= bound:
+            digits += 1
+            bound *= 10
+        for i in range(digits - 1, -1, -1):
+            text[np.uint64(at + i)] = 48 + value % 10
+            value //= 10
+        at += digits
+    text[np.uint64(at)] = _SPACE
+    return at + 1
+
+
+@inlined
+def _write_edges(edges, position, begun, text, at):
+    """Write what the edge bits of one word begin and end; begun: open run's first pixel or -1."""
+    while edges:
+        pixel = position + trailing_zeros(edges)
+        edges &= edges - _ONE
+        if begun < 0:
+            begun = pixel
+            at = _write_number(pixel + 1, text, at)
+        else:
+            at = _write_number(pixel - begun, text, at)
+            begun = -1
+    return begun, at
+
+
+@inlined
+def _blank_rows(words, row_words):
+    """Whole rows of zeros that a slice begins with, counted 64 words at a time."""
+    blank = 0
+    while blank + 64 <= words.size:
+        together = _ZERO
+        for k in range(64):
+            together |= words[np.uint64(blank + k)]
+        if together:
+            break
+        blank += 64
+    return blank // row_words
+
+
+@inlined
+def _write_slice(words, width, row_words, text, at, room):
+    """Write the runs of one slice; return the index after the last space, -1 if text is short.
+
+    room: bytes that a row and the end of the slice can take at most.
+    """
+    begun, carry = -1, _ZERO
+    last = np.uint64((width - 1) & 63)
+    keep = _ALL >> (np.uint64(63) - last)
+    height = words.size // row_words
+    for y in range(_blank_rows(words, row_words), height):
+        if at + room > text.size:
+            return -1
+        together = carry
+        for k in range(row_words):
+            together |= words[np.uint64(y * row_words + k)]
+        if not together:
+            continue
+        for k in range(row_words):
+            word = words[np.uint64(y * row_words + k)]
+            edges = word ^ ((word << _ONE) | carry)
+            carry = word >> np.uint64(63)
+            if k == row_words - 1:
+                # a run that reaches the last column is closed by the next row, if at all
+                edges &= keep
+                carry = (word >> last) & _ONE
+            begun, at = _write_edges(edges, y * width + 64 * k, begun, text, at)
+    if begun >= 0:
+        at = _write_number(height * width - begun, text, at)
+    return at
+
+
+@kernel
+def encode_slices(words, width, first, room, text, ends):
+    """Write slices first, first + 1, ... into text; return the first that found no room.
+
+    words: (slices, H * W64) uint64. ends: (slices + 1,) int64, ends[n] = end of slice n - 1 with
+    its last space; ends[first] says where to begin.
+    """
+    row_words = (width + 63) // 64
+    for n in range(first, words.shape[0]):
+        at, part = ends[n], words[n]
+        together = _ZERO
+        for i in range(part.size):
+            together |= part[i]
+        if together:
+            at = _write_slice(part, width, row_words, text, at, room)
+        if at < 0:
+            return n
+        ends[n + 1] = at
+    return words.shape[0]
+
+
+@kernel
+def encode_flat(mask, text):
+    """Write a (pixels,) uint8 mask, non-zero = inside; return the end, -1 if text is short."""
+    begun, carry, at = -1, _ZERO, 0
+    whole = mask.size >> 6
+    for n in range(whole + 1):
+        if n < whole:
+            word = at_least_64(mask, 64 * n, np.uint8(1))
+        else:
+            # the rest of the mask and a zero after it, which closes an open run
+            word = _ZERO
+            for i in range(64 * whole, mask.size):
+                word |= np.uint64(mask[i] != 0) << np.uint64(i & 63)
+        edges = word ^ ((word << _ONE) | carry)
+        carry = word >> np.uint64(63)
+        # 64 edges of at most 20 digits and a space each
+        if edges and at + 64 * 21 > text.size:
+            return -1
+        begun, at = _write_edges(edges, 64 * n, begun, text, at)
+    return at
