@@ -58,7 +58,7 @@ class BitRows:
         words = np.empty((classes, depth * height, words_of(width)), np.uint64)
         for c in range(classes):
             bitkernels.pack_at_least(data[c].reshape(-1), width, np.uint8(limits[c]), words[c])
-        return cls(words.reshape(classes, depth, height, -1), width)
+        return cls(words.reshape(classes, depth, height, words_of(width)), width)
 
     @classmethod
     def from_class_bits(cls, masks: np.ndarray, classes: int) -> "BitRows":
@@ -69,7 +69,7 @@ class BitRows:
         depth, height, width = data.shape
         words = np.empty((classes, depth * height, words_of(width)), np.uint64)
         bitkernels.pack_class_bits(data.reshape(-1), width, words)
-        return cls(words.reshape(classes, depth, height, -1), width)
+        return cls(words.reshape(classes, depth, height, words_of(width)), width)
 
     def to_arrays(self) -> np.ndarray:
         """(C, Z, H, W) bool."""

@@ -102,7 +102,9 @@ def percentile(
     if not 0 <= percent <= 100:
         raise ValueError(f"percent {percent} is not in [0, 100]")
     both = _both_ways(first, second, spacing)
-    return float(max((np.percentile(way, percent) for way in both if way.size), default=0.0))
+    if not all(way.size for way in both):
+        return np.inf if any(way.size for way in both) else 0.0
+    return float(max(np.percentile(way, percent) for way in both))
 
 
 def mean_surface_distance(

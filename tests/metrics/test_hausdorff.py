@@ -1,0 +1,207 @@
+"""The bit-row search against scipy, k-d trees and MONAI: exact, in every scaling and direction."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist, directed_hausdorff
+
+from gutseg.metrics import hausdorff
+from gutseg.metrics.bitrows import BitRows
+
+VOXELS = 8000
+seeds = st.integers(0, 2**32 - 1)
+sides = st.tuples(st.integers(1, 70), st.integers(1, 70), st.integers(1, 70))
+
+
+def pair(sides: tuple[int, int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two masks, neither empty, at densities from one voxel to full; some nearly equal.
+
+    Sides are cut from the right to VOXELS in all: scipy compares all with all.
+    """
+    rng = np.random.default_rng(seed)
+    depth, height, width = sides
+    height = max(1, min(height, VOXELS // depth))
+    width = max(1, min(width, VOXELS // (depth * height)))
+    shape = (depth, height, width)[:: rng.choice([-1, 1])]
+    masks = [rng.random(shape) < 10 ** rng.uniform(-4, 0.1) for _ in range(2)]
+    if rng.random() < 0.3:
+        masks[1] = masks[0] ^ (rng.random(shape) < 0.01)
+    if rng.random() < 0.3:
+        masks[0] = ndimage.binary_dilation(masks[0], iterations=2)
+    for mask in masks:
+        mask[tuple(rng.integers(0, shape))] |= not mask.any()
+    return masks[0], masks[1]
+
+
+def spacings(shape: tuple[int, ...]) -> list[tuple[float, float, float]]:
+    return [(1.0, 1.0, 1.0), (3.0, 1.5, 1.5), tuple(1.0 / np.array(shape))]
+
+
+def words(mask: np.ndarray) -> np.ndarray:
+    return BitRows.from_arrays(mask[None]).words[0]
+
+
+def check_against_scipy(a: np.ndarray, b: np.ndarray) -> None:
+    packed = words(a), words(b)
+    for spacing in spacings(a.shape):
+        x, y = np.argwhere(a) * spacing, np.argwhere(b) * spacing
+        ways = directed_hausdorff(x, y)[0], directed_hausdorff(y, x)[0]
+        assert hausdorff.directed(a, b, spacing=spacing) == pytest.approx(ways[0], abs=1e-9)
+        assert hausdorff.directed(b, a, spacing=spacing) == pytest.approx(ways[1], abs=1e-9)
+        assert hausdorff.symmetric(*packed, spacing=spacing) == pytest.approx(max(ways), abs=1e-9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(sides, seeds)
+def test_equals_scipy(sides: tuple[int, int, int], seed: int) -> None:
+    check_against_scipy(*pair(sides, seed))
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None)
+@given(sides, seeds)
+def test_equals_scipy_on_two_thousand_volumes(sides: tuple[int, int, int], seed: int) -> None:
+    check_against_scipy(*pair(sides, seed))
+
+
+def far_pair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Blobs and specks further apart than the near rows and than 64 columns."""
+    shape = tuple(rng.integers((1, 20, 65), (60, 120, 330)))
+    masks = np.zeros((2, *shape), bool)
+    for mask in masks:
+        for _ in range(rng.integers(1, 5)):
+            size = rng.integers(1, np.minimum(shape, 25) + 1)
+            low = rng.integers(0, np.array(shape) - size + 1)
+            box = tuple(slice(a, a + n) for a, n in zip(low, size, strict=True))
+            mask[box] |= rng.random(size) < rng.choice([0.05, 1.0])
+        mask[tuple(rng.integers(0, shape))] = True
+    return masks[0], masks[1]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_far_apart_equals_a_tree_search(seed: int) -> None:
+    a, b = far_pair(np.random.default_rng(seed))
+    for spacing in [*spacings(a.shape), (0.1, 7.0, 1.0), (5.0, 0.3, 0.01)]:
+        x, y = np.argwhere(a) * spacing, np.argwhere(b) * spacing
+        ways = cKDTree(y).query(x)[0].max(), cKDTree(x).query(y)[0].max()
+        assert hausdorff.directed(a, b, spacing=spacing) == pytest.approx(ways[0], abs=1e-9)
+        assert hausdorff.symmetric(a, b, spacing=spacing) == pytest.approx(max(ways), abs=1e-9)
+
+
+@pytest.mark.parametrize("width", [*range(1, 201, 7), 63, 64, 65, 127, 128, 129, 192])
+def test_every_width_from_border_to_border(width: int) -> None:
+    a, b = np.zeros((2, 2, 3, width), bool)
+    a[0, 0, 0] = b[1, 2, width - 1] = True
+    assert hausdorff.symmetric(a, b) == pytest.approx(np.sqrt(1 + 4 + (width - 1) ** 2), abs=1e-9)
+
+
+@pytest.mark.parametrize("measure", [hausdorff.directed, hausdorff.symmetric])
+@pytest.mark.parametrize("surface", [False, True])
+def test_empty_and_equal_masks(measure, surface: bool) -> None:
+    empty, some = np.zeros((2, 4, 5, 66), bool)
+    some[1, 2, 65] = True
+    options = {"surface": surface}
+    assert measure(empty, empty, **options) == 0
+    assert measure(some, some, **options) == 0
+    assert measure(some, empty, **options) == np.inf
+    expected = 0 if measure is hausdorff.directed else np.inf
+    assert measure(empty, some, **options) == expected
+
+
+def test_strided_and_read_only_input() -> None:
+    rng = np.random.default_rng(3)
+    a, b = (rng.random((2, 12, 20, 150)) < 0.01)[:, ::-2, ::3, 5::2]
+    b.flags.writeable = False
+    assert hausdorff.symmetric(a, b) == hausdorff.symmetric(a.copy(), b.copy())
+    assert hausdorff.symmetric(a.astype(np.uint8), b) == hausdorff.symmetric(a, b)
+    assert hausdorff.symmetric(words(a)[::-1], words(b)[::-1]) == hausdorff.symmetric(a, b)
+
+
+def test_surface_sees_a_hole_that_voxels_do_not() -> None:
+    ball = np.linalg.norm(np.mgrid[-12:13, -12:13, -12:13], axis=0)
+    solid, hollow = ball <= 11, (ball <= 11) & (ball > 2)
+    assert hausdorff.symmetric(solid, hollow) == pytest.approx(np.sqrt(5), abs=1e-9)
+    assert hausdorff.symmetric(solid, hollow, surface=True) > 8
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_surface_equals_monai(seed: int) -> None:
+    metrics = pytest.importorskip("monai.metrics")
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(seed)
+    a, b = pair(tuple(rng.integers(2, 40, 3)), seed)
+    spacing = [(1.0, 1.0, 1.0), (3.0, 1.5, 1.5)][seed % 2]
+    tensors = [torch.from_numpy(mask[None, None]) for mask in (a, b)]
+    for directed, measure in ((True, hausdorff.directed), (False, hausdorff.symmetric)):
+        expected = metrics.compute_hausdorff_distance(
+            *tensors, include_background=True, directed=directed, spacing=list(spacing)
+        )
+        found = measure(a, b, spacing=spacing, surface=True)
+        assert found == pytest.approx(float(expected), rel=1e-6, abs=1e-6)
+
+
+def surfaces(a: np.ndarray, b: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """All distances between the edge voxels of two masks, independent of bit rows."""
+    edges = [np.argwhere(m & ~ndimage.binary_erosion(m)) * spacing for m in (a, b)]
+    return cdist(*edges)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_percentile_and_mean_surface_distance(seed: int) -> None:
+    a, b = pair(tuple(np.random.default_rng(seed).integers(1, 20, 3)), seed)
+    for spacing in spacings(a.shape):
+        table = surfaces(a, b, spacing)
+        ways = table.min(axis=1), table.min(axis=0)
+        for percent in (50.0, 95.0):
+            expected = max(np.percentile(way, percent) for way in ways)
+            found = hausdorff.percentile(a, b, percent=percent, spacing=spacing)
+            assert found == pytest.approx(expected, abs=1e-9)
+        found = hausdorff.mean_surface_distance(words(a), words(b), spacing=spacing)
+        assert found == pytest.approx(np.concatenate(ways).mean(), abs=1e-9)
+        full = hausdorff.percentile(a, b, percent=100, spacing=spacing)
+        exact = hausdorff.symmetric(a, b, spacing=spacing, surface=True)
+        assert full == pytest.approx(exact, abs=1e-9)
+
+
+def test_surface_reports_of_empty_masks() -> None:
+    empty, some = np.zeros((2, 2, 3, 4), bool)
+    some[0, 0, 0] = True
+    for report in (hausdorff.percentile, hausdorff.mean_surface_distance):
+        assert report(empty, empty) == 0
+        assert report(empty, some) == report(some, empty) == np.inf
+
+
+def test_pairwise_keeps_the_order() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [tuple(rng.random((2, 6, 9, 70)) < 0.02) for _ in range(9)]
+    steps = [(1.0, 1.0, 1.0 + n) for n in range(9)]
+    options = {"surface": True, "measure": hausdorff.directed}
+    found = hausdorff.pairwise(pairs, spacings=steps, threads=3, **options)
+    alone = [
+        hausdorff.directed(*two, spacing=step, surface=True)
+        for two, step in zip(pairs, steps, strict=True)
+    ]
+    assert found.tolist() == alone
+    assert hausdorff.pairwise(pairs).tolist() == [hausdorff.symmetric(*two) for two in pairs]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a, b: hausdorff.symmetric(a, b[:, :2]), "differ in shape"),
+        (lambda a, b: hausdorff.symmetric(a, words(b)), "packed"),
+        (lambda a, b: hausdorff.symmetric(a[0], b[0]), r"\(Z, H, W\)"),
+        (lambda a, b: hausdorff.symmetric(a * 1.0, b * 1.0), "float64"),
+        (lambda a, b: hausdorff.symmetric(a, b, spacing=(1, 0, 1)), "positive"),
+        (lambda a, b: hausdorff.symmetric(a, b, spacing=(1, 1)), "three"),
+        (lambda a, b: hausdorff.percentile(a, b, percent=101), "101"),
+        (lambda a, b: hausdorff.pairwise([(a, b)], spacings=[(1, 1, 1)] * 2), "1 pairs"),
+    ],
+)
+def test_what_is_refused(call, message: str) -> None:
+    masks = np.ones((2, 3, 4, 5), bool)
+    with pytest.raises(ValueError, match=message):
+        call(*masks)
