@@ -8,7 +8,7 @@ import gutseg
 PACKAGE = Path(gutseg.__file__).parent
 
 LAYERS = (
-    ("constants", "paths", "registry"),
+    ("constants", "paths", "progress", "registry"),
     ("metrics", "losses", "models"),
     ("data",),
     ("config",),

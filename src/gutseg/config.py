@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -24,6 +24,9 @@ class Section(BaseModel):
     """A part of the config; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Stack(Section):
@@ -153,6 +156,40 @@ class Config(Section):
             _check_component(table, getattr(self, key), key)
 
 
+class Member(Section):
+    """A trained run in a blend; its folds are averaged. run: relative to the blend's file."""
+
+    run: Path
+    folds: Annotated[list[int], Field(min_length=1)]
+    weight: Positive = 1.0
+    tta: Literal["none", "hflip", "flips"] = "none"
+
+
+class OrganRule(Section):
+    """How one class becomes a mask; see gutseg.inference.postprocess.Rule."""
+
+    threshold: Share = 0.5
+    smallest: Annotated[int, Field(ge=0)] = 0
+    gate: Share = 0.0
+
+
+class Rules(Section):
+    """One rule a class."""
+
+    large_bowel: OrganRule = OrganRule()
+    small_bowel: OrganRule = OrganRule()
+    stomach: OrganRule = OrganRule()
+
+
+class Blend(Section):
+    """What submit needs beside images and weights; score: out of fold, under metric."""
+
+    members: Annotated[list[Member], Field(min_length=1)]
+    rules: Rules = Rules()
+    metric: str = "default"
+    score: float | None = None
+
+
 def _check_component(table: dict[str, Spec], component: Component, key: str) -> None:
     params = check(table, component.name, component.params, where=key)
     component.params.update(params)
@@ -175,10 +212,25 @@ def parse(text: str) -> Any:
 
 
 def load(path: Path, overrides: list[str] | None = None) -> Config:
-    """Read a config file and apply `key=value` overrides such as `train.epochs=3`.
+    """Read an experiment and apply `key=value` overrides such as `train.epochs=3`.
 
     Raises ValueError naming the key, what was found and the choices.
     """
+    content = {"name": path.stem} | _read(path)
+    for override in overrides or []:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise ValueError(f"{override!r} is not of the form key=value, as in train.epochs=3")
+        _set(content, key.split("."), parse(value), override)
+    return validate(Config, content, str(path))
+
+
+def load_blend(path: Path) -> Blend:
+    """Read a blend.yaml."""
+    return validate(Blend, _read(path), str(path))
+
+
+def _read(path: Path) -> dict:
     need_file(path, "give a YAML file, for example configs/demo.yaml")
     try:
         content = parse(path.read_text())
@@ -186,13 +238,7 @@ def load(path: Path, overrides: list[str] | None = None) -> Config:
         raise ValueError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds no `key: value` lines")
-    for override in overrides or []:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise ValueError(f"{override!r} is not of the form key=value, as in train.epochs=3")
-        _set(content, key.split("."), parse(value), override)
-    content.setdefault("name", path.stem)
-    return validate(content, str(path))
+    return content
 
 
 def _set(content: dict, keys: list[str], value: Any, override: str) -> None:
@@ -203,29 +249,32 @@ def _set(content: dict, keys: list[str], value: Any, override: str) -> None:
     content[keys[-1]] = value
 
 
-def validate(content: dict, where: str) -> Config:
-    """Build a Config from plain values; where names the source in errors."""
+def validate(kind: type[AnySection], content: dict, where: str) -> AnySection:
+    """Build a section from plain values; where names the source in errors."""
     try:
-        return Config.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(_explain(problem) for problem in error.errors())
+        problems = "; ".join(_explain(kind, problem) for problem in error.errors())
         raise ValueError(f"{where}: {problems}") from None
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _explain(problem: dict) -> str:
+def _explain(kind: type[Section], problem: dict) -> str:
     location = problem["loc"]
     key = ".".join(map(str, location))
+    if problem["type"] == "value_error":  # raised by a check of our own
+        return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
     if problem["type"] != "extra_forbidden":
         return f"{key}: {problem['msg']}, found {problem['input']!r}"
-    section = Config
     for part in location[:-1]:
-        section = section.model_fields[part].annotation
-    return f"{key}: unknown key; {suggest(location[-1], list(section.model_fields))}"
+        if part in kind.model_fields:
+            inner = kind.model_fields[part].annotation
+            kind = (get_args(inner) or (inner,))[0]
+    return f"{key}: unknown key; {suggest(location[-1], list(kind.model_fields))}"
 
 
-def dump(config: Config, path: Path) -> None:
-    """Write the resolved config, every default spelled out."""
+def dump(section: Section, path: Path) -> None:
+    """Write a resolved config or blend, every default spelled out."""
     with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        temporary.write_text(yaml.safe_dump(section.model_dump(mode="json"), sort_keys=False))

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import pandas as pd
 import typer
-from tqdm import tqdm
 
 from gutseg.data.cache import INDEX, cache_scan
 from gutseg.data.index import Faults, Joined, join, list_slices, read_labels
 from gutseg.paths import competition_folder, need_file, replacing
+from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, faults: Fault
     with ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(cache, *group) for group in joined.slices.groupby("scan")]
         try:
-            for job in tqdm(as_completed(jobs), total=len(jobs), desc="prepare", unit="scan"):
+            for job in progress(as_completed(jobs), total=len(jobs), desc="prepare", unit="scan"):
                 index, own = job.result()
                 indices.append(index)
                 faults.rows.extend(own.rows)

@@ -1,5 +1,6 @@
 """The training loop: plain PyTorch, one process or many, resumable to the bit."""
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from gutseg.engine import checkpoint
 from gutseg.engine.distributed import World
@@ -20,6 +20,9 @@ from gutseg.engine.journal import Journal
 from gutseg.engine.precision import Precision
 from gutseg.engine.schedule import Schedule
 from gutseg.engine.seeding import seed_everything
+from gutseg.progress import progress
+
+log = logging.getLogger(__name__)
 
 Criterion = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 # Looking at a loss stops the GPU until it is there; a few steps are looked at together.
@@ -122,10 +125,17 @@ def fit(
         history.append(row | {"seconds": time.perf_counter() - started})
         if learner.world.is_main:
             _save(learner, history, budget, folder)
+            log.info("%s", "  ".join(_shown(history[-1])))
             if journal:
                 journal.write(history)
         learner.world.wait()
     return history
+
+
+def _shown(row: dict[str, float]) -> list[str]:
+    keys = ("train_loss", "val_loss", "dice", "hausdorff", "score")
+    values = [f"{key} {row[key]:.4f}" for key in keys if key in row]
+    return [f"epoch {row['epoch']}", *values, f"{row['seconds']:.0f} s"]
 
 
 def best_epoch(history: list[dict[str, float]], budget: Budget) -> int:
@@ -156,7 +166,7 @@ def _train_epoch(
     loader.sampler.set_epoch(epoch)
     learner.wrapped.train()
     watch = _Watch(epoch)
-    bar = tqdm(
+    bar = progress(
         loader, desc=f"epoch {epoch}", unit="batch", leave=False, disable=not learner.world.is_main
     )
     for number, batch in enumerate(bar):
@@ -167,7 +177,7 @@ def _train_epoch(
         if ends_group:
             _update(learner, budget.clip_norm)
         if number % LOOK_EVERY == 0:
-            bar.set_postfix(loss=f"{watch.look():.4f}")
+            bar.set_postfix(loss=f"{watch.look():.4f}", refresh=False)
     watch.look()
     lr = learner.optimizer.param_groups[0]["lr"]
     return {"lr": lr, **watch.means(learner.world)}

@@ -1,8 +1,14 @@
 """Fold and model ensembling: the weighted mean of probabilities."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from gutseg.data.volume import Scan
+from gutseg.inference.postprocess import Rule, finish_scan
+from gutseg.inference.predictor import Predictor
+from gutseg.metrics.bitrows import BitRows
 
 
 def weighted_mean(members: Iterable[np.ndarray], weights: Sequence[float]) -> np.ndarray:
@@ -21,3 +27,20 @@ def weighted_mean(members: Iterable[np.ndarray], weights: Sequence[float]) -> np
         else:
             mean += member * share
     return np.rint(mean).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Trained networks with weights, and the rules that turn their mean into masks."""
+
+    predictors: Sequence[Predictor]
+    weights: Sequence[float]
+    rules: Sequence[Rule]
+
+    def __call__(self, scan: Scan, z: np.ndarray) -> BitRows:
+        """Return the masks of a scan (C, Z, H, W); planes that are not in z stay empty."""
+        members = (predictor(scan, z) for predictor in self.predictors)
+        mean = weighted_mean(members, self.weights)
+        whole = np.zeros((len(mean), *scan.shape), np.uint8)
+        whole[:, z] = mean
+        return finish_scan(whole, self.rules)

@@ -63,9 +63,11 @@ class Evaluator:
             sums += self._compare(name, z, probabilities, with_score)
         keys = self._loss_names(losses)
         flat = torch.tensor([*sums.ravel(), *(losses[key] for key in keys), slices])
-        total = self.add_up(flat.double()).numpy()
+        total = np.array(self.add_up(flat.double()).tolist())
         found = {f"val_{key}": total[sums.size + i] / total[-1] for i, key in enumerate(keys)}
-        return found | _columns(total[: sums.size].reshape(sums.shape), with_score)
+        found |= _columns(total[: sums.size].reshape(sums.shape), with_score)
+        # plain numbers: the history goes into a checkpoint, which holds no NumPy scalars
+        return {key: float(value) for key, value in found.items()}
 
     def _loss_names(self, losses: dict[str, float]) -> list[str]:
         # a rank without scans has met no loss; every rank must send the same names

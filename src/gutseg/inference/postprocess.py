@@ -1,24 +1,27 @@
-"""From probabilities to masks: threshold, presence gate, smallest component."""
+"""From probabilities to masks: threshold, smallest component, presence gate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cc3d
 import numpy as np
+
+from gutseg.metrics.bitrows import BitRows
 
 
 @dataclass(frozen=True)
 class Rule:
     """How one class becomes a mask.
 
-    threshold: a voxel belongs to the organ from this probability on. gate: a slice keeps the
-    organ only when its highest probability reaches this much (1st place: .5 over .4).
-    smallest: 26-connected components of fewer voxels are dropped; one false speck far away
-    costs more Hausdorff distance than it can bring Dice.
+    threshold: a voxel belongs to the organ from this probability on. smallest: 26-connected
+    components of fewer voxels are dropped; one false speck far away costs more Hausdorff
+    distance than it can bring Dice. gate: a slice keeps the organ only when its highest
+    probability reaches this much (1st place: .5 over a threshold of .4).
     """
 
     threshold: float = 0.5
-    gate: float = 0.0
     smallest: int = 0
+    gate: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("threshold", "gate"):
@@ -34,11 +37,16 @@ def finish(probabilities: np.ndarray, rule: Rule) -> np.ndarray:
     The volume must be one scan: components and gates never reach across scans.
     """
     mask = probabilities >= level(rule.threshold)
-    if level(rule.gate) > level(rule.threshold):
-        mask[probabilities.max(axis=(1, 2)) < level(rule.gate)] = False
     if rule.smallest > 1 and mask.any():
-        return cc3d.dust(mask, threshold=rule.smallest, connectivity=26, in_place=True)
+        mask = cc3d.dust(mask, threshold=rule.smallest, connectivity=26, in_place=True)
+    mask[probabilities.max(axis=(1, 2)) < level(rule.gate)] = False
     return mask
+
+
+def finish_scan(probabilities: np.ndarray, rules: Sequence[Rule]) -> BitRows:
+    """Turn a scan's probabilities (C, Z, H, W) uint8 into masks, one rule a class."""
+    masks = [finish(organ, rule) for organ, rule in zip(probabilities, rules, strict=True)]
+    return BitRows.from_arrays(np.stack(masks))
 
 
 def level(probability: float) -> int:

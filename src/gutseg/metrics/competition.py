@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from gutseg.constants import CLASSES, DICE_WEIGHT, HAUSDORFF_WEIGHT
-from gutseg.metrics import hausdorff
 from gutseg.metrics.bitrows import BitRows
+from gutseg.metrics.hausdorff import directed, symmetric
 
 
 @dataclass(frozen=True)
@@ -138,20 +138,23 @@ def _distances(prediction: BitRows, truth: BitRows, metric: Metric) -> np.ndarra
     if metric.volume == "union":
         prediction, truth = prediction.union(), truth.union()
     pairs = zip(prediction.words, truth.words, strict=True)
-    if metric.volume == "scan":
-        return np.array([_distance(p, t, truth.width, metric) for p, t in pairs])
-    if metric.volume == "union":
-        return np.array([_distance(p, t, truth.width, metric) for p, t in pairs])
+    shape = truth.shape[1:]
+    if metric.volume != "slice":
+        return np.array([distance(p, t, shape, metric) for p, t in pairs])
+    flat = (1, *shape[1:])
     return np.array(
-        [
-            [_distance(p[z : z + 1], t[z : z + 1], truth.width, metric) for z in range(len(p))]
-            for p, t in pairs
-        ]
+        [[distance(p[z, None], t[z, None], flat, metric) for z in range(len(p))] for p, t in pairs]
     )
 
 
-def _distance(prediction: np.ndarray, truth: np.ndarray, width: int, metric: Metric) -> float:
-    """Normalised distance of one pair of volumes (Z, H, words); NaN when it is dropped."""
+def distance(
+    prediction: np.ndarray, truth: np.ndarray, shape: tuple[int, int, int], metric: Metric
+) -> float:
+    """Return the normalised distance of two volumes; NaN when the metric drops the pair.
+
+    prediction, truth: uint64 bit rows (z, y, words), possibly a crop. shape: (Z, H, W) of the
+    whole scan, which the coordinates are divided by.
+    """
     has = bool(prediction.any()), bool(truth.any())
     if not any(has):
         return np.nan if metric.both_empty_distance is None else metric.both_empty_distance
@@ -160,18 +163,16 @@ def _distance(prediction: np.ndarray, truth: np.ndarray, width: int, metric: Met
     voxels = [int(np.bitwise_count(words).sum()) for words in (prediction, truth)]
     if metric.oversize and voxels[0] > metric.oversize * voxels[1]:
         return 1.0
-    shape = np.array([*prediction.shape[:2], width])
-    in_shape = metric.scale in ("sqrt3", "clip")
-    spacing = 1 / shape if in_shape else np.ones(3)
-    measure = hausdorff.symmetric if metric.direction == "symmetric" else hausdorff.directed
-    found = measure(
-        prediction, truth, width, spacing=tuple(spacing), surface=metric.points == "surface"
-    )
+    sides = np.array(shape, float)
+    spacing = 1 / sides if metric.scale in ("sqrt3", "clip") else np.ones(3)
+    measure = symmetric if metric.direction == "symmetric" else directed
+    surface = metric.points == "surface"
+    found = measure(prediction, truth, spacing=tuple(spacing), surface=surface)
     reach = {
         "sqrt3": np.sqrt(3),
         "clip": 1.0,
-        "diagonal": np.sqrt(((shape - 1) ** 2).sum()),
-        "slice_diagonal": np.hypot(*shape[1:]),
+        "diagonal": np.linalg.norm(sides - 1),
+        "slice_diagonal": np.hypot(*sides[1:]),
     }[metric.scale]
     return float(min(found / reach, 1.0))
 

@@ -1,0 +1,25 @@
+"""Kaggle kernel: the same `submit` as at home, from the attached bundle, without internet."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+INPUT = Path(os.environ.get("GUTSEG_INPUT", "/kaggle/input"))
+
+# Kaggle mounts a dataset at <slug> or at datasets/<owner>/<slug>.
+marks = [*INPUT.glob("*/bundle.json"), *INPUT.glob("datasets/*/*/bundle.json")]
+if not marks:
+    sys.exit(f"no bundle.json below {INPUT}; attach the dataset that `gutseg kernel push` made")
+bundle = marks[0].parent
+
+# What Kaggle's image lacks travels as wheels; nothing is fetched.
+wheels = [str(wheel) for wheel in sorted(bundle.glob("wheels/*.whl"))]
+if wheels:
+    offline = ["install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([sys.executable, "-m", "pip", *offline, *wheels], check=True)
+
+sys.path.insert(0, str(bundle / "code"))
+from gutseg.submit import submit  # noqa: E402 (the bundle is not on the path before)
+
+submit(bundle / "blend.yaml", images=INPUT, out=Path("submission.csv"), skip_bad=True)

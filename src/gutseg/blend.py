@@ -1,0 +1,104 @@
+"""gutseg blend RUN [RUN ...] --out blends/NAME: choose weights, thresholds, post-processing."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import optuna
+import typer
+
+from gutseg import build
+from gutseg.config import Blend, Member, OrganRule, Rules, dump
+from gutseg.constants import CLASSES
+from gutseg.inference.oof import OutOfFold
+from gutseg.inference.postprocess import Rule
+from gutseg.inference.search import Search
+from gutseg.metrics.competition import METRICS
+from gutseg.progress import progress
+from gutseg.registry import suggest
+
+# What is tried: one choice of each a class.
+CHOICES = {
+    "threshold": [round(0.2 + 0.05 * step, 2) for step in range(13)],
+    "smallest": [0, 10, 25, 50, 100, 250, 500],
+    "gate": [0.0, 0.5, 0.6, 0.7, 0.8, 0.9],
+}
+
+
+def blend(
+    runs: Annotated[list[Path], typer.Argument(help="run folders with predictions")],
+    out: Annotated[Path, typer.Option(help="folder for blend.yaml")] = Path("blends/blend"),
+    trials: Annotated[int, typer.Option(help="choices to try", min=1)] = 100,
+    seed: Annotated[int, typer.Option(help="of the search")] = 0,
+    metric: Annotated[str, typer.Option(help="a row of METRICS")] = "default",
+) -> None:
+    """Search weights, thresholds, smallest component and presence gate out of fold."""
+    if metric not in METRICS:
+        raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
+    members = [OutOfFold(run) for run in runs]
+    floor = min(CHOICES["threshold"])
+    search = Search(build.volumes(members, floor), METRICS[metric], os.cpu_count())
+    study = _search(search, len(runs), trials, seed)
+    solved = Blend(
+        members=[
+            Member(run=os.path.relpath(member.run, out), folds=member.folds, weight=weight)
+            for member, weight in zip(members, _weights(study.best_trial, len(runs)), strict=True)
+            if weight > 0
+        ],
+        rules=Rules(
+            **{
+                organ: OrganRule(**vars(rule))
+                for organ, rule in zip(CLASSES, _rules(study.best_trial), strict=True)
+            }
+        ),
+        metric=metric,
+        score=study.best_value,
+    )
+    dump(solved, out / "blend.yaml")
+    plain = study.trials[0].value
+    print(
+        f"{out / 'blend.yaml'}: out-of-fold score {study.best_value:.4f} ({metric}), "
+        f"{plain:.4f} with thresholds of 0.5 and nothing else"
+    )
+
+
+def _search(search: Search, members: int, trials: int, seed: int) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    # the plain choice is tried first, so the result is never worse than it
+    plain = {f"{organ}.{key}": value for organ in CLASSES for key, value in vars(Rule()).items()}
+    study.enqueue_trial(plain | {f"weight.{number}": 1.0 for number in range(members)})
+    with progress(total=trials, desc="blend", unit="choice") as bar:
+
+        def show(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
+            bar.update()
+            bar.set_postfix(best=f"{study.best_value:.4f}")
+
+        study.optimize(
+            lambda trial: search.score(_weights(trial, members), _rules(trial)),
+            n_trials=trials,
+            callbacks=[show],
+        )
+    return study
+
+
+def _weights(trial: optuna.Trial, members: int) -> tuple[float, ...]:
+    """Return one weight a run: at most 1, the largest is 1."""
+    if members == 1:
+        return (1.0,)
+    raw = [trial.suggest_float(f"weight.{number}", 0.0, 1.0, step=0.1) for number in range(members)]
+    largest = max(raw)
+    return tuple(weight / largest for weight in raw) if largest else (1.0,) * members
+
+
+def _rules(trial: optuna.Trial) -> list[Rule]:
+    return [
+        Rule(
+            **{
+                key: trial.suggest_categorical(f"{organ}.{key}", values)
+                for key, values in CHOICES.items()
+            }
+        )
+        for organ in CLASSES
+    ]

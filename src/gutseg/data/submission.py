@@ -1,0 +1,64 @@
+"""submission.csv: which rows Kaggle asks for, and writing them in its order."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from gutseg.constants import CLASSES
+from gutseg.data.index import Faults, list_slices, read_labels, read_rows
+from gutseg.paths import need_file, replacing
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ["id", "class", "predicted"]
+
+
+def write_submission(path: Path, rows: pd.DataFrame, masks: Mapping[tuple[str, str], str]) -> None:
+    """Write id, class, predicted in the order of rows; a pair without mask gets "".
+
+    rows: id, class in the order of sample_submission.csv, which Kaggle insists on.
+    """
+    predicted = [masks.get(pair, "") for pair in zip(rows["id"], rows["class"], strict=True)]
+    with replacing(path) as temporary:
+        rows.assign(predicted=predicted)[COLUMNS].to_csv(temporary, index=False)
+
+
+def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows to write (id, class) and the slices to read for them.
+
+    slices: all of the scans that the rows name, with `wanted` for those the rows ask for;
+    the others are neighbours. A sample of only a header asks for the first debug_scans scans
+    that have both PNGs and rows in train.csv, the rows in the order of train.csv.
+    """
+    sample = read_rows(need_file(root / "sample_submission.csv", "give --images"), COLUMNS)
+    part = "test"
+    if sample.empty:
+        part = "train"
+        sample = read_labels(need_file(root / "train.csv", "the sample is empty"), faults)
+    slices = list_slices(root / part, faults)
+    present = slices["id"].isin(sample["id"])
+    if part == "train":
+        chosen = slices["scan"][present].unique()[:debug_scans]
+        log.warning(
+            "sample_submission.csv is only a header (Kaggle's public view); predicting "
+            "labelled train scans instead: %s",
+            ", ".join(chosen),
+        )
+        present &= slices["scan"].isin(chosen)
+        sample = sample[sample["id"].isin(slices["id"][present])]
+    if not present.any():
+        raise ValueError(f"{root / part} holds no PNG of a slice that the csv asks for")
+    _check_rows(sample, slices, faults)
+    # neighbours that the sample does not ask for still belong to the stacks
+    return sample, slices[slices["scan"].isin(slices["scan"][present])].assign(wanted=present)
+
+
+def _check_rows(sample: pd.DataFrame, slices: pd.DataFrame, faults: Faults) -> None:
+    unknown = sample[~sample["class"].isin(CLASSES)]
+    for row in unknown.itertuples():
+        faults.add(f"row {row.row}", f"class {row[2]!r} is not one of {', '.join(CLASSES)}")
+    absent = sample[~sample["id"].isin(slices["id"])]
+    for slice_id in absent["id"].unique():
+        faults.add(slice_id, "the sample asks for this slice, but there is no PNG of it")

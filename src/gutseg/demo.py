@@ -1,0 +1,111 @@
+"""gutseg demo: the whole job on a synthetic competition folder, from raw slices to a score."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from gutseg import build
+from gutseg.blend import blend
+from gutseg.config import Config, dump, load, load_blend
+from gutseg.constants import CLASSES
+from gutseg.data.cache import Cache
+from gutseg.inference import oof
+from gutseg.inference.postprocess import finish_scan
+from gutseg.inference.prior import Prior
+from gutseg.metrics.competition import METRICS, Summary, summarise
+from gutseg.phantom import phantom
+from gutseg.predict import predict
+from gutseg.prepare import prepare
+from gutseg.reporting.figures import Panel, slice_figure
+from gutseg.reporting.tables import as_text
+from gutseg.score import score_csv
+from gutseg.split import split
+from gutseg.submit import submit
+from gutseg.train import train
+
+METRIC = METRICS["default"]
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="everything is written here")] = Path("demo"),
+    config: Annotated[Path, typer.Option(help="the experiment")] = Path("configs/demo.yaml"),
+    cases: Annotated[int, typer.Option(help="synthetic patients", min=5)] = 12,
+    seed: Annotated[int, typer.Option(help="of the phantom")] = 0,
+    trials: Annotated[int, typer.Option(help="choices the blend tries")] = 100,
+) -> None:
+    """Run the whole job on a synthetic competition folder; run again, it goes on.
+
+    phantom, prepare, split, train five folds, predict, blend, score, submit, and the same for
+    a baseline that sees no image.
+    """
+    raw, cache, folds = out / "phantom", out / "cache", out / "folds.csv"
+    phantom(raw, cases=cases, seed=seed)
+    prepare(raw, cache)
+    split(cache, folds)
+    places = [f"data.cache={cache}", f"data.folds={folds}", f"runs={out / 'runs'}"]
+    train(config, places)
+    settings = load(config, places)
+    run = settings.runs / settings.name
+    predict(run)
+    prior = write_prior(settings)
+    for source, name in ((run, "network"), (prior, "prior")):
+        blend([source], out / name, trials=trials)
+    picture(out / "slices.png", run, out / "network" / "blend.yaml")
+    submission = out / "submission.csv"
+    submit(out / "network" / "blend.yaml", raw / "hidden", submission)
+    hidden = score_csv(submission, raw / "hidden_truth.csv", raw / "hidden", METRIC)
+    report(out, submission, summarise(hidden, METRIC))
+
+
+def write_prior(config: Config) -> Path:
+    """Predict every fold with the mean mask of the others, as a run that `blend` can read."""
+    cache = Cache(config.data.cache)
+    table = build.rows(config, cache)
+    run = config.runs / "prior"
+    for fold in build.chosen_folds(table, "all"):
+        folder = build.run_folder(config.model_copy(update={"name": "prior"}), fold)
+        dump(config, folder / "config.yaml")
+        held_out = table["fold"] == fold
+        scans = table["scan"][~held_out].unique()
+        prior = Prior().fit(cache.scan(name).mask for name in scans)
+        for name, z in table[held_out].groupby("scan")["z"]:
+            found = prior.predict(cache.scan(name).shape)
+            oof.save(folder / "oof" / f"{name}.npz", found[:, z], z.to_numpy())
+    return run
+
+
+def picture(path: Path, run: Path, blend_file: Path) -> None:
+    """Draw slices of one held-out scan with truth and prediction."""
+    predictions = oof.OutOfFold(run)
+    scan = build.cache_of(run).scan(predictions.scans[0])
+    probabilities, _ = predictions.load(scan.name, len(scan.image))
+    masks = finish_scan(probabilities, build.rules(load_blend(blend_file))).to_arrays()
+    organs = np.stack([scan.mask >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
+    shown = np.flatnonzero(organs.any(axis=(0, 2, 3)))
+    panels = [
+        Panel(
+            f"{scan.name}, slice {z + 1}",
+            scan.image[z] / scan.percentile(99.5),
+            organs[:, z],
+            masks[:, z],
+        )
+        for z in np.quantile(shown, [0.1, 0.35, 0.6, 0.85], method="nearest")
+    ]
+    slice_figure(path, panels)
+
+
+def report(out: Path, submission: Path, hidden: Summary) -> None:
+    """Print the tables and where everything lies."""
+    network, prior = (
+        build.out_of_fold(out / name / "blend.yaml", METRIC) for name in ("network", "prior")
+    )
+    gain = summarise(network["all"], METRIC).score - summarise(prior["all"], METRIC).score
+    print(
+        f"\nPhantom results, out of fold, metric `default`. Network:\n{as_text(network, METRIC)}"
+        f"\n\nMean mask per slice position (sees no image):\n{as_text(prior, METRIC)}"
+        f"\n\nnetwork - prior: {gain:+.3f} score; pictures: {out / 'slices.png'}"
+        f"\n{submission}: score {hidden.score:.3f} on the phantom's hidden test "
+        f"(Dice {hidden.dice:.3f}, 1-Hausdorff {1 - hidden.hausdorff:.3f})"
+    )

@@ -1,0 +1,176 @@
+"""What a choice of weights and rules scores out of fold, fast enough for thousands of choices."""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cc3d
+import numpy as np
+
+from gutseg.inference.ensemble import weighted_mean
+from gutseg.inference.postprocess import Rule, level
+from gutseg.metrics.bitrows import BitRows
+from gutseg.metrics.competition import Metric, combine, dice_rows, distance
+
+
+class Sums(NamedTuple):
+    """Sums and numbers of the rows and volumes that a metric keeps; they add up."""
+
+    dice: float
+    rows: int
+    hausdorff: float
+    volumes: int
+
+    def score(self) -> float:
+        """The competition score of the means."""
+        return combine(self.dice / max(self.rows, 1), self.hausdorff / max(self.volumes, 1))
+
+
+def add(parts: Iterable[Sums]) -> Sums:
+    """Add sums of several scans or classes."""
+    return Sums(*map(sum, zip(*parts, strict=True)))
+
+
+@dataclass
+class Volume:
+    """One class of one scan, cropped to where a member may predict it or the truth has it.
+
+    members: (M, z, y, x) uint8 probabilities. truth: (1, z, y, x). truth_counts: (Z,) pixels
+    of all slices of the scan, of which the crop starts at plane `first`. shape: (Z, H, W).
+    """
+
+    members: np.ndarray
+    truth: BitRows
+    truth_counts: np.ndarray
+    first: int
+    shape: tuple[int, int, int]
+    cuts: dict[tuple, "Cut"] = field(default_factory=dict)
+
+    @classmethod
+    def crop(cls, members: np.ndarray, truth: np.ndarray, floor: int) -> "Volume":
+        """Crop whole volumes: members (M, Z, H, W) uint8, truth (Z, H, W) bool.
+
+        floor: no threshold below this byte will be asked for.
+        """
+        near = (members >= floor).any(axis=0) | truth
+        box = tuple(_extent(near.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
+        return cls(
+            np.ascontiguousarray(members[:, *box]),
+            BitRows.from_arrays(np.ascontiguousarray(truth[None, *box])),
+            truth.sum(axis=(1, 2)),
+            box[0].start,
+            truth.shape,
+        )
+
+    def evaluate(self, weights: tuple[float, ...], rule: Rule, metric: Metric) -> Sums:
+        """Return what this volume adds to the means."""
+        key = (weights, level(rule.threshold))
+        if key not in self.cuts:
+            mean = weighted_mean(self.members, weights)
+            self.cuts[key] = Cut.at(mean, level(rule.threshold))
+        words = self.cuts[key].apply(rule.smallest, level(rule.gate))
+        prediction = BitRows(words[None], self.truth.width)
+        inside = slice(self.first, self.first + len(words))
+        predicted, common = np.zeros_like(self.truth_counts), np.zeros_like(self.truth_counts)
+        predicted[inside] = prediction.slice_counts()[0]
+        common[inside] = prediction.intersection_counts(self.truth)[0]
+        dice = dice_rows(common, predicted, self.truth_counts, metric)
+        far = distance(words, self.truth.words[0], self.shape, metric)
+        kept = np.isfinite(dice)
+        return Sums(dice[kept].sum(), int(kept.sum()), np.nan_to_num(far), int(np.isfinite(far)))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A thresholded volume whose small components can be taken out without labelling again.
+
+    words: (z, y, W64). peak: (z,) highest probability of a slice. largest: voxels of the
+    largest component. sizes: of all others, ascending. stops: where each ends in `places`,
+    the positions (word, bit) of their voxels.
+    """
+
+    words: np.ndarray
+    peak: np.ndarray
+    largest: int
+    sizes: np.ndarray
+    stops: np.ndarray
+    places: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def at(cls, probabilities: np.ndarray, threshold: int) -> "Cut":
+        """Cut (z, y, x) uint8 probabilities at a byte."""
+        mask = probabilities >= threshold
+        words = BitRows.from_arrays(mask[None]).words[0]
+        labels = cc3d.connected_components(mask, connectivity=26)
+        sizes = np.bincount(labels.ravel())
+        sizes[0] = 0  # the background
+        order = np.argsort(sizes, kind="stable")
+        rank = np.argsort(order)
+        small = mask & (labels != order[-1])
+        z, y, x = np.nonzero(small)
+        ascending = np.argsort(rank[labels[small]], kind="stable")
+        word = np.ravel_multi_index((z, y, x // 64), words.shape)[ascending]
+        bit = (np.uint64(1) << (x % 64).astype(np.uint64))[ascending]
+        others = sizes[order[:-1]]
+        peak = probabilities.max(axis=(1, 2))
+        return cls(words, peak, int(sizes[order[-1]]), others, others.cumsum(), (word, bit))
+
+    def apply(self, smallest: int, gate: int) -> np.ndarray:
+        """Return the words without components below `smallest` and slices below the gate."""
+        if self.largest < smallest:
+            return np.zeros_like(self.words)
+        words = self.words.copy()
+        dropped = np.searchsorted(self.sizes, smallest)
+        if dropped:
+            word, bit = (part[: self.stops[dropped - 1]] for part in self.places)
+            np.bitwise_and.at(words.reshape(-1), word, ~bit)
+        words[self.peak < gate] = 0
+        return words
+
+
+class Search:
+    """All volumes of some scans; scores choices of weights and rules, remembering each class.
+
+    The metric must take distances per scan and class and average flatly, so that the classes
+    contribute independently of each other.
+    """
+
+    def __init__(self, volumes: Sequence[Sequence[Volume]], metric: Metric, threads: int) -> None:
+        """volumes: one list a class. Raises ValueError for a metric that mixes classes."""
+        if (metric.volume, metric.dice_mean, metric.hausdorff_mean) != ("scan", "rows", "flat"):
+            raise ValueError(
+                "blend needs a metric that averages rows and (scan, class) volumes flatly; "
+                "choices: default, one_sided, no_sqrt3_clip, page_text"
+            )
+        self.volumes = volumes
+        self.metric = metric
+        self.pool = ThreadPoolExecutor(threads)
+        self.known: dict[tuple, Sums] = {}
+
+    def score(self, weights: tuple[float, ...], rules: Sequence[Rule]) -> float:
+        """Return the competition score of a choice; rules: one a class."""
+        return add(self.sums(organ, weights, rule) for organ, rule in enumerate(rules)).score()
+
+    def sums(self, organ: int, weights: tuple[float, ...], rule: Rule) -> Sums:
+        """Return what one class contributes."""
+        key = (organ, weights, rule)
+        if key not in self.known:
+            jobs = (
+                self.pool.submit(volume.evaluate, weights, rule, self.metric)
+                for volume in self.volumes[organ]
+            )
+            self.known[key] = add(job.result() for job in list(jobs))
+        return self.known[key]
+
+    def forget_cuts(self) -> None:
+        """Free the thresholded volumes, for example before the weights change."""
+        for volumes in self.volumes:
+            for volume in volumes:
+                volume.cuts.clear()
+
+
+def _extent(occupied: np.ndarray) -> slice:
+    """Return the first to last True; a single plane when there is none."""
+    places = np.flatnonzero(occupied)
+    return slice(places[0], places[-1] + 1) if len(places) else slice(0, 1)

@@ -1,0 +1,72 @@
+"""Pictures of slices with truth and prediction."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from gutseg.constants import CLASSES
+from gutseg.paths import replacing
+
+# Okabe-Ito: told apart with every kind of colour vision.
+COLOURS = {"large_bowel": "#0072B2", "small_bowel": "#E69F00", "stomach": "#D55E00"}
+
+
+class Panel(NamedTuple):
+    """One slice: image (H, W) in [0, 1], truth and prediction (C, H, W) bool."""
+
+    title: str
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+
+
+def slice_figure(path: Path, panels: Sequence[Panel]) -> None:
+    """Draw slices in a row: above the image with the truth filled, below with the prediction.
+
+    The truth's outline is repeated over the prediction, so that differences are seen.
+    """
+    figure = Figure(figsize=(3.1 * len(panels), 6.6), facecolor="black", layout="constrained")
+    axes = figure.subplots(2, len(panels), squeeze=False)
+    for column, panel in enumerate(panels):
+        for row, masks in enumerate((panel.truth, panel.prediction)):
+            axis = axes[row, column]
+            axis.imshow(panel.image, cmap="gray", vmin=0, vmax=1, interpolation="bilinear")
+            _fill(axis, masks)
+            if row:
+                _outline(axis, panel.truth)
+            axis.set_axis_off()
+        axes[0, column].set_title(panel.title, color="white", fontsize=9)
+    figure.legend(
+        handles=_legend(),
+        loc="outside lower center",
+        ncols=5,
+        labelcolor="white",
+        facecolor="black",
+        edgecolor="black",
+        fontsize=9,
+    )
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def _fill(axis: object, masks: np.ndarray) -> None:
+    for organ, mask in zip(CLASSES, masks, strict=True):
+        if mask.any():
+            axis.contourf(mask, levels=[0.5, 1.5], colors=[COLOURS[organ]], alpha=0.55)
+
+
+def _outline(axis: object, masks: np.ndarray) -> None:
+    for mask in masks:
+        if mask.any():
+            axis.contour(mask, levels=[0.5], colors="white", linewidths=0.8)
+
+
+def _legend() -> list:
+    organs = [Patch(color=COLOURS[organ], label=organ.replace("_", " ")) for organ in CLASSES]
+    truth = Line2D([], [], color="white", linewidth=0.8, label="truth (outline, lower row)")
+    return [*organs, truth]

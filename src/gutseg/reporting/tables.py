@@ -1,0 +1,77 @@
+"""Scores as tables: per class, case, scan and fold."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from gutseg.constants import CLASSES
+from gutseg.metrics.competition import Metric, ScanResult, Summary, of_class, summarise
+
+Groups = Mapping[str, Sequence[ScanResult]]
+
+
+def summaries(results: Sequence[ScanResult], metric: Metric) -> dict[str, Summary]:
+    """Return the summary of every class and, last, of all of them."""
+    by_class = {
+        organ: summarise([of_class(result, organ) for result in results], metric)
+        for organ in CLASSES
+    }
+    return by_class | {"all": summarise(results, metric)}
+
+
+def score_table(groups: Groups, metric: Metric) -> pd.DataFrame:
+    """Return one row a group; columns (class, dice | 1-hausdorff | score), `all` last."""
+    rows = {}
+    for name, results in groups.items():
+        rows[name] = {
+            (organ, column): value
+            for organ, found in summaries(results, metric).items()
+            for column, value in (
+                ("dice", found.dice),
+                ("1-hausdorff", 1 - found.hausdorff),
+                ("score", found.score),
+            )
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def as_text(groups: Groups, metric: Metric) -> str:
+    """Return the score table for a terminal; one group alone gets one row a class."""
+    table = score_table(groups, metric)
+    if len(table) == 1:
+        table = table.iloc[0].unstack(sort=False)
+    else:
+        table.columns = table.columns.set_levels(
+            [level.str.replace("_", " ") for level in table.columns.levels]
+        )
+    return table.to_string(float_format=lambda value: f"{value:.3f}", na_rep="-")
+
+
+def group_by(results: Sequence[ScanResult], by: str) -> dict[str, list[ScanResult]]:
+    """Group results by `case` or `scan`."""
+    groups: dict[str, list[ScanResult]] = {}
+    for result in results:
+        name = result.scan.split("_")[0] if by == "case" else result.scan
+        groups.setdefault(name, []).append(result)
+    return groups
+
+
+def as_json(results: Sequence[ScanResult], metric_name: str, metric: Metric) -> dict:
+    """Return what `gutseg score --json` writes; NaN becomes null."""
+    found = summaries(results, metric)
+    per_scan = {
+        name: _values(summarise(group, metric)) for name, group in group_by(results, "scan").items()
+    }
+    return {
+        **_values(found["all"]),
+        "metric": metric_name,
+        "metric_source": metric.source,
+        "counts": found["all"].counts,
+        "per_class": {organ: _values(found[organ]) for organ in CLASSES},
+        "per_scan": per_scan,
+    }
+
+
+def _values(found: Summary) -> dict[str, float | None]:
+    values = {"score": found.score, "dice": found.dice, "hausdorff": found.hausdorff}
+    return {key: None if value != value else value for key, value in values.items()}

@@ -1,0 +1,115 @@
+"""gutseg score SOURCE [--truth TRUTH.csv --slices SLICES]: the competition score."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import typer
+
+from gutseg.data.folds import read_folds
+from gutseg.data.mask_csv import MaskCsv, Slices, compare_rows
+from gutseg.data.rle import Fault
+from gutseg.metrics.competition import METRICS, Metric, ScanResult, compare
+from gutseg.paths import write_json
+from gutseg.registry import suggest
+from gutseg.reporting.tables import as_json, as_text, group_by
+
+log = logging.getLogger(__name__)
+Missing = Literal["refuse", "empty"]
+
+
+def score(
+    source: Annotated[Path, typer.Argument(help="a csv, a run folder or a blend.yaml")],
+    truth: Annotated[Path | None, typer.Option(help="csv of the labels, for a csv")] = None,
+    slices: Annotated[
+        Path | None, typer.Option(help="id, width, height: a csv, cache or competition's folder")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="a row of METRICS")] = "default",
+    json: Annotated[Path | None, typer.Option(help="write the numbers here")] = None,
+    by: Annotated[str, typer.Option(help="rows of the table: class, case, scan, fold")] = "class",
+    folds: Annotated[Path | None, typer.Option(help="fold file, for --by fold of a csv")] = None,
+    missing: Annotated[Missing, typer.Option(help="what to do with faulty rows")] = "refuse",
+) -> None:
+    """Compute the competition score of a submission, or of out-of-fold probabilities."""
+    if metric not in METRICS:
+        raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
+    if by not in ("class", "case", "scan", "fold"):
+        raise ValueError(f"--by {by}: {suggest(by, ['class', 'case', 'scan', 'fold'])}")
+    if source.suffix == ".csv":
+        if truth is None or slices is None:
+            raise ValueError("a csv is scored against --truth TRUTH.csv and --slices SLICES")
+        results = score_csv(source, truth, slices, METRICS[metric], missing)
+        groups = _by_fold(results, folds) if by == "fold" else {}
+    else:
+        from gutseg import build  # torch takes seconds to import, a csv does not need it
+
+        groups = build.out_of_fold(source, METRICS[metric])
+        results = groups.pop("all")
+    if by in ("case", "scan"):
+        groups = group_by(results, by)
+    groups = {} if by == "class" else groups
+    print(as_text(groups | {"all": results}, METRICS[metric]))
+    found = as_json(results, metric, METRICS[metric])
+    if json:
+        write_json(json, found)
+    print(f"score {found['score']:.4f} ({metric}: {METRICS[metric].source})")
+
+
+def score_csv(
+    source: Path, truth: Path, slices: Path, metric: Metric, missing: Missing = "refuse"
+) -> list[ScanResult]:
+    """Compare a submission with a truth, scan by scan; memory for a few scans at a time.
+
+    Raises ValueError listing every faulty row; `missing="empty"` takes rows that are missing
+    or unreadable for empty masks and leaves out those that the truth does not have.
+    """
+    known = Slices.read(slices)
+    right, ours = MaskCsv.read(truth, known), MaskCsv.read(source, known)
+    if (right.key < 0).any():
+        row = int(np.flatnonzero(right.key < 0)[0])
+        raise ValueError(f"{right.label(row)}: no such slice in {slices}, or no such class")
+    problems = compare_rows(ours, right)
+    pairs = zip(
+        ours.rows_by_scan(np.isin(ours.key, right.key)),
+        right.rows_by_scan(np.ones(len(right.key), bool)),
+        strict=True,
+    )
+    found: list[Fault] = []
+
+    def one(scan: int, our_rows: np.ndarray, right_rows: np.ndarray) -> ScanResult:
+        prediction = ours.masks(scan, our_rows, found)
+        result = compare(known.names[scan], prediction, right.masks(scan, right_rows), metric)
+        listed = np.zeros_like(result.truth, bool)
+        listed[right.organ[right_rows], known.z[right.slice[right_rows]]] = True
+        result.dice[~listed] = np.nan
+        return result
+
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(one, scan, *rows) for scan, rows in enumerate(pairs) if len(rows[1])]
+        results = [job.result() for job in jobs]
+    twice = "a second row for"
+    problems += [fault.message for fault in found if twice not in fault.message]
+    if problems and missing == "refuse":
+        raise ValueError(
+            f"{source} is refused: {len(problems)} faults (--missing empty scores it)\n  "
+            + "\n  ".join(problems)
+        )
+    for problem in problems:
+        log.warning("%s; taken for empty", problem)
+    return results
+
+
+def _by_fold(results: list[ScanResult], path: Path | None) -> dict[str, list[ScanResult]]:
+    if path is None:
+        raise ValueError("--by fold of a csv needs --folds FOLDS.csv")
+    table = read_folds(path)
+    if "case" not in table:
+        raise ValueError(f"{path} divides slices, not cases; score the run folder instead")
+    fold = dict(zip(table["case"], table["fold"], strict=True))
+    groups: dict[str, list[ScanResult]] = {}
+    for result in results:
+        case = int(result.scan.split("_")[0].removeprefix("case"))
+        groups.setdefault(f"fold {fold.get(case, '?')}", []).append(result)
+    return dict(sorted(groups.items()))

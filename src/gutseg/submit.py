@@ -1,0 +1,65 @@
+"""gutseg submit BLEND --images FOLDER --out submission.csv: predict, post-process, encode."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from gutseg import build
+from gutseg.constants import CLASSES
+from gutseg.data import rle
+from gutseg.data.index import Faults
+from gutseg.data.submission import wanted_rows, write_submission
+from gutseg.data.volume import read_scan
+from gutseg.inference.ensemble import Ensemble
+from gutseg.paths import SUBMISSION, competition_folder
+from gutseg.progress import progress
+
+log = logging.getLogger(__name__)
+
+
+def submit(
+    blend: Annotated[Path, typer.Argument(help="a blend.yaml")],
+    images: Annotated[Path, typer.Option(help="the competition's folder, or Kaggle's input")],
+    out: Annotated[Path, typer.Option(help="the file to write")] = Path(SUBMISSION),
+    debug_scans: Annotated[
+        int, typer.Option(help="train scans to predict when the sample is only a header", min=1)
+    ] = 3,
+    skip_bad: Annotated[bool, typer.Option(help="empty masks for unreadable slices")] = False,
+) -> None:
+    """Write submission.csv in the sample's row order, scan by scan.
+
+    Kaggle shows a header-only sample and no test images until it scores; then some labelled
+    train scans are predicted instead, in the order of train.csv.
+    """
+    root = competition_folder(images)
+    faults = Faults(collect=skip_bad)
+    rows, slices = wanted_rows(root, debug_scans, faults)
+    ensemble = build.ensemble(blend)
+    masks: dict[tuple[str, str], str] = {}
+    with ThreadPoolExecutor() as pool:
+        for _, scan in progress(slices.groupby("scan", sort=False), desc="submit", unit="scan"):
+            masks |= _predict(scan, root, ensemble, faults, pool)
+    for where, problem in faults.rows:
+        log.warning("%s: %s; its masks are left empty", where, problem)
+    write_submission(out, rows, masks)
+    print(f"{out}: {len(rows)} rows, {sum(map(bool, masks.values()))} not empty")
+
+
+def _predict(
+    slices: pd.DataFrame, root: Path, ensemble: Ensemble, faults: Faults, pool: ThreadPoolExecutor
+) -> dict[tuple[str, str], str]:
+    """Return the run-length text of every wanted (id, class) of one scan."""
+    scan, readable = read_scan(slices, root, faults, pool.map)
+    wanted = readable[readable["wanted"]].sort_values("z")
+    masks = ensemble(scan, wanted["z"].to_numpy())
+    texts = rle.encode_scan(masks)
+    classes = len(CLASSES)
+    return {
+        (slice_id, organ): text
+        for slice_id, z in zip(wanted["id"], wanted["z"], strict=True)
+        for organ, text in zip(CLASSES, texts[z * classes : (z + 1) * classes], strict=True)
+    }
