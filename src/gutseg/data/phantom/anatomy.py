@@ -7,16 +7,7 @@ import numpy as np
 from gutseg.data.phantom import gut
 from gutseg.data.phantom.outline import Outline
 from gutseg.data.phantom.shapes import push_off, smooth_path
-
-# Streams of random numbers; each is seeded with (seed, case, day, stream). The last word must
-# not be 0: numpy's SeedSequence takes [1] and [1, 0] for the same seed.
-CASE, DAY, NOISE, SCANNER = 1, 2, 3, 4
-CASE_SIGNAL, CONTENT, RECEIVER = 11, 12, 13
-
-
-def random(seed: int, case: int, day: int, stream: int) -> np.random.Generator:
-    """Return the random numbers of one purpose. What stays the same on every day has day 0."""
-    return np.random.default_rng([seed, case, day, stream])
+from gutseg.data.phantom.streams import DAY, PATIENT, random
 
 
 @dataclass(frozen=True)
@@ -39,11 +30,13 @@ class Anatomy:
 
 def draw_anatomy(seed: int, case_number: int, day_number: int, is_large: bool) -> Anatomy:
     """Draw a patient (the same on every day) and what differs on the day."""
-    case = random(seed, case_number, 0, CASE)
+    case = random(seed, case_number, 0, PATIENT)
     day = random(seed, case_number, day_number, DAY)
     size = 1.17 if is_large else 1.0
     outline = _draw_outline(case, day, size)
-    label_end = 337 + 28 * case.standard_normal() + 13 * day.standard_normal()
+    # Near the wings of the pelvis: a network must be able to tell where the labels end.
+    end_level = 336 + 6 * case.standard_normal() + 6 * day.standard_normal()
+    label_end = outline.place([end_level, 0, 0])[0]
     has_arms = bool(case.random() < 0.6) and is_large
 
     stomach = gut.stomach_knots(case, day)
@@ -78,8 +71,8 @@ def draw_anatomy(seed: int, case_number: int, day_number: int, is_large: bool) -
 
 def _draw_outline(case: np.random.Generator, day: np.random.Generator, size: float) -> Outline:
     """Draw the body: its size and place, how fat it is, and its outline."""
-    spread = np.exp(np.array([0.05, 0.05, 0.05]) * case.standard_normal(3))
-    shift = np.array([22, 7, 9]) * case.standard_normal(3)
+    spread = np.exp(0.05 * case.standard_normal(3))
+    shift = np.array([25, 7, 9]) * case.standard_normal(3)
     shift += np.array([8, 3, 4]) * day.standard_normal(3) + np.array([0, -2, 0])
     # Strength of the harmonics 2 to 6: 1.6 % of the radius and less.
     waves = case.standard_normal((5, 2)) * np.array([[16], [12], [10], [6], [5]]) / 1000
@@ -94,7 +87,7 @@ def _draw_outline(case: np.random.Generator, day: np.random.Generator, size: flo
 
 def _overlaps(day: np.random.Generator) -> tuple[float, float, float]:
     """Draw how far neighbouring labels reach into each other, in mm."""
-    touch = day.random(3) < np.array([0.93, 0.70, 0.3])
+    touch = day.random(3) < np.array([0.92, 0.70, 0.18])
     deep = np.array([0.1, 0.3, 0.1]) + day.exponential([0.08, 0.8, 0.05])
     deep = np.minimum(deep, np.array([0.35, 2.5, 0.25]))
     large_small, small_stomach, large_stomach = np.where(touch, deep, -1.2)

@@ -7,7 +7,6 @@ from gutseg.data.phantom.labels import Body
 # Signal of the tissues of a low-field steady-state sequence, the fat under the skin = 1, and
 # the strength of their texture. Read off typical images; patients vary about it.
 TISSUES = {
-    "air": (0.0, 0.0),
     "lung": (0.035, 0.012),
     "skin_fat": (1.0, 0.03),
     "fat": (0.88, 0.05),
@@ -49,7 +48,9 @@ class Canvas:
         """Return how much of each voxel lies inside, [0, 1]. distance in mm, negative inside."""
         return np.clip(0.5 - distance / self.edge_mm, 0, 1)
 
-    def fill(self, distance: np.ndarray, tissue: str, box: tuple[slice, slice] = np.s_[:, :]):
+    def fill(
+        self, distance: np.ndarray, tissue: str, box: tuple[slice, slice] = np.s_[:, :]
+    ) -> None:
         """Paint the inside of a shape. distance: mm, negative inside, over box (rows, columns)."""
         signal = self.signals[tissue] + TISSUES[tissue][1] * self.grain[box]
         part = self.image[box]
@@ -65,12 +66,15 @@ class Canvas:
         misses it.
         """
         outline = self.anatomy.outline
-        point, radii = outline.place(centre), np.array(radii) * outline.scale
+        # Plain floats: numpy's would turn float32 pictures into float64.
+        point = outline.place(centre).tolist()
+        radii = (np.array(radii) * outline.scale).tolist()
         height = (self.z - point[0]) / radii[0]
         if abs(height) > 1.15:
             return None
         reach = max(radii[1:]) * 1.2 + 3 * lumps_mm + self.edge_mm
-        _, rows, columns = self.body.grid.box(point - reach, point + reach)
+        low, high = ([p + way * reach for p in point] for way in (-1, 1))
+        _, rows, columns = self.body.grid.box(low, high)
         y, x = self.y[rows] - point[1], self.x[:, columns] - point[2]
         if turn:
             y, x = np.cos(turn) * y - np.sin(turn) * x, np.sin(turn) * y + np.cos(turn) * x

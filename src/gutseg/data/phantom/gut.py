@@ -6,13 +6,15 @@ them. Radii and places were fitted to the table in docs/phantom.md.
 
 import numpy as np
 
+from gutseg.data.phantom.shapes import lengths
+
 # Cecum, ascending colon, right flexure, transverse colon, left flexure, descending, sigmoid.
 COLON = np.array(
     [
         (352, -54, -92, 19),
-        (322, -52, -110, 21),
-        (289, -46, -114, 20),
-        (260, -50, -106, 18),
+        (322, -44, -110, 21),
+        (289, -36, -114, 20),
+        (260, -42, -106, 18),
         (250, -76, -88, 17),
         (266, -94, -62, 16),
         (280, -100, -22, 16),
@@ -20,9 +22,9 @@ COLON = np.array(
         (243, -88, 72, 15),
         (202, -60, 100, 14),
         (200, -34, 114, 13),
-        (230, -18, 122, 12),
-        (274, -20, 121, 11),
-        (314, -32, 114, 11),
+        (230, -6, 122, 12),
+        (274, -8, 121, 11),
+        (314, -24, 114, 11),
         (342, -46, 94, 12),
         (364, -40, 52, 13),
         (374, -8, 12, 13),
@@ -35,13 +37,13 @@ ASCENDING, TRANSVERSE, DESCENDING = slice(0, 5), slice(5, 9), slice(9, 15)
 # Fundus under the left diaphragm, body, antrum, pylorus.
 STOMACH = np.array(
     [
-        (158, 0, 44, 15),
-        (171, -12, 54, 21),
-        (193, -46, 54, 23),
-        (212, -76, 40, 21),
-        (230, -88, 10, 17),
-        (236, -78, -20, 12),
-        (235, -66, -34, 8),
+        (154, 0, 44, 15),
+        (167, -12, 54, 21),
+        (189, -46, 54, 23),
+        (208, -76, 40, 21),
+        (226, -88, 10, 17),
+        (232, -78, -20, 12),
+        (231, -66, -34, 8),
     ],
     float,
 )
@@ -75,9 +77,8 @@ def colon_knots(case: np.random.Generator, day: np.random.Generator) -> np.ndarr
     left = 30 * case.standard_normal() + 9 * day.standard_normal()
     knots[8:11, 0] += np.maximum(left, -45) * np.array([0.5, 1, 1])
     knots[:2, 0] += 14 * case.standard_normal()
-    wander = np.array([7, 7, 7])
-    knots[:, :3] += wander * case.standard_normal((len(knots), 3))
-    knots[:, :3] += 0.5 * wander * day.standard_normal((len(knots), 3))
+    knots[:, :3] += 7 * case.standard_normal((len(knots), 3))
+    knots[:, :3] += 3.5 * day.standard_normal((len(knots), 3))
     return knots
 
 
@@ -86,21 +87,17 @@ def pinch(path: np.ndarray, rng: np.random.Generator, rate: float) -> np.ndarray
 
     rate: closed stretches per metre. A closed stretch has radius 0 and parts the label.
     """
-    steps = np.linalg.norm(np.diff(path[:, :3], axis=0), axis=1)
-    along = np.concatenate([[0.0], np.cumsum(steps)])
+    along = lengths(path)
     path = path.copy()
     for _ in range(rng.poisson(rate * along[-1] / 1000)):
-        middle, half = rng.uniform(0, along[-1]), rng.uniform(14, 26)
-        nearness = np.abs(along - middle) / half
-        # No slim necks: bent outlines would crumble there.
-        path[:, 3] *= np.where(nearness < 0.6, 0, np.minimum(1, nearness))
+        middle, half = rng.uniform(0, along[-1]), rng.uniform(18, 34)
+        path[np.abs(along - middle) < half, 3] = 0
     return path
 
 
 def haustra(path: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Give a tube the pouches of the large bowel, one every 3 cm or so."""
-    steps = np.linalg.norm(np.diff(path[:, :3], axis=0), axis=1)
-    along = np.concatenate([[0.0], np.cumsum(steps)])
+    along = lengths(path)
     drift = np.cumsum(0.25 * rng.standard_normal(len(path)))
     phase = 2 * np.pi * along / rng.uniform(24, 36) + drift
     path = path.copy()

@@ -6,9 +6,10 @@ import cc3d
 import numpy as np
 
 from gutseg.constants import CLASSES
-from gutseg.data.phantom.anatomy import NOISE, Anatomy, draw_anatomy, random
+from gutseg.data.phantom.anatomy import Anatomy, draw_anatomy
 from gutseg.data.phantom.roster import Scan
 from gutseg.data.phantom.shapes import REACH_MM, Grid, Noise, Tube, draw_tube
+from gutseg.data.phantom.streams import NOISE, random
 
 # How far outlines are bent, in mm, by (cells of 26 mm, cells of 9 mm).
 LUMPS_MM = {"large_bowel": (2.2, 1.3), "small_bowel": (1.8, 1.2), "stomach": (4.5, 1.0)}
@@ -47,10 +48,10 @@ def draw_body(seed: int, scan: Scan) -> Body:
 
 def _bend(tube: Tube, noise: Noise, lumps_mm: tuple[float, float], salt: int) -> None:
     """Move the surface in and out by smooth noise, in place."""
-    z, y, x = tube.box
-    for index, plane in zip(range(z.start, z.stop), tube.distance, strict=True):
+    depth, *box = tube.box
+    for index, plane in zip(range(depth.start, depth.stop), tube.distance, strict=True):
         bend = sum(
-            amplitude * noise.at(index, cell, salt=salt)[y, x]
+            amplitude * noise.at(index, cell, salt=salt, box=box)
             for amplitude, cell in zip(lumps_mm, (26.0, 9.0), strict=True)
         )
         # Far outside the noise must fade, or it would leave crumbs there.

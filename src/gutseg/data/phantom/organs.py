@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from gutseg.data.phantom.anatomy import CASE_SIGNAL, CONTENT, random
 from gutseg.data.phantom.canvas import TISSUES, Canvas
 from gutseg.data.phantom.labels import Body
 from gutseg.data.phantom.shapes import Tube
+from gutseg.data.phantom.streams import CONTENTS, SIGNALS, random
 
 
 def draw_signals(seed: int, case: int) -> dict[str, float]:
     """Draw the signal of every tissue in one patient; fat in the belly varies the most."""
-    rng = random(seed, case, 0, CASE_SIGNAL)
+    rng = random(seed, case, 0, SIGNALS)
     signals = {
         name: s * float(np.exp(0.10 * rng.standard_normal())) for name, (s, _) in TISSUES.items()
     }
@@ -19,7 +19,7 @@ def draw_signals(seed: int, case: int) -> dict[str, float]:
 
 
 def paint_chest(canvas: Canvas) -> None:
-    """Paint the heart above the diaphragm, the gullet and the chambers' blood."""
+    """Paint the heart, the blood in its chambers, and the gullet."""
     canvas.paint_ball("heart", (108, -38, 22), (44, 46, 56), turn=0.5, lumps_mm=4)
     canvas.paint_ball("vessel", (100, -30, 4), (30, 24, 22), lumps_mm=3)
     canvas.paint_ball("muscle", (104, -44, 36), (30, 13, 9), turn=0.7, lumps_mm=2)
@@ -33,7 +33,7 @@ def paint_upper(canvas: Canvas, inner: np.ndarray, below: np.ndarray) -> None:
     """Paint liver, spleen, gall bladder and pancreas.
 
     inner: distance to the inner wall, negative inside. below: distance to the diaphragm,
-    negative above it. Both (H, W), mm; liver and spleen fit into the dome.
+    negative below it. Both (H, W), mm; liver and spleen fit into the dome.
     """
     limits = np.maximum(inner + 2 + canvas.lumps, below + 0.5)
     parts = (
@@ -48,7 +48,7 @@ def paint_upper(canvas: Canvas, inner: np.ndarray, below: np.ndarray) -> None:
         distance, box = shape
         distance = np.maximum(distance, limits[box])
         canvas.fill(distance, tissue, box)
-        branch = np.abs(canvas.body.noise.at(canvas.index, 24.0, salt=9)[box]) - 0.07
+        branch = np.abs(canvas.body.noise.at(canvas.index, 24.0, salt=9, box=box)) - 0.07
         canvas.fill(np.maximum(distance + 10, branch * 40), "strand", box)
     canvas.paint_ball("bile", (248, -40, -84), (26, 20, 12), turn=-0.5, lumps_mm=1.5)
     canvas.paint_ball("pancreas", (222, -30, 24), (16, 11, 52), turn=-0.25, lumps_mm=5)
@@ -74,7 +74,7 @@ def paint_back(canvas: Canvas, to_wall: np.ndarray) -> None:
     bow = 6 * np.cos((level - 250) / 60) + 20 * np.clip((level - 330) / 90, 0, 1.2)
     pelvis = float(np.interp(level, [318, 350], [0, 1]))
     for side in (-1, 1):
-        muscle = (level, 62 + bow, 10 + side * 36), (np.inf, 27 - 9 * pelvis, 34)
+        muscle = (level, 65 + bow, 10 + side * 32), (np.inf, 29 - 9 * pelvis, 34)
         _paint_strands(canvas, muscle, side, to_wall)
         growth = float(np.interp(level, [215, 270, 350, 432], [0, 15, 23, 20]))
         if growth > 3:
@@ -96,7 +96,7 @@ def _paint_strands(canvas: Canvas, muscle: tuple, side: int, to_wall: np.ndarray
     distance = np.maximum(distance, to_wall[box] + 1)
     canvas.fill(distance, "muscle", box)
     for cell, width in ((9.0, 0.16), (4.5, 0.10)):
-        bundle = np.abs(canvas.body.noise.at(canvas.index, cell, salt=10 + side)[box])
+        bundle = np.abs(canvas.body.noise.at(canvas.index, cell, salt=10 + side, box=box))
         canvas.fill(np.maximum(distance + 2, (bundle - width) * cell), "strand", box)
 
 
@@ -140,7 +140,7 @@ class Contents:
     """What fills an organ along its path: signal, how coarse it is, and how far gas stands."""
 
     def __init__(self, body: Body, seed: int, case: int, day: int):
-        rng = random(seed, case, day, CONTENT)
+        rng = random(seed, case, day, CONTENTS)
         sizes = [len(tube.path) for tube in body.organs]
         # large bowel, small bowel, stomach
         self.signal = [
@@ -150,19 +150,19 @@ class Contents:
         ]
         # Height of the fluid under the gas, mm: level, as the patient lies on the back.
         large, small, stomach = (tube.path for tube in body.organs)
+        full = np.quantile(stomach[:, 1], rng.uniform(0.0, 0.35))
         self.gas_mm = [
-            np.where(_along(rng, sizes[0], 14) > 0.7, _level(large, rng.uniform(-0.4, 0.7)), -1e3),
-            np.where(_along(rng, sizes[1], 14) > 1.6, _level(small, rng.uniform(-0.5, 0.2)), -1e3),
-            np.full(
-                sizes[2], rng.choice([-1e3, np.quantile(stomach[:, 1], rng.uniform(0.0, 0.35))])
-            ),
+            _level(large, rng.uniform(-0.4, 0.7)) + _pocket(rng, sizes[0], 0.7),
+            _level(small, rng.uniform(-0.5, 0.2)) + _pocket(rng, sizes[1], 1.6),
+            np.full(sizes[2], rng.choice([NO_GAS_MM, full], p=[0.35, 0.65])),
         ]
         self.wall = [float(v) for v in 0.31 + 0.03 * rng.standard_normal(3)]
 
 
 # (strength, cell in mm) of the texture: faeces are mottled, folds of the small bowel feathery.
 GRAIN = ((0.085, 4.5), (0.075, 2.6), (0.035, 7.0))
-GAS = 0.045
+GAS = 0.07
+NO_GAS_MM = -1000.0
 
 
 def _along(rng: np.random.Generator, count: int, points: float) -> np.ndarray:
@@ -172,9 +172,14 @@ def _along(rng: np.random.Generator, count: int, points: float) -> np.ndarray:
 
 
 def _level(path: np.ndarray, share: float) -> np.ndarray:
-    """Return the height of a fluid's surface along a path, mm: the same for 12 points or so."""
-    middle = np.array([path[i : i + 12, 1].mean() for i in range(0, len(path), 12)])
-    return np.repeat(middle, 12)[: len(path)] + share * np.median(path[:, 3])
+    """Return a height that hardly changes along a path, mm, share of a radius off the middle."""
+    blunt = np.pad(path[:, 1], 12, mode="edge")
+    return np.convolve(blunt, np.full(25, 1 / 25), "valid") + share * np.median(path[:, 3])
+
+
+def _pocket(rng: np.random.Generator, count: int, above: float) -> np.ndarray:
+    """Return how far gas is pressed out of the way along a path, mm: 0 where there is a pocket."""
+    return np.clip((_along(rng, count, 14) - above) * 40, NO_GAS_MM, 0)
 
 
 def paint_gut(canvas: Canvas, contents: Contents) -> None:
@@ -192,7 +197,7 @@ def _paint_tube(canvas: Canvas, tube: Tube, layer: int, order: int, contents: Co
         return
     part = canvas.image[box]
     strength, cell = GRAIN[order]
-    grain = canvas.body.noise.at(canvas.index, cell, salt=20 + order)[box]
+    grain = canvas.body.noise.at(canvas.index, cell, salt=20 + order, box=box)
     inside = contents.signal[order][owner] + strength * grain
     # Patients lie on their backs: gas collects in front.
     gas = np.clip((contents.gas_mm[order][owner] - canvas.y[box[0]]) / canvas.edge_mm + 0.5, 0, 1)

@@ -13,7 +13,6 @@ ANGLES = (np.arange(NUM_ANGLES) + 0.5) / NUM_ANGLES * 2 * np.pi - np.pi
 # How much an angle looks to the front, the back and the sides (0 to 1).
 FRONT, BACK = np.clip(-np.sin(ANGLES), 0, 1), np.clip(np.sin(ANGLES), 0, 1)
 SIDE = np.abs(np.cos(ANGLES))
-
 # Angle away from straight back, 0 to pi.
 FROM_BACK = np.abs((ANGLES - np.pi / 2 + np.pi) % (2 * np.pi) - np.pi)
 
@@ -26,7 +25,6 @@ BACK_DEPTH = np.array([104, 106, 110, 112, 112, 112, 112, 112, 114, 118, 120])
 FAT_FRONT = np.array([9, 10, 10, 10, 11, 14, 17, 18, 18, 16, 15])
 FAT_SIDE = np.array([16, 14, 11, 9, 10, 12, 15, 19, 22, 21, 20])
 FAT_BACK = np.array([9, 9, 9, 10, 14, 20, 24, 26, 26, 24, 24])
-
 
 # Patients are scaled about this height, the middle of the bowels.
 MIDDLE_Z = 250.0

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gutseg.constants import NATIVE_SIZES
+from gutseg.data.phantom import streams
+from gutseg.data.phantom.streams import random
 
 PRESETS = ("small", "full")
 
@@ -90,6 +92,8 @@ def roster(cases: int, seed: int, preset: str) -> tuple[list[Scan], list[Scan]]:
     """
     if cases < 1:
         raise ValueError(f"cases is {cases}; at least 1 is needed")
+    if preset not in PRESETS:
+        raise ValueError(f"preset {preset!r} is unknown; choices: {', '.join(PRESETS)}")
     if seed < 0:
         raise ValueError(f"seed is {seed}; a whole number from 0 upwards is needed")
     train, hidden = [], []
@@ -98,10 +102,12 @@ def roster(cases: int, seed: int, preset: str) -> tuple[list[Scan], list[Scan]]:
     while num_seen < cases or num_unseen * HIDDEN_EVERY < cases:
         place, case = next(numbers)
         if place % (HIDDEN_EVERY + 1) == 1:
-            hidden += _visits(seed, case, preset, _num_days(seed, num_unseen, preset, stream=9))
+            hidden += _visits(
+                seed, case, preset, _num_days(seed, num_unseen, preset, stream=streams.DAYS_UNSEEN)
+            )
             num_unseen += 1
         elif num_seen < cases:
-            num_days = _num_days(seed, num_seen, preset, stream=8)
+            num_days = _num_days(seed, num_seen, preset, stream=streams.DAYS_SEEN)
             comes_back = num_seen % HIDDEN_EVERY == 0
             visits = _visits(seed, case, preset, num_days + comes_back, index=num_seen)
             train += visits[:num_days]
@@ -112,7 +118,7 @@ def roster(cases: int, seed: int, preset: str) -> tuple[list[Scan], list[Scan]]:
 
 def _case_numbers(seed: int) -> Iterator[tuple[int, int]]:
     """Yield place and case number, with gaps as the competition's: 2, 6, 7, 9, 11, 15, ..."""
-    rng = np.random.default_rng([seed, 0, 0, 5])
+    rng = random(seed, 0, 0, streams.CASE_NUMBERS)
     case = 0
     for place in itertools.count():
         case += int(rng.integers(1, 4))
@@ -123,7 +129,7 @@ def _num_days(seed: int, index: int, preset: str, *, stream: int) -> int:
     """Deal the number of days of a patient from a shuffled deck, so that shares come out even."""
     deck = np.repeat(np.arange(1, len(DAY_WEIGHTS[preset]) + 1), DAY_WEIGHTS[preset])
     turn, card = divmod(index, len(deck))
-    return int(np.random.default_rng([seed, turn, 0, stream]).permutation(deck)[card])
+    return int(random(seed, turn, 0, stream).permutation(deck)[card])
 
 
 def _visits(
@@ -134,13 +140,13 @@ def _visits(
     The first scans of the first four training patients take the four native sizes, so that
     even a tiny folder has them all.
     """
-    rng = np.random.default_rng([seed, case, 0, 6])
+    rng = random(seed, case, 0, streams.VISITS)
     gaps = rng.integers(1, 9, 16)[:num_days]
     # A third of the real patients has no scan before the treatment (day 0).
     days = np.cumsum(gaps) - (gaps[0] if rng.random() < 0.67 else 0)
     is_large = bool(rng.random() < LARGE_SHARE)
     if index is not None and index < len(NATIVE_SIZES):
-        order = np.random.default_rng([seed, 0, 0, 7]).permutation(len(NATIVE_SIZES))
+        order = random(seed, 0, 0, streams.FIRST_SIZES).permutation(len(NATIVE_SIZES))
         first = sorted(NATIVE_SIZES)[order[index]]
         is_large = first == LARGE_SIZE
     sizes = [_size(rng, is_large) for _ in days]

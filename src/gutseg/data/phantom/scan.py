@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gutseg.data.phantom.anatomy import RECEIVER, random
 from gutseg.data.phantom.canvas import Canvas
 from gutseg.data.phantom.frame import Frame, paint_frame, paint_lungs
 from gutseg.data.phantom.labels import draw_body, masks
@@ -20,6 +19,7 @@ from gutseg.data.phantom.organs import (
 )
 from gutseg.data.phantom.roster import Scan
 from gutseg.data.phantom.scanner import develop, draw_scanner, expose
+from gutseg.data.phantom.streams import RECEIVER, random
 
 
 @dataclass(frozen=True)

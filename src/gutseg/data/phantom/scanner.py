@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gutseg.data.phantom.anatomy import SCANNER, random
 from gutseg.data.phantom.labels import Body
 from gutseg.data.phantom.outline import ANGLES, NUM_ANGLES
+from gutseg.data.phantom.streams import SCANNER, random
 
 # Largest grey value of a scan: the real ones lie between 200 and 15,865.
 LARGEST = (200, 15_865)
@@ -18,6 +18,7 @@ class Scanner:
     """How one scan was taken. noise, ghost: relative to the signal of fat under the skin.
 
     largest: grey value of the brightest voxel. hot_spot: (z, y, x) in mm near a coil element.
+    salt: which of the smooth fields the sensitivity follows.
     """
 
     noise: float
@@ -59,7 +60,7 @@ def sensitivity(body: Body, scanner: Scanner, index: int) -> np.ndarray:
     smooth = 1 + 0.13 * body.noise.at(index, 150.0, salt=scanner.salt)
     dz, dy, dx = scanner.hot_spot
     spot = np.exp(-(((y - dy) / 22) ** 2 + ((x - dx) / 22) ** 2 + ((z - dz) / 20) ** 2))
-    return (along * rim * smooth * (1 + 1.2 * spot)).astype(np.float32)
+    return (along * rim * smooth * (1 + 0.8 * spot)).astype(np.float32)
 
 
 def field_of_view(body: Body) -> np.ndarray:
@@ -88,5 +89,6 @@ def expose(
 
 def develop(volume: np.ndarray, body: Body, scanner: Scanner) -> np.ndarray:
     """Scale measured values to grey values, (Z, H, W) uint16; the brightest is scanner.largest."""
-    volume *= field_of_view(body) * np.float32(scanner.largest / volume.max())
-    return volume.astype(np.uint16)
+    volume *= field_of_view(body)
+    volume *= np.float32(scanner.largest / volume.max())
+    return np.rint(volume, out=volume).astype(np.uint16)

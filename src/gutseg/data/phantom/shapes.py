@@ -50,6 +50,12 @@ def _centred(count: int, spacing_mm: float) -> np.ndarray:
     return ((np.arange(count) - (count - 1) / 2) * spacing_mm).astype(np.float32)
 
 
+def lengths(path: np.ndarray) -> np.ndarray:
+    """Return how far every point lies along its path, (N,) mm. path: (N, 3 or more)."""
+    steps = np.linalg.norm(np.diff(path[:, :3], axis=0), axis=1)
+    return np.concatenate([[0.0], np.cumsum(steps)])
+
+
 def smooth_path(knots: np.ndarray, step_mm: float) -> np.ndarray:
     """Round the corners of a polyline and resample it at even steps.
 
@@ -62,8 +68,7 @@ def smooth_path(knots: np.ndarray, step_mm: float) -> np.ndarray:
         three = 0.25 * path[:-1] + 0.75 * path[1:]
         path = np.concatenate([path[:1], np.stack([quarter, three], 1).reshape(-1, path.shape[1])])
         path = np.concatenate([path, knots[-1:]])
-    lengths = np.linalg.norm(np.diff(path[:, :3], axis=0), axis=1)
-    along = np.concatenate([[0.0], np.cumsum(lengths)])
+    along = lengths(path)
     at = np.linspace(0.0, along[-1], max(2, int(along[-1] / step_mm)))
     return np.stack([np.interp(at, along, column) for column in path.T], axis=1)
 
@@ -136,8 +141,18 @@ class Noise:
         self._lattice = rng.standard_normal((48, 64, 64), dtype=np.float32)
         self._grid = grid
 
-    def at(self, index: int, cell_mm: float, *, salt: int = 0) -> np.ndarray:
-        """Return the noise of slice `index`, (H, W). salt: another field of the same kind."""
+    def at(
+        self,
+        index: int,
+        cell_mm: float,
+        *,
+        salt: int = 0,
+        box: tuple[slice, slice] = (slice(None), slice(None)),
+    ) -> np.ndarray:
+        """Return the noise of slice `index` inside box (rows, columns).
+
+        salt: another field of the same kind.
+        """
         depth = float(self._grid.z[index]) / cell_mm
         layer, share = int(depth), depth - int(depth)
         share *= share * (3 - 2 * share)
@@ -145,10 +160,14 @@ class Noise:
         # The blend of two independent layers has less variance halfway; undo that.
         blend = ((1 - share) * above + share * below) / np.hypot(1 - share, share)
         step = self._grid.geometry.spacing_mm / cell_mm
-        corner = (float(axis[0]) / cell_mm + 32 + 7 * salt for axis in (self._grid.x, self._grid.y))
-        origin_x, origin_y = corner
-        to_lattice = np.array([[step, 0, origin_x % 64], [0, step, origin_y % 64]])
-        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        size = (len(self._grid.x), len(self._grid.y))
+        y, x = self._grid.y[box[0]], self._grid.x[box[1]]
+        if not len(y) or not len(x):
+            return np.zeros((len(y), len(x)), np.float32)
+        left, top = (float(axis[0]) / cell_mm + 32 + 7 * salt for axis in (x, y))
+        to_lattice = np.array([[step, 0, left % 64], [0, step, top % 64]])
         wide = np.pad(blend, ((0, 64), (0, 64)), mode="wrap")
-        return 1.3 * cv2.warpAffine(wide, to_lattice, size, flags=flags, borderMode=cv2.BORDER_WRAP)
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        # Interpolation averages neighbours; 1.3 restores the variance.
+        return 1.3 * cv2.warpAffine(
+            wide, to_lattice, (len(x), len(y)), flags=flags, borderMode=cv2.BORDER_WRAP
+        )
