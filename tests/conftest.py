@@ -100,3 +100,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory, write_raw: Callable[..., Pat
     write_raw(root / "raw", shapes | {"case5_day0": (6, 36, 36)})
     prepare(root / "raw", root / "cache", workers=1)
     return root / "cache"
+
+
+@pytest.fixture(scope="session")
+def trained(cache: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The whole job once: trained folds, predictions and a blend; read-only for the tests."""
+    from pipeline import run_all
+
+    return run_all(cache, tmp_path_factory.mktemp("trained"))

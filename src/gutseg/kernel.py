@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -92,13 +93,21 @@ def _fetch_wheels(folder: Path) -> None:
     subprocess.run([*command, "--dest", str(folder), *WHEELS], check=True)
 
 
-def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool = False) -> Path:
+def run_like_kaggle(
+    folder: Path,
+    images: Path,
+    workplace: Path,
+    *,
+    nested: bool = False,
+    extra: Mapping[str, str] | None = None,
+) -> Path:
     """Run the built kernel on a Kaggle-shaped input tree; return the csv it wrote.
 
     workplace: an empty folder; the kernel runs in workplace/working. nested: the newer mount
-    form, competitions/<slug> and datasets/<owner>/<slug>. The wheels are left out: they are
-    for Kaggle's Python, and this one has the packages installed.
+    form, competitions/<slug> and datasets/<owner>/<slug>. extra: environment variables. The
+    wheels are left out: they are for Kaggle's Python, this one has the packages installed.
     """
+    script = need_file(folder / "infer" / "infer.py", "run: gutseg kernel build")
     inputs, working = workplace / "input", workplace / "working"
     competition = inputs / ("competitions" if nested else "") / COMPETITION
     dataset = inputs / ("datasets/user" if nested else "") / "gutseg-bundle"
@@ -108,12 +117,11 @@ def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool
     ignored = shutil.ignore_patterns("wheels")
     shutil.copytree(folder / "bundle", dataset, ignore=ignored)
     working.mkdir()
-    script = need_file(folder / "infer" / "infer.py", "run: gutseg kernel build")
     clean = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     done = subprocess.run(
         [sys.executable, "-P", str(script.resolve())],
         cwd=working,
-        env=clean | {"GUTSEG_INPUT": str(inputs)},
+        env=clean | {"GUTSEG_INPUT": str(inputs)} | dict(extra or {}),
         capture_output=True,
         text=True,
     )

@@ -64,7 +64,9 @@ class Evaluator:
         keys = self._loss_names(losses)
         flat = torch.tensor([*sums.ravel(), *(losses[key] for key in keys), slices])
         total = np.array(self.add_up(flat.double()).tolist())
-        found = {f"val_{key}": total[sums.size + i] / total[-1] for i, key in enumerate(keys)}
+        found = {
+            f"val_{key}": total[sums.size + i] / max(total[-1], 1) for i, key in enumerate(keys)
+        }
         found |= _columns(total[: sums.size].reshape(sums.shape), with_score)
         # plain numbers: the history goes into a checkpoint, which holds no NumPy scalars
         return {key: float(value) for key, value in found.items()}

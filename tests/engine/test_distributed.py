@@ -1,0 +1,106 @@
+"""Two processes over gloo: sums, gradients and losses as one process would have them."""
+
+import socket
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gutseg.engine.distributed import join, leave
+from gutseg.losses import LOSSES, Criterion
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(4, 3, 8, 8, generator=generator)
+    target = (torch.rand(4, 3, 8, 8, generator=generator) < 0.3).float()
+    target[2:, 1] = 0  # the second rank alone would call this class absent
+    return images, target
+
+
+def _model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Conv2d(3, 3, 3, padding=1)
+
+
+def _worker(rank: int, port: int, results: dict) -> None:
+    import os
+
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": str(rank),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    torch.set_num_threads(1)
+    world = join()
+    images, target = (part[2 * rank : 2 * rank + 2] for part in _batch())
+    found = {"sum": world.add_up(torch.tensor([1.0 + rank])).item()}
+    for name in LOSSES:
+        model = DistributedDataParallel(_model())
+        loss, _ = Criterion(name)(model(images), target)
+        loss.backward()
+        found[name] = (loss.item(), model.module.weight.grad.flatten().tolist())
+    different = nn.Linear(2, 2)
+    nn.init.constant_(different.weight, rank + 1.0)
+    world.copy_from_main(different)
+    found["copied"] = different.weight.sum().item()
+    with torch.no_grad():  # validation: every rank for itself, no waiting for the other
+        found["alone"] = Criterion("dice")(_model()(images), target)[0].item()
+    results[rank] = found
+    world.wait()
+    leave(world)
+
+
+@pytest.fixture(scope="module")
+def results():
+    with mp.Manager() as manager:
+        shared = manager.dict()
+        mp.spawn(_worker, (_free_port(), shared), nprocs=2)
+        return dict(shared)
+
+
+def test_tensors_add_up_over_ranks(results):
+    assert results[0]["sum"] == results[1]["sum"] == 3
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_and_gradient_are_those_of_the_whole_batch(results, name):
+    """Dice sums are gathered: the mean of two ranks' Dice losses would be another number."""
+    model = _model()
+    images, target = _batch()
+    loss, _ = Criterion(name)(model(images), target)
+    loss.backward()
+    for rank in (0, 1):
+        value, gradient = results[rank][name]
+        assert value == pytest.approx(loss.item(), abs=1e-6)
+        assert gradient == pytest.approx(model.weight.grad.flatten().tolist(), abs=1e-6)
+
+
+def test_without_gradients_ranks_do_not_wait_for_each_other(results):
+    images, target = _batch()
+    for rank in (0, 1):
+        part = slice(2 * rank, 2 * rank + 2)
+        alone = Criterion("dice")(_model()(images[part]), target[part])[0].item()
+        assert results[rank]["alone"] == pytest.approx(alone, abs=1e-6)
+
+
+def test_rank_zero_is_copied(results):
+    assert results[1]["copied"] == 4.0
+
+
+def test_a_single_process_is_a_world_of_one(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    world = join()
+    assert (world.rank, world.size, world.is_main) == (0, 1, True)
+    assert world.add_up(torch.ones(2)).tolist() == [1, 1]
+    leave(world)

@@ -1,0 +1,223 @@
+"""The loop on a network of one convolution, where every step can be followed."""
+
+import copy
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from gutseg.engine import checkpoint, precision
+from gutseg.engine.distributed import World
+from gutseg.engine.journal import Journal
+from gutseg.engine.loop import Budget, Learner, best_epoch, fit
+from gutseg.engine.optim import optimizer
+from gutseg.engine.schedule import Schedule
+from gutseg.losses import Criterion
+
+CPU = torch.device("cpu")
+
+
+class Batches:
+    """Batches that depend on the epoch alone, as the real loader's do."""
+
+    def __init__(self, number=4, size=2, poison=None):
+        self.sampler = self
+        self.number, self.size, self.poison = number, size, poison
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return self.number
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.epoch)
+        for number in range(self.number):
+            images = torch.rand(self.size, 3, 6, 6, generator=generator)
+            if (self.epoch, number) == self.poison:
+                images[0, 0, 0, 0] = float("nan")
+            ids = [f"e{self.epoch}b{number}s{i}" for i in range(self.size)]
+            yield {"images": images, "target": (images > 0.6).float(), "ids": ids}
+
+
+def _learner(seed=0, dropout=0.0, lr=0.05, **settings):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Dropout(dropout))
+    return Learner(
+        model,
+        Criterion("bce_dice"),
+        optimizer(model, "adamw", lr=lr),
+        Schedule(lr, steps=16),
+        precision.choose(CPU, True),
+        World(0, 1, CPU),
+        **settings,
+    )
+
+
+def _flat(model):
+    return torch.cat([tensor.flatten().float() for tensor in model.state_dict().values()])
+
+
+def _evaluate(values):
+    rows = iter(values)
+    return lambda model, with_score: {"score": next(rows)} if with_score else {}
+
+
+def test_resume_is_exact_to_the_bit(tmp_path):
+    """Four epochs at once, and two and two; dropout and the moving average included."""
+    score = [0.1, 0.4, 0.3, 0.2]
+    straight = _learner(dropout=0.3, ema=0.9)
+    fit(straight, Batches(), _evaluate(score), Budget(4), tmp_path / "a", None)
+    first = _learner(dropout=0.3, ema=0.9)
+    fit(first, Batches(), _evaluate(score[:2]), Budget(2), tmp_path / "b", None)
+    second = _learner(seed=7, dropout=0.3, ema=0.9)
+    history = fit(second, Batches(), _evaluate(score[2:]), Budget(4), tmp_path / "b", None)
+    assert torch.equal(_flat(second.model), _flat(straight.model))
+    assert torch.equal(_flat(second.best), _flat(straight.best))
+    assert [row["score"] for row in history] == score
+    one, two = (checkpoint.load(tmp_path / run / "best.pt") for run in "ab")
+    assert one["metrics"]["epoch"] == two["metrics"]["epoch"] == 1
+    assert all(torch.equal(one["model"][key], two["model"][key]) for key in one["model"])
+
+
+def test_accumulated_halves_are_one_whole_batch():
+    """BCE is a mean, so two batches of two make the gradient of one of four."""
+    whole, halves = _learner(), _learner()
+    for learner in (whole, halves):
+        learner.criterion = Criterion("bce")
+        learner.model[1] = nn.Identity()  # batch statistics would differ
+        learner.optimizer = optimizer(learner.model, "sgd", lr=0.1)
+    big = Batches(2, 4)
+    big.set_epoch(0)
+    split = [
+        {"images": b["images"][i : i + 2], "target": b["target"][i : i + 2], "ids": b["ids"]}
+        for b in big
+        for i in (0, 2)
+    ]
+
+    class Halves(Batches):
+        def __iter__(self):
+            return iter(split)
+
+    from gutseg.engine.loop import _train_epoch
+
+    _train_epoch(whole, big, 0, Budget(1))
+    _train_epoch(halves, Halves(4), 0, Budget(1, accumulate=2))
+    assert whole.step == halves.step == 2
+    torch.testing.assert_close(_flat(whole.model), _flat(halves.model))
+
+
+def test_a_short_last_group_is_divided_by_its_own_length(tmp_path):
+    learner = _learner()
+    fit(learner, Batches(5), _evaluate([1.0]), Budget(1, accumulate=2), tmp_path, None)
+    assert learner.step == 3
+
+
+def test_nan_stops_the_run_and_names_the_slices(tmp_path):
+    learner = _learner()
+    with pytest.raises(FloatingPointError, match="epoch 1, batch 2 .*e1b2s0, e1b2s1"):
+        fit(learner, Batches(poison=(1, 2)), _evaluate([0.5, 0.6]), Budget(3), tmp_path, None)
+    assert len(checkpoint.load(tmp_path / "last.pt")["history"]) == 1
+    assert torch.isfinite(_flat_state(tmp_path / "last.pt")).all()
+
+
+def _flat_state(path):
+    model = checkpoint.load(path)["learner"]["model"]
+    return torch.cat([tensor.flatten().float() for tensor in model.values()])
+
+
+def test_early_stopping_waits_for_patience(tmp_path):
+    scores = [0.1, 0.5, 0.4, 0.5, 0.3, 0.9]
+    history = fit(_learner(), Batches(), _evaluate(scores), Budget(6, patience=2), tmp_path, None)
+    assert len(history) == 4  # equal is not better
+    assert best_epoch(history, Budget(6)) == 1
+
+
+def test_lowest_is_best_for_a_loss():
+    history = [{"val_loss": 0.5, "score": 0.9}, {"val_loss": 0.2}, {"val_loss": 0.3, "score": 1.0}]
+    assert best_epoch(history, Budget(3, monitor="val_loss", highest=False)) == 1
+    assert best_epoch(history, Budget(3)) == 2
+
+
+def test_score_only_every_few_epochs_and_at_the_end(tmp_path):
+    asked = []
+
+    def evaluate(model, with_score):
+        asked.append(with_score)
+        return {"score": 0.5} if with_score else {}
+
+    fit(_learner(), Batches(), evaluate, Budget(5, score_every=2), tmp_path, None)
+    assert asked == [False, True, False, True, True]
+
+
+def test_gradients_are_clipped_to_the_norm():
+    from gutseg.engine.loop import _backward, _update
+
+    learner = _learner()
+    learner.optimizer = optimizer(learner.model, "sgd", lr=1.0, momentum=0.0)
+    learner.schedule = Schedule(1.0, steps=1, kind="constant")
+    before = [weights.detach().clone() for weights in learner.model.parameters()]
+    batches = Batches()
+    batches.set_epoch(0)
+    _backward(learner, next(iter(batches)), 1, True)
+    _update(learner, clip_norm=1e-3)
+    moved = [w.detach() - b for w, b in zip(learner.model.parameters(), before, strict=True)]
+    assert torch.cat([m.flatten() for m in moved]).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_moving_average_follows_its_formula():
+    from gutseg.engine.loop import _train_epoch
+
+    learner, shadow = _learner(ema=0.8), None
+    watched = copy.deepcopy(learner.model[0].weight.detach())
+    inner = learner.average.update_parameters
+
+    def record(model):
+        nonlocal shadow
+        now = model[0].weight.detach().clone()
+        shadow = now if shadow is None else 0.8 * shadow + 0.2 * now
+        inner(model)
+
+    learner.average.update_parameters = record
+    _train_epoch(learner, Batches(), 0, Budget(1))
+    torch.testing.assert_close(learner.best[0].weight.detach(), shadow)
+    assert not torch.equal(shadow, watched)
+
+
+def test_learning_rate_is_a_function_of_the_step(tmp_path):
+    learner = _learner(lr=0.1)
+    history = fit(learner, Batches(), _evaluate([1, 1]), Budget(2), tmp_path, None)
+    assert [row["lr"] for row in history] == [learner.schedule(3), learner.schedule(7)]
+
+
+def test_compiled_training_learns_the_same(tmp_path, monkeypatch):
+    """The eager backend checks the wiring; the generated code needs a compiler."""
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model: real(model, backend="eager"))
+    plain, compiled = _learner(), _learner(compile=True)
+    for name, learner in (("a", plain), ("b", compiled)):
+        fit(learner, Batches(), _evaluate([1]), Budget(1), tmp_path / name, None)
+    torch.testing.assert_close(_flat(plain.model), _flat(compiled.model))
+    keys = checkpoint.load(tmp_path / "b" / "best.pt")["model"].keys()
+    assert keys == plain.model.state_dict().keys()
+
+
+def test_journal_keeps_every_epoch(tmp_path):
+    journal = Journal(tmp_path)
+    fit(_learner(), Batches(), _evaluate([0.1, 0.2]), Budget(2), tmp_path, journal)
+    journal.close()
+    table = pd.read_csv(tmp_path / "metrics.csv")
+    assert table["epoch"].tolist() == [0, 1] and table["score"].tolist() == [0.1, 0.2]
+    assert {"train_loss", "train_bce", "train_dice", "lr", "seconds"} <= set(table)
+    sums = table["train_bce"] + table["train_dice"]
+    assert sums.tolist() == pytest.approx(table["train_loss"].tolist())
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_wandb_asked_for_and_absent(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ValueError, match="wandb is not installed"):
+        Journal(tmp_path, tensorboard=False, wandb={"project": "x"})

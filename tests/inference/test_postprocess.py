@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from gutseg.inference.ensemble import weighted_mean
+from gutseg.inference.postprocess import Rule, finish, finish_scan, level
+from gutseg.inference.prior import Prior
+
+
+def test_level_is_the_first_byte_that_reaches_the_probability():
+    assert [level(p) for p in (0, 0.4, 0.5, 1)] == [1, 102, 128, 255]
+    for byte in range(1, 256):
+        assert level(byte / 255) == byte
+
+
+@pytest.fixture
+def volume():
+    """A large block at .8, a speck of two voxels at 1, and a slice that reaches only .45."""
+    probabilities = np.zeros((6, 12, 12), np.uint8)
+    probabilities[1:4, 2:6, 2:6] = 204
+    probabilities[5, 10, 10:12] = 255
+    probabilities[4, 2:6, 2:6] = 115
+    return probabilities
+
+
+def test_threshold(volume):
+    assert finish(volume, Rule(0.5)).sum() == 48 + 2
+    assert finish(volume, Rule(0.4)).sum() == 64 + 2
+    assert finish(volume, Rule(0.9)).sum() == 2
+
+
+def test_small_components_go(volume):
+    assert finish(volume, Rule(0.5, smallest=3)).sum() == 48
+    assert finish(volume, Rule(0.5, smallest=2)).sum() == 50
+    assert finish(volume, Rule(0.5, smallest=49)).sum() == 0
+
+
+def test_diagonal_neighbours_belong_together():
+    probabilities = np.zeros((3, 3, 3), np.uint8)
+    probabilities[[0, 1, 2], [0, 1, 2], [0, 1, 2]] = 255
+    assert finish(probabilities, Rule(0.5, smallest=3)).sum() == 3
+
+
+def test_gate_empties_slices_without_a_sure_voxel(volume):
+    assert finish(volume, Rule(0.4, gate=0.5))[4].sum() == 0
+    assert finish(volume, Rule(0.4, gate=0.45))[4].sum() == 16
+
+
+def test_every_class_has_its_own_rule(volume):
+    scan = finish_scan(np.stack([volume] * 3), [Rule(0.5), Rule(0.9), Rule(0.5, smallest=3)])
+    assert scan.count().tolist() == [50, 2, 48]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"threshold": 1.5}, "threshold = 1.5"),
+        ({"gate": -1}, "gate = -1"),
+        ({"smallest": -2}, "-2"),
+    ],
+)
+def test_rules_out_of_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Rule(**settings)
+
+
+def test_weighted_mean():
+    members = [np.array([0, 100, 255], np.uint8), np.array([255, 200, 255], np.uint8)]
+    assert weighted_mean(members, [3, 1]).tolist() == [64, 125, 255]
+    assert weighted_mean(iter(members), [1, 1]).tolist() == [128, 150, 255]
+    assert weighted_mean(members, [1, 0]).tolist() == [0, 100, 255]
+    with pytest.raises(ValueError, match="weights"):
+        weighted_mean(members, [0, 0])
+
+
+def test_prior_is_the_mean_mask_of_the_place():
+    """Two scans of other sizes, an organ in both of them and one in the longer alone."""
+    one, two = np.zeros((10, 40, 48), np.uint8), np.zeros((20, 80, 80), np.uint8)
+    one[5:, 10:20, 12:24] = 0b001
+    two[10:, 20:40, 20:40] = 0b001
+    two[:, 60:, 60:] = 0b100
+    prior = Prior(positions=10, size=40).fit([one, two])
+    found = prior.predict((10, 40, 40))
+    assert found.shape == (3, 10, 40, 40)
+    assert found[0, 7, 14, 14] == 255 and found[0, 2].max() == 0
+    assert found[2, 7, 35, 35] == 170  # two slices of the longer scan, one of the other
+    assert found[1].max() == 0

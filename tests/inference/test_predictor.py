@@ -1,0 +1,187 @@
+"""Whole scans through a network, with networks whose answer is known."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gutseg.data.cache import Cache
+from gutseg.data.inputs import Inputs
+from gutseg.inference import oof
+from gutseg.inference.ensemble import Ensemble
+from gutseg.inference.evaluate import Evaluator
+from gutseg.inference.postprocess import Rule
+from gutseg.inference.predictor import Predictor
+from gutseg.inference.tta import probabilities
+from gutseg.losses import Criterion
+from gutseg.metrics.bitrows import BitRows
+from gutseg.metrics.competition import METRICS, compare, summarise
+
+CPU = torch.device("cpu")
+INPUTS = Inputs(
+    stack={"slices": 3, "stride": 1, "edge": "clamp"},
+    scaling={"kind": "scan"},
+    geometry={"kind": "pad", "size": (48, 64)},
+)
+
+
+class Bright(nn.Module):
+    """Organ c is where the centre slice is brighter than its limit."""
+
+    def forward(self, images):
+        centre = images[:, 1:2]
+        return 40 * torch.cat([centre - limit for limit in (0.5, 0.7, 0.9)], dim=1)
+
+
+class Ramp(nn.Module):
+    """Logits that rise from left to right, whatever the image."""
+
+    def forward(self, images):
+        ramp = torch.linspace(-2, 2, images.shape[-1]).expand(
+            *images.shape[:1], 3, *images.shape[2:]
+        )
+        return ramp + 0 * images[:, :1]
+
+
+@pytest.fixture
+def opened(cache):
+    return Cache(cache)
+
+
+def test_a_scan_comes_back_at_native_size_in_place(opened):
+    scan = opened.scan("case2_day0")
+    found = Predictor(Bright(), INPUTS, device=CPU, batch_size=3)(scan)
+    grey = scan.image / scan.percentile(100)
+    for organ, limit in enumerate((0.5, 0.7, 0.9)):
+        expected = np.rint(255 / (1 + np.exp(-40 * (grey - limit))))
+        np.testing.assert_allclose(found[organ], expected, atol=1)
+    some = Predictor(Bright(), INPUTS, device=CPU, batch_size=64)(scan, np.array([5, 2]))
+    np.testing.assert_array_equal(some, found[:, [5, 2]])
+
+
+def test_flips_are_undone_before_the_mean():
+    images = torch.rand(2, 3, 8, 8)
+    bright = probabilities(Bright(), images, "none")
+    for flips in ("hflip", "flips"):
+        torch.testing.assert_close(probabilities(Bright(), images, flips), bright)
+        ramp = probabilities(Ramp(), images, flips)
+        torch.testing.assert_close(ramp, ramp.flip(3))
+        assert not torch.allclose(ramp, probabilities(Ramp(), images, "none"))
+
+
+def test_an_ensemble_weighs_and_cuts(opened):
+    scan = opened.scan("case1_day0")
+    predictors = [Predictor(net, INPUTS, device=CPU) for net in (Bright(), Ramp())]
+    z = np.arange(2, 6)
+    masks = Ensemble(predictors, [3.0, 1.0], [Rule(0.6)] * 3)(scan, z)
+    mean = sum(w * p(scan, z).astype(float) for w, p in zip((0.75, 0.25), predictors, strict=True))
+    expected = np.zeros((3, *scan.shape), bool)
+    expected[:, z] = np.rint(mean) >= 153
+    np.testing.assert_array_equal(masks.to_arrays(), expected)
+
+
+def _evaluate(opened, network, rows, with_score=True, **share):
+    def wrap(model):
+        return Predictor(model, INPUTS, device=CPU, batch_size=5)
+
+    return Evaluator(opened, rows, wrap, Criterion("bce_dice"), **share)(network, with_score)
+
+
+def test_validation_is_the_competition_metric_on_native_volumes(opened):
+    rows = opened.index[opened.index["case"].isin([1, 5])]
+    found = _evaluate(opened, Bright(), rows)
+    results = []
+    for name in rows["scan"].unique():
+        scan = opened.scan(name)
+        bright = Predictor(Bright(), INPUTS, device=CPU)(scan) >= 128
+        pair = BitRows.from_arrays(bright), BitRows.from_class_bits(np.asarray(scan.mask), 3)
+        results.append(compare(name, *pair, METRICS["default"]))
+    whole = summarise(results, METRICS["default"])
+    assert found["score"] == pytest.approx(whole.score)
+    assert found["dice"] == pytest.approx(whole.dice)
+    assert found["hausdorff"] == pytest.approx(whole.hausdorff)
+    counts = [
+        np.concatenate([getattr(r, k)[0] for r in results])
+        for k in ("intersection", "prediction", "truth")
+    ]
+    union = counts[1] + counts[2] - counts[0]
+    iou = (counts[0][union > 0] / union[union > 0]).mean()
+    assert found["iou_large_bowel"] == pytest.approx(iou)
+    assert 0.5 < found["accuracy"] < 1
+    assert all(type(value) is float for value in found.values())
+
+
+def test_accuracy_counts_every_pixel(opened):
+    class Nothing(nn.Module):
+        def forward(self, images):
+            return torch.full((len(images), 3, *images.shape[2:]), -9.0) + 0 * images[:, :1]
+
+    rows = opened.index[opened.index["scan"] == "case1_day0"]
+    mask = np.asarray(opened.scan("case1_day0").mask)
+    found = _evaluate(opened, Nothing(), rows)
+    assert found["accuracy_stomach"] == pytest.approx(1 - (mask >> 2 & 1).mean())
+    assert found["dice"] == 0 and found["hausdorff"] == 1 and found["score"] == 0
+
+
+def test_only_the_listed_slices_count(opened):
+    rows = opened.index.query("scan == 'case1_day0' and z >= 3 and z < 6")
+    scan = opened.scan("case1_day0")
+    prediction = np.zeros((3, *scan.shape), bool)
+    prediction[:, 3:6] = Predictor(Bright(), INPUTS, device=CPU)(scan, np.arange(3, 6)) >= 128
+    truth = np.zeros(scan.shape, np.uint8)
+    truth[3:6] = scan.mask[3:6]
+    pair = BitRows.from_arrays(prediction), BitRows.from_class_bits(truth, 3)
+    expected = summarise([compare("x", *pair, METRICS["default"])], METRICS["default"])
+    assert _evaluate(opened, Bright(), rows)["score"] == pytest.approx(expected.score)
+
+
+def test_ranks_share_the_scans(opened):
+    rows = opened.index
+    whole = _evaluate(opened, Bright(), rows)
+    sent = []
+
+    def remember(tensor):
+        sent.append(tensor)
+        return tensor
+
+    for rank in range(8):  # more ranks than scans: two have nothing to do
+        _evaluate(opened, Bright(), rows, rank=rank, world_size=8, add_up=remember)
+    total = sum(sent)
+    joined = _evaluate(opened, Bright(), rows, rank=7, world_size=8, add_up=lambda _: total)
+    for key, value in whole.items():
+        assert joined[key] == pytest.approx(value, nan_ok=True), key
+
+
+def test_without_score_no_distance_is_computed(opened):
+    found = _evaluate(opened, Bright(), opened.index, with_score=False)
+    assert "score" not in found and "hausdorff" not in found
+    assert {"val_loss", "val_bce", "val_dice", "dice", "iou", "accuracy"} <= set(found)
+
+
+def test_out_of_fold_files(tmp_path):
+    rng = np.random.default_rng(0)
+    parts = {0: np.array([0, 3]), 1: np.array([1, 2])}
+    volumes = {fold: rng.integers(0, 255, (3, 2, 4, 5)).astype(np.uint8) for fold in parts}
+    for fold, z in parts.items():
+        oof.save(tmp_path / f"fold{fold}/oof/case1_day0.npz", volumes[fold], z)
+    found = oof.OutOfFold(tmp_path)
+    assert (found.folds, found.scans) == ([0, 1], ["case1_day0"])
+    whole, seen = found.load("case1_day0", 5)
+    np.testing.assert_array_equal(whole[:, [0, 3]], volumes[0])
+    np.testing.assert_array_equal(whole[:, [1, 2]], volumes[1])
+    assert seen.tolist() == [True] * 4 + [False]
+    only, seen = found.load("case1_day0", 5, fold=1)
+    assert seen.tolist() == [False, True, True, False, False] and not only[:, 0].any()
+
+
+def test_damaged_missing_and_double_predictions(tmp_path):
+    with pytest.raises(FileNotFoundError, match="run: gutseg predict"):
+        oof.OutOfFold(tmp_path)
+    path = tmp_path / "fold0/oof/case1_day0.npz"
+    oof.save(path, np.zeros((3, 2, 4, 5), np.uint8), np.array([0, 1]))
+    oof.save(tmp_path / "fold1/oof/case1_day0.npz", np.zeros((3, 1, 4, 5), np.uint8), np.array([1]))
+    with pytest.raises(ValueError, match="plane 1 was predicted by two folds"):
+        oof.OutOfFold(tmp_path).load("case1_day0", 3)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="not a readable prediction"):
+        oof.load(path)

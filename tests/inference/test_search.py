@@ -1,0 +1,88 @@
+"""The search must score exactly what submit would write."""
+
+import numpy as np
+import pytest
+
+from gutseg.inference.ensemble import weighted_mean
+from gutseg.inference.postprocess import Rule, finish, level
+from gutseg.inference.search import Cut, Search, Volume
+from gutseg.metrics.bitrows import BitRows
+from gutseg.metrics.competition import METRICS, compare, summarise
+
+RULES = [
+    Rule(0.5),
+    Rule(0.3, smallest=4, gate=0.6),
+    Rule(0.6, smallest=30),
+    Rule(0.45, smallest=1000),
+    Rule(0.2, gate=0.9),
+]
+
+
+@pytest.fixture(scope="module")
+def scans():
+    """Blobs with specks: members (M, C, Z, H, W) uint8 and truth (C, Z, H, W) bool, per scan."""
+    rng = np.random.default_rng(0)
+    scans = []
+    for shape in ((10, 30, 70), (8, 25, 25), (6, 20, 130)):
+        z, y, x = np.mgrid[: shape[0], : shape[1], : shape[2]]
+        truth, members = [], []
+        for _ in range(3):
+            centre = [rng.uniform(0.3, 0.7) * side for side in shape]
+            far = sum(((a - c) / s) ** 2 for a, c, s in zip((z, y, x), centre, shape, strict=True))
+            truth.append(far < 0.02)
+            noisy = [np.exp(-far / 0.03) + rng.normal(0, 0.15, shape) for _ in range(2)]
+            members.append([(p.clip(0, 1) * 255).astype(np.uint8) for p in noisy])
+        truth[2][:] = False
+        scans.append((np.swapaxes(np.array(members), 0, 1), np.array(truth)))
+    return scans
+
+
+@pytest.fixture
+def search(scans):
+    floor = level(0.2)
+    volumes = [[Volume.crop(m[:, c], t[c], floor) for m, t in scans] for c in range(3)]
+    return Search(volumes, METRICS["default"], threads=2)
+
+
+def _plain(scans, weights, rules):
+    results = []
+    for members, truth in scans:
+        mean = weighted_mean(members, weights)
+        masks = np.stack([finish(p, rule) for p, rule in zip(mean, rules, strict=True)])
+        pair = BitRows.from_arrays(masks), BitRows.from_arrays(truth)
+        results.append(compare("case1_day0", *pair, METRICS["default"]))
+    return summarise(results, METRICS["default"]).score
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (1.0, 0.4)])
+def test_search_and_plain_scoring_agree(scans, search, weights):
+    for first in range(len(RULES)):
+        rules = [RULES[(first + organ) % len(RULES)] for organ in range(3)]
+        for _ in range(2):  # the second time from memory
+            assert search.score(weights, rules) == pytest.approx(_plain(scans, weights, rules))
+    search.forget_cuts()
+    assert search.score(weights, RULES[:3]) == pytest.approx(_plain(scans, weights, RULES[:3]))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_cut_gives_the_mask_of_finish(scans, rule):
+    for members, _ in scans:
+        for probabilities in members[0]:
+            words = Cut.at(probabilities, level(rule.threshold)).apply(
+                rule.smallest, level(rule.gate)
+            )
+            expected = BitRows.from_arrays(finish(probabilities, rule)[None])
+            np.testing.assert_array_equal(words, expected.words[0])
+
+
+def test_an_empty_volume(scans):
+    blank = np.zeros((1, 4, 5, 6), np.uint8)
+    volume = Volume.crop(blank, np.zeros((4, 5, 6), bool), 1)
+    sums = volume.evaluate((1.0,), Rule(), METRICS["default"])
+    assert sums.rows == sums.volumes == 0
+
+
+@pytest.mark.parametrize("name", ["mle_bench", "slice_2d", "voxel_diagonal", "carno_april"])
+def test_metrics_that_mix_classes_are_refused(name):
+    with pytest.raises(ValueError, match="choices: default, one_sided"):
+        Search([], METRICS[name], threads=1)

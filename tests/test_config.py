@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import pytest
+
+from gutseg import build
+from gutseg.config import Config, dump, load, load_blend, parse
+from gutseg.constants import BLACKLISTS
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "x.yaml").write_text("train: {epochs: 3}\noptim: {lr: 3e-4}\n")
+    return tmp_path / "x.yaml"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_shipped_config_loads_and_builds(path):
+    config = load(path)
+    assert path.read_text().startswith("# "), "a config opens with what it is for"
+    network = build.model(config)
+    assert sum(weights.numel() for weights in network.parameters()) > 10_000
+    build.criterion(config)
+    build.budget(config)
+    build.inputs(config)
+
+
+def test_numbers_as_people_write_them():
+    assert parse("[3e-4, 1E5, .5, 1e-3, 7, 1.0e+2, no, 2e]") == [
+        *(3e-4, 1e5, 0.5, 1e-3, 7, 100.0, False, "2e")
+    ]
+    assert isinstance(parse("7"), int)
+
+
+def test_overrides_win_and_the_file_name_is_the_default_name(path):
+    config = load(path, ["train.batch_size=4", "geometry.size=[64, 96]", "model.name=unet4"])
+    assert (config.name, config.train.epochs, config.train.batch_size) == ("x", 3, 4)
+    assert config.optim.lr == 3e-4 and config.geometry.size == (64, 96)
+    assert config.model.name == "unet4"
+
+
+def test_the_resolved_file_spells_every_default_out(path, tmp_path):
+    config = load(path)
+    dump(config, tmp_path / "resolved.yaml")
+    text = (tmp_path / "resolved.yaml").read_text()
+    assert "dice_weight: 0.5" in text and "patience: null" in text
+    assert load(tmp_path / "resolved.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=3", "train.epoch: unknown key; did you mean 'epochs'"),
+        ("trian.epochs=3", "trian: unknown key; did you mean 'train'"),
+        ("train.epochs=x", "train.epochs: .*valid integer.*found 'x'"),
+        ("train.epochs=0", "train.epochs: .*greater than or equal to 1, found 0"),
+        ("stack.slices=4", "stack.slices: .*1, 3, 5 or 7, found 4"),
+        ("model.name=hybird4", "model: unknown name 'hybird4'; did you mean 'hybrid4'"),
+        ("model.params={width: 3}", "model.params: 'hybrid4' has no parameter 'width'"),
+        ("loss.params={dice_weight: a}", "loss.name: Field required"),
+        ("loss={name: bce_dice, params: {absent: no}}", "loss.params.absent: .*'present'"),
+        ("augment.name=nope", "augment: unknown name 'nope'"),
+        ("data.blacklist=[third]", "'third' is neither a scan .* did you mean 'third5'"),
+        ("epochs", "'epochs' is not of the form key=value"),
+        ("name.first=x", "name is a value, not a section"),
+    ],
+)
+def test_mistakes_name_the_key_and_the_choices(path, override, message):
+    if override.startswith("name"):
+        path.write_text("name: x\n")
+    with pytest.raises(ValueError, match=message):
+        load(path, [override])
+
+
+def test_files_that_are_no_configs(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone.yaml does not exist"):
+        load(tmp_path / "gone.yaml")
+    (tmp_path / "x.yaml").write_text("a: [1")
+    with pytest.raises(ValueError, match="not valid YAML"):
+        load(tmp_path / "x.yaml")
+    (tmp_path / "x.yaml").write_text("just words")
+    with pytest.raises(ValueError, match="holds no `key: value` lines"):
+        load(tmp_path / "x.yaml")
+
+
+def test_blacklists_expand():
+    config = Config(name="x", data={"blacklist": ["winners2", "case1_day0"]})
+    assert config.data.excluded == {*BLACKLISTS["winners2"], "case1_day0"}
+    assert Config(name="x").data.excluded == set()
+
+
+def test_a_faulty_blend_is_named(tmp_path):
+    (tmp_path / "b.yaml").write_text("members: [{run: a, folds: [0], wieght: 2}]\n")
+    with pytest.raises(ValueError, match="members.0.wieght: unknown key; did you mean 'weight'"):
+        load_blend(tmp_path / "b.yaml")
+    (tmp_path / "b.yaml").write_text("members: []\n")
+    with pytest.raises(ValueError, match="members: .*at least 1 item"):
+        load_blend(tmp_path / "b.yaml")
