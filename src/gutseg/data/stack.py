@@ -38,7 +38,8 @@ def gather(volume: np.ndarray, planes: np.ndarray) -> np.ndarray:
 
     volume: (Z, H, W). planes: (B, S) from `neighbours`; -1 gives a plane of zeros.
     """
-    stack = volume[planes]
+    # indexing the memmap itself is three times slower than indexing a plain view of it
+    stack = np.asarray(volume)[planes]
     if planes.min() < 0:
         stack[planes < 0] = 0
     return stack
