@@ -138,7 +138,7 @@ def test_every_fault_names_row_pair_and_value(text: str, message: str) -> None:
     with pytest.raises(ValueError, match="^pair"):
         rle.decode(text, 4, 5)
     with pytest.raises(ValueError, match=message):
-        rle.decode_column([text], [0], [0], [0], [(1, 1, 4, 5)])
+        list(rle.decode_column([text], [0], [0], [0], [(1, 1, 4, 5)]))
 
 
 def near_texts() -> st.SearchStrategy[str]:
@@ -166,7 +166,7 @@ def test_any_text_is_read_or_refused_as_by_the_plain_codec(text: str) -> None:
     for decode in (
         lambda: rle.decode(text, 6, 11),
         # with a neighbour behind it, whose digits must not be read
-        lambda: rle.decode_column([text, "7 7"], [0, 1], [0, 0], [0, 0], [(1, 1, 6, 11)] * 2)[0],
+        lambda: next(rle.decode_column([text, "7 7"], [0, 1], [0, 0], [0, 0], [(1, 1, 6, 11)] * 2)),
     ):
         if expected is None:
             with pytest.raises(ValueError, match="pair"):
@@ -238,7 +238,7 @@ def test_all_faults_are_collected_and_only_they_are_named() -> None:
         named.append(row)
         return f"train.csv row {row + 2}"
 
-    scans = rle.decode_column(
+    column = rle.decode_column(
         texts,
         [0, 0, 0, 1, 1, 1],
         [0, 0, 1, 0, 0, 1],
@@ -247,6 +247,8 @@ def test_all_faults_are_collected_and_only_they_are_named() -> None:
         label=label,
         faults=faults,
     )
+    assert not faults
+    scans = list(column)
     assert [fault.row for fault in faults] == [1, 3, 4, 5]
     assert sorted(set(named)) == [1, 3, 4, 5]
     assert faults[0].message.startswith("train.csv row 3: pair 1: expected a whole number")
@@ -269,7 +271,7 @@ def test_labels_from_a_list_and_a_subset_of_rows() -> None:
 
 
 def test_an_empty_column() -> None:
-    assert rle.decode_column([], [], [], [], [(1, 2, 3, 4)]) == [BitRows.zeros(1, 2, 3, 4)]
+    assert list(rle.decode_column([], [], [], [], [(1, 2, 3, 4)])) == [BitRows.zeros(1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +285,7 @@ def test_an_empty_column() -> None:
 )
 def test_indices_are_checked(indices: tuple[list[int], ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        rle.decode_column(["1 1"], *indices, [(3, 2, 2, 2)])
+        list(rle.decode_column(["1 1"], *indices, [(3, 2, 2, 2)]))
 
 
 def test_real_rows_come_back_letter_by_letter(real_data: Path) -> None:

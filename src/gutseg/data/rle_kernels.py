@@ -4,6 +4,7 @@ import numpy as np
 
 from gutseg.metrics.intrinsics import (
     at_least_64,
+    in_range_64,
     inlined,
     kernel,
     load_word,
@@ -14,15 +15,13 @@ from gutseg.metrics.intrinsics import (
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
-_SPACE = 32
+_SPACE = np.uint8(32)
 # beyond any pixel count; longer numbers stop growing here and then run past the end
 _HUGE = 10**17
 
-# eight characters at once: xor with "00000000" turns digits into 0..9, adding 0x76 to a byte
-# sets its top bit from 10 on; then pairs, fours and eights of digits are joined by multiplying
+# eight characters at once: xor with "00000000" turns digits into 0..9, then pairs, fours and
+# eights of digits are joined by multiplying
 _ZEROS = np.uint64(0x3030303030303030)
-_OVER = np.uint64(0x7676767676767676)
-_TOPS = np.uint64(0x8080808080808080)
 _EVEN_BYTES = np.uint64(0x00FF00FF00FF00FF)
 _EVEN_PAIRS = np.uint64(0x0000FFFF0000FFFF)
 _TENS = np.uint64(10 * 2**8 + 1)
@@ -36,57 +35,79 @@ _LOW_DIGITS = np.uint64(0x000F000F000F000F)
 
 
 @inlined
-def _number(data, i, stop):
-    """Read the digits from i on: (value, index after them), or (-1, i) where no digit stands."""
-    if i + 8 <= data.size:
-        characters = load_word(data, i) ^ _ZEROS
-        others = (characters | (characters + _OVER)) & _TOPS
-        digits = min(trailing_zeros(others) >> 3, stop - i)
-        if digits == 0:
-            return -1, i
-        if digits < 8:
-            value = characters << np.uint64(64 - 8 * digits)
-            value = ((value * _TENS) >> np.uint64(8)) & _EVEN_BYTES
-            value = ((value * _HUNDREDS) >> np.uint64(16)) & _EVEN_PAIRS
-            return np.int64((value * _MYRIADS) >> np.uint64(32)), i + digits
-    value, first = 0, i
-    while i < stop and 48 <= data[i] <= 57:
-        value = min(value * 10 + (data[i] - 48), _HUGE)
-        i += 1
-    return (value, i) if i > first else (-1, i)
+def _kinds(data, block, count):
+    """Which of the `count` <= 64 characters from `block` on are digits, and which are spaces."""
+    if block + 64 <= data.size:
+        keep = _ALL >> np.uint64(64 - count)
+        digits = in_range_64(data, block, np.uint8(48), np.uint8(10))
+        return digits & keep, in_range_64(data, block, _SPACE, np.uint8(1)) & keep
+    digits, spaces = _ZERO, _ZERO
+    for b in range(count):
+        character = data[np.uint64(block + b)]
+        digits |= np.uint64(48 <= character <= 57) << np.uint64(b)
+        spaces |= np.uint64(character == _SPACE) << np.uint64(b)
+    return digits, spaces
 
 
 @inlined
-def _past_spaces(data, i, stop):
-    while i < stop and data[i] == _SPACE:
-        i += 1
-    return i
+def _find_numbers(data, start, stop, bounds):
+    """List where digits begin and end; return how many bounds, -1 at any other character.
+
+    Finding all bounds first, 64 characters a step, keeps the numbers independent: reading one
+    after the other waits for the length of each.
+    """
+    count, carry = 0, _ZERO
+    for block in range(start, stop, 64):
+        size = min(64, stop - block)
+        digits, spaces = _kinds(data, block, size)
+        if (digits | spaces) != _ALL >> np.uint64(64 - size):
+            return -1
+        edges = digits ^ ((digits << _ONE) | carry)
+        carry = digits >> np.uint64(63)
+        while edges:
+            bounds[np.uint64(count)] = block + trailing_zeros(edges)
+            edges &= edges - _ONE
+            count += 1
+    if carry:
+        bounds[np.uint64(count)] = stop
+        count += 1
+    return count
 
 
 @inlined
-def _parse(data, start, stop, pixels, runs):
+def _number(data, start, stop):
+    """Value of the digits data[start:stop], at most _HUGE * 10 + 9."""
+    digits = stop - start
+    if digits <= 8 and start + 8 <= data.size:
+        value = (load_word(data, start) ^ _ZEROS) << np.uint64(64 - 8 * digits)
+        value = ((value * _TENS) >> np.uint64(8)) & _EVEN_BYTES
+        value = ((value * _HUNDREDS) >> np.uint64(16)) & _EVEN_PAIRS
+        return np.int64((value * _MYRIADS) >> np.uint64(32))
+    value = 0
+    for i in range(start, stop):
+        value = min(value, _HUGE) * 10 + np.int64(data[np.uint64(i)]) - 48
+    return value
+
+
+@inlined
+def _parse(data, start, stop, pixels, bounds, runs):
     """Read the pairs of one text into runs as (first, end) from 0; return how many, -1 = faulty.
 
     A run that touches the one before it is read as it stands.
     """
-    count, previous = 0, 0
-    i = _past_spaces(data, start, stop)
-    while i < stop:
-        first, i = _number(data, i, stop)
-        if first < 1 or i == stop or data[i] != _SPACE:
-            return -1
-        i = _past_spaces(data, i, stop)
-        length, i = _number(data, i, stop)
+    count = _find_numbers(data, start, stop, bounds)
+    if count < 0 or count & 3:
+        return -1
+    previous, sound = 0, True
+    for n in range(count >> 2):
+        at = np.uint64(4 * n)
+        first = _number(data, bounds[at], bounds[at + _ONE])
+        length = _number(data, bounds[at + np.uint64(2)], bounds[at + np.uint64(3)])
         end = first - 1 + length
-        if length < 1 or first <= previous or end > pixels:
-            return -1
-        if i < stop and data[i] != _SPACE:
-            return -1
-        i = _past_spaces(data, i, stop)
-        runs[count, 0], runs[count, 1] = first - 1, end
-        count += 1
+        sound &= (first > previous) & (length > 0) & (end <= pixels)
+        runs[n, 0], runs[n, 1] = first - 1, end
         previous = end
-    return count
+    return count >> 2 if sound else -1
 
 
 @inlined
@@ -110,9 +131,13 @@ def _draw(runs, words, base, width, row_words):
     row_start = 0
     for n in range(runs.shape[0]):
         first, end = runs[n, 0], runs[n, 1]
-        while first >= row_start + width:
-            row_start += width
-            base += row_words
+        if first >= row_start + width:
+            # mostly the next row; no loop here: LLVM makes it a division of 128 bits
+            rows = 1
+            if first >= row_start + 2 * width:
+                rows = (first - row_start) // width
+            row_start += rows * width
+            base += rows * row_words
         while end > row_start + width:
             _set_bits(words, base, first - row_start, width)
             row_start += width
@@ -122,13 +147,14 @@ def _draw(runs, words, base, width, row_words):
 
 
 @kernel
-def decode_rows(data, offsets, valid, rows, slots, width, words, runs, seen, faults):
+def decode_rows(data, offsets, valid, rows, slots, width, words, bounds, runs, seen, faults):
     """Decode rows of an Arrow string column into the bit rows of one scan.
 
     data: (bytes,) uint8. offsets: (N + 1,) int64. valid: (N,) uint8, or (0,) for no nulls.
     rows, slots: (M,) int64, which row goes to which slice. words: (slots, H * W64) uint64, zero.
-    runs: (longest text / 2 + 1, 2) int64 scratch. seen: (slots,) int64, -1. faults: (M,) uint8,
-    becomes 1 where the text is faulty and 2 where an earlier row went to the same slice.
+    bounds, runs: int64 scratch, (longest text + 2,) and (a quarter of that, 2). seen: (slots,)
+    int64, -1. faults: (M,) uint8, becomes 1 where the text is faulty and 2 where an earlier row
+    went to the same slice.
     """
     row_words = (width + 63) // 64
     pixels = words.shape[1] // row_words * width
@@ -140,7 +166,7 @@ def decode_rows(data, offsets, valid, rows, slots, width, words, runs, seen, fau
         seen[slot] = row
         if valid.size and not valid[row]:
             continue
-        count = _parse(data, offsets[row], offsets[row + 1], pixels, runs)
+        count = _parse(data, offsets[row], offsets[row + 1], pixels, bounds, runs)
         if count < 0:
             faults[m] = 1
         elif count:
@@ -148,9 +174,10 @@ def decode_rows(data, offsets, valid, rows, slots, width, words, runs, seen, fau
 
 
 @kernel
-def decode_flat(data, stop, mask, runs):
+def decode_flat(data, stop, mask):
     """Decode data[:stop] into a (pixels,) uint8 mask of zeros; return whether it was sound."""
-    count = _parse(data, 0, stop, mask.size, runs)
+    bounds, runs = np.empty(stop + 2, np.int64), np.empty((stop // 4 + 1, 2), np.int64)
+    count = _parse(data, 0, stop, mask.size, bounds, runs)
     for n in range(count):
         for i in range(runs[n, 0], runs[n, 1]):
             mask[np.uint64(i)] = 1

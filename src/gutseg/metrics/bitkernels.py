@@ -6,6 +6,7 @@ from gutseg.metrics.intrinsics import at_least_64, has_bits_64, inlined, kernel,
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
+_ZERO = np.uint64(0)
 _TOP = np.uint64(63)
 
 
@@ -32,7 +33,7 @@ def pack_at_least(data, width, threshold, words):
         # the last word of a row has read on into the next row
         words[row, row_words - 1] &= keep
     for row in range(roomy, rows):
-        words[row] = np.uint64(0)
+        words[row] = _ZERO
         for column in range(width):
             bit = np.uint64(data[row * width + column] >= threshold)
             words[row, column >> 6] |= bit << np.uint64(column & 63)
@@ -55,7 +56,7 @@ def pack_class_bits(data, width, words):
             words[c, row, row_words - 1] &= keep
     for row in range(roomy, rows):
         for c in range(classes):
-            words[c, row] = np.uint64(0)
+            words[c, row] = _ZERO
             for column in range(width):
                 bit = np.uint64((data[row * width + column] >> c) & 1)
                 words[c, row, column >> 6] |= bit << np.uint64(column & 63)
@@ -81,6 +82,17 @@ def count_common(first, second, counts):
         counts[row] = total
 
 
+@inlined
+def _hidden(words, z, y, k):
+    """Bits of a word whose six neighbours are all set; y and z are not at the border."""
+    here = words[z, y, k]
+    before = words[z, y, k - 1] >> _TOP if k > 0 else _ZERO
+    after = words[z, y, k + 1] << _TOP if k + 1 < words.shape[2] else _ZERO
+    inner = ((here << _ONE) | before) & ((here >> _ONE) | after)
+    inner &= words[z, y - 1, k] & words[z, y + 1, k]
+    return inner & words[z - 1, y, k] & words[z + 1, y, k]
+
+
 @kernel
 def edge(words, found):
     """Keep the voxels with one of their six neighbours outside the mask or the volume.
@@ -88,17 +100,17 @@ def edge(words, found):
     words, found: (Z, H, W64) uint64; padding bits of words are zero, so the last column is edge.
     """
     depth, height, row_words = words.shape
+    slices, cleared = words.reshape(depth, height * row_words), found.reshape(depth, -1)
     for z in range(depth):
+        together = _ZERO
+        for i in range(slices.shape[1]):
+            together |= slices[z, i]
+            cleared[z, i] = _ZERO
+        if not together:
+            continue
         for y in range(height):
             walled = 0 < z < depth - 1 and 0 < y < height - 1
             for k in range(row_words):
                 here = words[z, y, k]
-                if not walled or not here:
-                    found[z, y, k] = here
-                    continue
-                inner = words[z - 1, y, k] & words[z + 1, y, k]
-                inner &= words[z, y - 1, k] & words[z, y + 1, k]
-                before = words[z, y, k - 1] >> _TOP if k > 0 else np.uint64(0)
-                after = words[z, y, k + 1] << _TOP if k + 1 < row_words else np.uint64(0)
-                inner &= ((here << _ONE) | before) & ((here >> _ONE) | after)
-                found[z, y, k] = here & ~inner
+                if here:
+                    found[z, y, k] = here & ~_hidden(words, z, y, k) if walled else here

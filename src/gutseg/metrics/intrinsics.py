@@ -143,3 +143,16 @@ def has_bits_64(typingctx, data, offset, bits):
         return builder.bitcast(builder.icmp_unsigned("!=", common, zero), _I64)
 
     return types.uint64(data, types.intp, types.uint8), codegen
+
+
+@intrinsic
+def in_range_64(typingctx, data, offset, low, size):
+    """Test 64 bytes of a uint8 array: bit b is low <= data[offset + b] < low + size."""
+
+    def codegen(context, builder, signature, args):
+        loaded = _load(context, builder, signature, args, _BYTES_64)
+        above = builder.sub(loaded, _splat(builder, args[2]))
+        inside = builder.icmp_unsigned("<", above, _splat(builder, args[3]))
+        return builder.bitcast(inside, _I64)
+
+    return types.uint64(data, types.intp, types.uint8, types.uint8), codegen

@@ -1,0 +1,1 @@
+"""Side-by-side measurements against public peers: `python -m benchmarks [NAME ...] [--quick]`."""

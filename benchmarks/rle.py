@@ -1,0 +1,207 @@
+"""Run-length text to masks and back beside the usual numpy functions.
+
+python -m benchmarks.rle [--quick] [--out FILE]
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.cases import SHAPES, SHARES, SLICES, organ
+from benchmarks.measure import Timing, in_turn, machine, main, peak_megabytes, table
+from gutseg.data import rle
+from gutseg.metrics.bitrows import BitRows
+
+USUAL_DECODE, USUAL_ENCODE = "split, two asarray, run loop", "concatenate, where, join(str)"
+
+
+def decode_asarray(text: str, height: int, width: int) -> np.ndarray:
+    """The decoder of most Kaggle notebooks."""
+    words = text.split()
+    starts, lengths = (np.asarray(part, dtype=int) for part in (words[::2], words[1::2]))
+    mask = np.zeros(height * width, np.uint8)
+    for start, length in zip(starts - 1, lengths, strict=True):
+        mask[start : start + length] = 1
+    return mask.reshape(height, width)
+
+
+def decode_map(text: str, height: int, width: int) -> np.ndarray:
+    """Python integers instead of arrays."""
+    numbers = list(map(int, text.split()))
+    mask = np.zeros(height * width, np.uint8)
+    for start, length in zip(numbers[::2], numbers[1::2], strict=True):
+        mask[start - 1 : start - 1 + length] = 1
+    return mask.reshape(height, width)
+
+
+def decode_repeat(text: str, height: int, width: int) -> np.ndarray:
+    """The fastest in numpy alone: all runs at once."""
+    numbers = np.fromstring(text, dtype=np.int64, sep=" ")
+    starts, ends = numbers[::2] - 1, numbers[::2] - 1 + numbers[1::2]
+    bounds = np.empty(2 * len(starts) + 2, np.int64)
+    bounds[0], bounds[-1], bounds[1:-1:2], bounds[2:-1:2] = 0, height * width, starts, ends
+    values = np.arange(len(bounds) - 1, dtype=np.uint8) & 1
+    return np.repeat(values, np.diff(bounds)).reshape(height, width)
+
+
+def encode_where(mask: np.ndarray) -> str:
+    """The encoder of most Kaggle notebooks."""
+    pixels = np.concatenate([[0], mask.ravel(), [0]])
+    runs = np.where(pixels[1:] != pixels[:-1])[0] + 1
+    runs[1::2] -= runs[::2]
+    return " ".join(str(number) for number in runs)
+
+
+def encode_compare(mask: np.ndarray) -> str:
+    """Without promotion to 64 bits, and skipping empty masks."""
+    if not mask.any():
+        return ""
+    pixels = np.zeros(mask.size + 2, np.uint8)
+    pixels[1:-1] = mask.ravel()
+    runs = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    runs[1::2] -= runs[::2]
+    return " ".join(map(str, runs.tolist()))
+
+
+DECODERS = {
+    "gutseg": rle.decode,
+    USUAL_DECODE: decode_asarray,
+    "split, map(int), run loop": decode_map,
+    "np.fromstring, np.repeat": decode_repeat,
+}
+ENCODERS = {
+    "gutseg": rle.encode,
+    USUAL_ENCODE: encode_where,
+    "uint8 compare, join(map(str))": encode_compare,
+}
+
+
+def run(quick: bool) -> str:
+    """Measure everything and return the report in Markdown."""
+    rounds = 5 if quick else 15
+    shapes = ("M144",) if quick else ("M144", "L144")
+    parts = [
+        "# Run-length codec\n",
+        f"{machine()}. Milliseconds, medians of calls in turn, hot (each has just run).\n",
+        "## One mask a call\n",
+        *(_one_mask(name, rounds) for name in SLICES),
+        "## A whole scan: 3 classes, 432 texts\n",
+        *(part for shape in shapes for part in _whole_scan(shape, rounds)),
+        "## A whole csv column\n",
+        _whole_column(scans=10 if quick else 40),
+    ]
+    return "\n".join(parts)
+
+
+def _compare(timings: dict[str, Timing], usual: str, title: str, memory: dict | None = None) -> str:
+    rows = [
+        [
+            name,
+            1e3 * timing.seconds,
+            timings[usual].seconds / timing.seconds,
+            *([memory[name]] if memory else []),
+        ]
+        for name, timing in timings.items()
+    ]
+    header = [title, "ms", "times faster than usual", *(["peak MB"] if memory else [])]
+    return table(header, rows)
+
+
+def _one_mask(name: str, rounds: int) -> str:
+    height, width = SLICES[name]
+    mask = organ((8, height, width), 0.05)[4].view(np.uint8)
+    text = rle.encode(mask)
+    size = f"{name}, {len(text.split()) // 2} runs, {len(text)} characters"
+
+    def often(call: Callable, *arguments) -> None:
+        for _ in range(100):
+            found = call(*arguments)
+        return found
+
+    decoders = {n: partial(often, f, text, height, width) for n, f in DECODERS.items()}
+    encoders = {n: partial(often, f, mask) for n, f in ENCODERS.items()}
+    decoded, encoded = in_turn(decoders, rounds=rounds), in_turn(encoders, rounds=rounds)
+    assert all(np.array_equal(timing.value, mask) for timing in decoded.values())
+    assert all(timing.value == text for timing in encoded.values())
+    return (
+        _compare(decoded, USUAL_DECODE, f"decode 100 times: {size}")
+        + "\n"
+        + _compare(encoded, USUAL_ENCODE, "encode 100 times")
+    )
+
+
+def _scan(shape: str) -> tuple[np.ndarray, list[str]]:
+    """(C, Z, H, W) uint8 masks of one scan and their texts in the order of the csv."""
+    masks = np.stack([organ(SHAPES[shape], share) for share in SHARES.values()]).view(np.uint8)
+    return masks, rle.encode_scan(BitRows.from_arrays(masks))
+
+
+def _whole_scan(shape: str, rounds: int) -> list[str]:
+    masks, texts = _scan(shape)
+    classes, _, height, width = masks.shape
+    z_index, class_index = np.divmod(np.arange(len(texts)), classes)
+    arrow = pa.array(texts)
+    bits = BitRows.from_arrays(masks)
+
+    def into_bits(source: list[str] | pa.Array) -> BitRows:
+        return rle.Column(source).decode_scan(class_index, z_index, masks.shape)
+
+    def into_bytes(decode: Callable[..., np.ndarray]) -> np.ndarray:
+        volume = np.zeros(masks.shape, np.uint8)
+        for text, c, z in zip(texts, class_index, z_index, strict=True):
+            volume[c, z] = decode(text, height, width)
+        return volume
+
+    def slice_by_slice(encode: Callable[[np.ndarray], str]) -> list[str]:
+        return [encode(masks[c, z]) for c, z in zip(class_index, z_index, strict=True)]
+
+    usual_decode, usual_encode = f"{USUAL_DECODE}, bytes", USUAL_ENCODE
+    decoders = {
+        "gutseg, list of str to bit rows": partial(into_bits, texts),
+        "gutseg, Arrow to bit rows": partial(into_bits, arrow),
+        **{f"{name}, bytes": partial(into_bytes, call) for name, call in DECODERS.items()},
+    }
+    encoders = {
+        "gutseg, bit rows": partial(rle.encode_scan, bits),
+        "gutseg, bytes to bit rows": lambda: rle.encode_scan(BitRows.from_arrays(masks)),
+        **{name: partial(slice_by_slice, call) for name, call in ENCODERS.items()},
+    }
+    decoded, encoded = in_turn(decoders, rounds=rounds), in_turn(encoders, rounds=rounds)
+    assert all(
+        t.value == bits if "rows" in n else np.array_equal(t.value, masks)
+        for n, t in decoded.items()
+    )
+    assert all(timing.value == texts for timing in encoded.values())
+    size = f"{shape}, {sum(map(len, texts)) // 1024} KiB of text"
+    memory = [{n: peak_megabytes(c) for n, c in calls.items()} for calls in (decoders, encoders)]
+    return [
+        _compare(decoded, usual_decode, f"decode {size}", memory[0]),
+        _compare(encoded, usual_encode, f"encode {size}", memory[1]),
+    ]
+
+
+def _whole_column(scans: int) -> str:
+    masks, texts = _scan("M144")
+    column = pa.array(texts * scans)
+    z_index, class_index = (np.tile(i, scans) for i in np.divmod(np.arange(len(texts)), 3))
+    scan_index = np.repeat(np.arange(scans), len(texts))
+    shapes = [masks.shape] * scans
+
+    def usual() -> None:
+        for text in column.to_pylist():
+            decode_asarray(text, *masks.shape[2:])
+
+    calls = {
+        "gutseg, bit rows of scan after scan": lambda: sum(
+            1 for _ in rle.decode_column(column, scan_index, class_index, z_index, shapes)
+        ),
+        USUAL_DECODE: usual,
+    }
+    timings = in_turn(calls, rounds=3, budget=5)
+    return _compare(timings, USUAL_DECODE, f"decode {len(column):,} rows, {scans} scans of M144")
+
+
+if __name__ == "__main__":
+    main(run)
