@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from gutseg.data import rle_kernels
+from gutseg.data import rle_reading, rle_writing
 from gutseg.metrics.bitrows import BitRows
 from gutseg.metrics.intrinsics import frozen
 
@@ -33,10 +33,10 @@ def encode(mask: np.ndarray) -> str:
     data = np.ascontiguousarray(mask if mask.dtype in (np.bool_, np.uint8) else mask != 0)
     data = frozen(data.reshape(-1).view(np.uint8))
     text = np.empty(16384, np.uint8)
-    end = rle_kernels.encode_flat(data, text)
+    end = rle_writing.encode_flat(data, text)
     if end < 0:
         text = np.empty((data.size // 2 + 64) * 2 * _digits(data.size) + 64 * 21, np.uint8)
-        end = rle_kernels.encode_flat(data, text)
+        end = rle_writing.encode_flat(data, text)
     return text[: max(0, end - 1)].tobytes().decode("ascii")
 
 
@@ -49,7 +49,7 @@ def decode(text: str | float | None, height: int, width: int, *, row: str = "") 
     mask = np.zeros(height * width, np.uint8)
     if text is not None and text == text and text:
         data = np.frombuffer(text.encode("ascii", "replace") + _PADDING, np.uint8)
-        if not rle_kernels.decode_flat(data, len(text), mask):
+        if not rle_reading.decode_flat(data, len(text), mask):
             raise ValueError(f"{row}: {fault(text, height, width)}".removeprefix(": "))
     return mask.view(bool).reshape(height, width)
 
@@ -140,7 +140,7 @@ class Column:
         scratch = np.empty(longest + 2, np.int64), np.empty((longest // 4 + 1, 2), np.int64)
         seen, faulty = np.full(classes * depth, -1, np.int64), np.zeros(len(rows), np.uint8)
         words = scan.words.reshape(classes * depth, -1)
-        rle_kernels.decode_rows(
+        rle_reading.decode_rows(
             self.data, self.offsets, self.valid, rows, slots, width, words, *scratch, seen, faulty
         )
         for m in np.flatnonzero(faulty):
@@ -202,7 +202,7 @@ def encode_scan(masks: BitRows, *, by_class: bool = False) -> list[str]:
     ends = np.zeros(classes * depth + 1, np.int64)
     done = 0
     while True:
-        done = rle_kernels.encode_slices(words, width, done, room, text, ends)
+        done = rle_writing.encode_slices(words, width, done, room, text, ends)
         if done == len(words):
             break
         text = np.concatenate([text, np.empty_like(text)])
