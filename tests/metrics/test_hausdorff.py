@@ -91,6 +91,19 @@ def test_far_apart_equals_a_tree_search(seed: int) -> None:
         assert hausdorff.symmetric(a, b, spacing=spacing) == pytest.approx(max(ways), abs=1e-9)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 6), st.integers(65, 330), seeds)
+def test_rows_of_several_words(depth: int, height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = (rng.random((depth, height, width)) < 10 ** rng.uniform(-3, -0.5) for _ in range(2))
+    a[0, 0, rng.integers(width)] = b[-1, -1, rng.integers(width)] = True
+    for spacing in [*spacings(a.shape), (9.0, 40.0, 1.0)]:
+        x, y = np.argwhere(a) * spacing, np.argwhere(b) * spacing
+        ways = cKDTree(y).query(x)[0].max(), cKDTree(x).query(y)[0].max()
+        assert hausdorff.directed(a, b, spacing=spacing) == pytest.approx(ways[0], abs=1e-9)
+        assert hausdorff.directed(b, a, spacing=spacing) == pytest.approx(ways[1], abs=1e-9)
+
+
 @pytest.mark.parametrize("width", [*range(1, 201, 7), 63, 64, 65, 127, 128, 129, 192])
 def test_every_width_from_border_to_border(width: int) -> None:
     a, b = np.zeros((2, 2, 3, width), bool)
@@ -176,7 +189,7 @@ def test_surface_reports_of_empty_masks() -> None:
 
 def test_pairwise_keeps_the_order() -> None:
     rng = np.random.default_rng(0)
-    pairs = [tuple(rng.random((2, 6, 9, 70)) < 0.02) for _ in range(9)]
+    pairs = [tuple(rng.random((2, 6, 9, 70)) < 0.8) for _ in range(9)]
     steps = [(1.0, 1.0, 1.0 + n) for n in range(9)]
     options = {"surface": True, "measure": hausdorff.directed}
     found = hausdorff.pairwise(pairs, spacings=steps, threads=3, **options)
