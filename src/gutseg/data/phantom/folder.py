@@ -11,7 +11,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from gutseg.constants import CLASSES
 from gutseg.data.phantom.labels import draw_labels
@@ -19,6 +18,7 @@ from gutseg.data.phantom.roster import Scan, roster
 from gutseg.data.phantom.scan import draw_scan
 from gutseg.data.rle import encode
 from gutseg.paths import read_json, replacing, write_json
+from gutseg.progress import progress
 
 SETTINGS = "phantom.json"
 # To be raised whenever a change alters a voxel: half of one drawing does not mix with another.
@@ -107,7 +107,7 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Scan, str]]:
     """Do the jobs in any order; yield every scan with its csv rows."""
     with (
         closing(_results(jobs, min(workers, len(jobs)))) as results,
-        tqdm(results, total=len(jobs), unit="scan", disable=None) as bar,
+        progress(results, total=len(jobs), desc="phantom", unit="scan") as bar,
     ):
         yield from bar
 
