@@ -270,6 +270,14 @@ def test_labels_from_a_list_and_a_subset_of_rows() -> None:
         column.decode_scan([0] * 3, [0, 1, 2], (1, 3, 1, 4))
 
 
+def test_a_null_with_text_behind_it_is_empty() -> None:
+    text = pa.array(["1 1", "2 2"])
+    bitmap = pa.py_buffer(bytes([0b10]))
+    masked = pa.StringArray.from_buffers(2, *text.buffers()[1:], bitmap)
+    scan = rle.Column(masked).decode_scan([0, 0], [0, 1], (1, 2, 1, 4))
+    assert scan.slice_counts().tolist() == [[0, 2]]
+
+
 def test_an_empty_column() -> None:
     assert list(rle.decode_column([], [], [], [], [(1, 2, 3, 4)])) == [BitRows.zeros(1, 2, 3, 4)]
 

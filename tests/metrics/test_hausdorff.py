@@ -140,6 +140,17 @@ def test_surface_sees_a_hole_that_voxels_do_not() -> None:
     assert hausdorff.symmetric(solid, hollow, surface=True) == pytest.approx(8.0)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_surface_of_rows_of_several_words(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers((1, 1, 60), (6, 7, 270)))
+    a, b = (rng.random(shape) < share for share in (0.97, 0.9))
+    x, y = (np.argwhere(m & ~ndimage.binary_erosion(m)) for m in (a, b))
+    expected = max(cKDTree(y).query(x)[0].max(), cKDTree(x).query(y)[0].max())
+    assert hausdorff.symmetric(a, b, surface=True) == pytest.approx(expected, abs=1e-9)
+    assert len(hausdorff.surface_distances(a, b)) == len(x)
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_surface_equals_monai(seed: int) -> None:
     metrics = pytest.importorskip("monai.metrics")
