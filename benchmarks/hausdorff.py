@@ -70,11 +70,9 @@ def _pair(name: str) -> Pair:
     return HOSTILE[name]() if name in HOSTILE else organ_pair(*name.split("/"))
 
 
-def _call_peer(name: str, case: str) -> float:
-    """One call in the probe's process."""
-    call = PEERS[name]()
-    x, y = _pair(case)
-    return call(x, y)
+def _peer_call(name: str, case: str) -> Callable[[], float]:
+    """What the probe's process is to run."""
+    return partial(PEERS[name](), *_pair(case))
 
 
 def _measure(
@@ -91,7 +89,7 @@ def _measure(
     for name, call in peers.items():
         if not (x.any() and y.any()):
             continue
-        if name in UNBOUNDED and math.isinf(probe(_call_peer, name, case)):
+        if name in UNBOUNDED and math.isinf(probe(_peer_call, name, case)):
             slow[name] = Timing()
             continue
         calls[name] = partial(call, x, y)

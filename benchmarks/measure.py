@@ -66,11 +66,14 @@ def in_turn(
 
 
 def _serve(pipe: Any) -> None:
+    """Answer each prepare() with None once it has made the call, and with the call's seconds."""
     while True:
-        task, arguments = pipe.recv()
+        prepare, arguments = pipe.recv()
+        call = prepare(*arguments)
+        pipe.send(None)
         start = time.perf_counter()
-        value = task(*arguments)
-        pipe.send((time.perf_counter() - start, value))
+        call()
+        pipe.send(time.perf_counter() - start)
 
 
 class Probe:
@@ -79,19 +82,21 @@ class Probe:
     def __init__(self) -> None:
         self._worker = None
 
-    def __call__(self, task: Callable[..., Any], *arguments: Any) -> float:
-        """Seconds of task(*arguments), a module's function; infinite beyond LIMIT_SECONDS."""
+    def __call__(self, prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> float:
+        """Seconds of the call that prepare(*arguments) makes; infinite beyond LIMIT_SECONDS.
+
+        prepare: a function of a module, for it is imported anew in the other process.
+        """
         if self._worker is None:
             # spawned, not forked: a fork after OpenMP has run hangs
             context = multiprocessing.get_context("spawn")
             self._pipe, other = context.Pipe()
             self._worker = context.Process(target=_serve, args=(other,), daemon=True)
             self._worker.start()
-        self._pipe.send((task, arguments))
-        # on top: the time to start, import and build the case
-        if self._pipe.poll(LIMIT_SECONDS + 20):
-            seconds, _ = self._pipe.recv()
-            return seconds if seconds <= LIMIT_SECONDS else math.inf
+        self._pipe.send((prepare, arguments))
+        self._pipe.recv()
+        if self._pipe.poll(LIMIT_SECONDS):
+            return self._pipe.recv()
         self.close()
         return math.inf
 

@@ -127,6 +127,7 @@ FAULTS = [
     ("20 2", r"pair 1: start 20 length 2 runs past the end of a 4x5 slice \(20 pixels\)"),
     ("21 1", "runs past the end"),
     ("99999999999999999999 1", "start 99999999999999999999 length 1 runs past the end"),
+    ("9" * 5000 + " 1", "pair 1: a number of 5000 digits is past any pixel"),
     ("1 18446744073709551617", "length 18446744073709551617 runs past the end"),
 ]
 

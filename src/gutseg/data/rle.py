@@ -18,7 +18,7 @@ from gutseg.metrics.bitrows import BitRows
 from gutseg.metrics.intrinsics import frozen
 
 Label = Callable[[int], str] | Sequence[str] | None
-Texts = "Column | pa.Array | pa.ChunkedArray | Sequence[str | float | None]"
+Texts = pa.Array | pa.ChunkedArray | Sequence[str | float | None]
 
 # the compiled reader looks at 64 characters at a time, slowly where there are fewer
 _PADDING = b" " * 64
@@ -60,6 +60,8 @@ def fault(text: str, height: int, width: int) -> str | None:
     for position, word in enumerate(words):
         if not (word.isascii() and word.isdigit()):
             return f"pair {position // 2 + 1}: expected a whole number, found {word!r}"
+        if len(word.lstrip("0")) > 30:
+            return f"pair {position // 2 + 1}: a number of {len(word)} digits is past any pixel"
     numbers = [int(word) for word in words]
     if len(numbers) % 2:
         return (
@@ -157,7 +159,7 @@ class Column:
 
 
 def decode_column(
-    texts: Texts,
+    texts: Column | Texts,
     scan_index: np.ndarray,
     class_index: np.ndarray,
     z_index: np.ndarray,
