@@ -59,8 +59,8 @@ def paint_frame(canvas: Canvas, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
 def _paint_arms(canvas: Canvas) -> None:
     for side in (-1, 1):
         where = (260, 40, side * 212)
-        canvas.paint_ball("skin_fat", where, (900, 44, 38), lumps_mm=2)
-        canvas.paint_ball("muscle", where, (900, 33, 27), lumps_mm=4)
+        canvas.paint_ball("skin_fat", where, (900, 44, 38), lumps_mm=0.8)
+        canvas.paint_ball("muscle", where, (900, 33, 27), lumps_mm=1.2)
         canvas.paint_ball("marrow", where, (900, 9, 9))
 
 
