@@ -53,7 +53,7 @@ def run(quick: bool) -> str:
     parts = [
         "# Hausdorff distance\n",
         f"{machine()}. Milliseconds, medians of calls in turn, hot (each has just run on the same "
-        "pair); peers take bool arrays.\n",
+        "pair for 50 ms); peers take bool arrays.\n",
         f"Not installed, not measured: {', '.join(missing)}.\n" if missing else "",
         "## Organ pairs\n",
         _organ_table(organs, peers),

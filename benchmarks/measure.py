@@ -16,8 +16,7 @@ from typing import Any
 
 # a peer that needs longer than this for one call is stopped and counts as slower
 LIMIT_SECONDS = 20.0
-# calls above this many seconds gain nothing from a warm cache
-_SLOW = 0.05
+_WARM = 0.05
 
 
 @dataclass
@@ -38,10 +37,9 @@ def in_turn(
 ) -> dict[str, Timing]:
     """Time candidates in turn, so that all see the same load; medians in seconds.
 
-    Hot: one call that is not timed comes right before each timed one, so that caches and
-    allocator are the candidate's own, unless the call is slow enough not to care. Cold, with
-    `before`: that is called before every run instead. rounds: at most; a candidate stops early
-    once its runs took `budget` seconds.
+    Hot: calls that are not timed come right before each timed one, _WARM seconds of them, so that
+    caches and allocator are the candidate's own. Cold, with `before`: that is called before every
+    run instead. rounds: at most; a candidate stops early once its runs took `budget` seconds.
     """
     timings = {name: Timing() for name in candidates}
     for turn in range(rounds + 1):
@@ -51,8 +49,9 @@ def in_turn(
                 continue
             if before is not None:
                 before()
-            elif turn and timing.runs[-1] < _SLOW:
-                call()
+            elif turn:
+                for _ in range(min(10, int(_WARM / timing.runs[-1]))):
+                    call()
             start = time.perf_counter()
             timing.value = call()
             seconds = time.perf_counter() - start

@@ -84,7 +84,7 @@ def run(quick: bool) -> str:
     shapes = ("M144",) if quick else ("M144", "L144")
     parts = [
         "# Run-length codec\n",
-        f"{machine()}. Milliseconds, medians of calls in turn, hot (each has just run).\n",
+        f"{machine()}. Milliseconds, medians of calls in turn, hot (run for 50 ms just before).\n",
         "## One mask a call\n",
         *(_one_mask(name, rounds) for name in SLICES),
         "## A whole scan: 3 classes, 432 texts\n",

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from gutseg.metrics.intrinsics import at_least_64, has_bits_64, inlined, kernel, popcount
+from gutseg.metrics.intrinsics import at_least_64, has_bits_64, inlined, kernel, popcount, prefetch
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
 _TOP = np.uint64(63)
+# the processor's own prefetching stops at every page: asking saves a sixth of a cold pass
+_AHEAD = 2048
 
 
 @inlined
@@ -29,7 +31,9 @@ def pack_at_least(data, width, threshold, words):
     keep = _ALL >> np.uint64(64 * row_words - width)
     for row in range(roomy):
         for k in range(row_words):
-            words[row, k] = at_least_64(data, row * width + 64 * k, threshold)
+            start = row * width + 64 * k
+            prefetch(data, start + _AHEAD)
+            words[row, k] = at_least_64(data, start, threshold)
         # the last word of a row has read on into the next row
         words[row, row_words - 1] &= keep
     for row in range(roomy, rows):

@@ -15,7 +15,8 @@ from numba import types
 from numba.extending import intrinsic
 
 _I64 = ir.IntType(64)
-_BYTES_64 = ir.VectorType(ir.IntType(8), 64)
+_BYTE = ir.IntType(8)
+_BYTES_64 = ir.VectorType(_BYTE, 64)
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -108,6 +109,23 @@ def _splat(builder, byte: ir.Value) -> ir.Value:
     first = builder.insert_element(empty, byte, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), 64), None)
     return builder.shuffle_vector(first, empty, zeros)
+
+
+@intrinsic
+def prefetch(typingctx, data, offset):
+    """Ask for the cache line of data[offset] of a uint8 array; may be beyond its end."""
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        address = builder.bitcast(builder.gep(array.data, [args[1]]), _BYTE.as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), number, number, number])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [_BYTE.as_pointer()], kind)
+        # to read, wanted in every level of the cache, data not code
+        builder.call(ask, [address, *(ir.Constant(number, flag) for flag in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp), codegen
 
 
 @intrinsic
