@@ -35,8 +35,9 @@ def check(
     """
     if name not in table:
         raise ValueError(f"{where}: unknown name {name!r}; {suggest(name, list(table))}")
-    signature = inspect.signature(table[name].build)
-    hints = get_type_hints(table[name].build)
+    build = table[name].build
+    signature = inspect.signature(build)
+    hints = get_type_hints(build.__init__ if inspect.isclass(build) else build)
     settable = {
         key: parameter
         for key, parameter in signature.parameters.items()

@@ -1,12 +1,31 @@
-"""Sums of losses; the terms stay apart so that a run can log them one by one."""
+"""Sums of losses; the terms stay apart so that a run can log them one by one.
+
+Shared arguments: see gutseg.losses.kernels.
+"""
 
 from collections.abc import Sequence
+from typing import Literal
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
-from gutseg.losses.distribution import bce
-from gutseg.losses.kernels import Absent, Reduction
-from gutseg.losses.region import dice
+from gutseg.losses.distribution import bce, focal_map
+from gutseg.losses.kernels import (
+    Absent,
+    Mode,
+    Reduction,
+    full_precision,
+    one_hot,
+    over_classes,
+    over_ranks,
+    probabilities,
+    region_sums,
+    widen,
+)
+from gutseg.losses.region import dice, jaccard
+
+SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 
 
 def bce_dice(
@@ -14,6 +33,7 @@ def bce_dice(
     target: Tensor,
     ignore: Tensor | None = None,
     *,
+    mode: Literal["multilabel"] = "multilabel",
     dice_weight: float = 0.5,
     class_weights: Sequence[float] | None = None,
     absent: Absent = "present",
@@ -28,9 +48,187 @@ def bce_dice(
         logits,
         target,
         ignore,
+        mode=mode,
         class_weights=class_weights,
         absent=absent,
         reduction=reduction,
     )
     pixels = bce(logits, target, ignore, class_weights=class_weights)
     return {"bce": pixels, "dice": dice_weight * overlap}
+
+
+def d_bce(
+    logits: Tensor,
+    target: Tensor,
+    ignore: Tensor | None = None,
+    *,
+    mode: Literal["multilabel"] = "multilabel",
+    gamma: float = 1.0,
+) -> dict[str, Tensor]:
+    """(1 - Dice) + γ BCE. Source: survey 004 equation 1 with L_D the coefficient."""
+    return {
+        "dice": dice(logits, target, ignore, mode=mode),
+        "bce": gamma * bce(logits, target, ignore),
+    }
+
+
+def bce_iou_ssim(
+    logits: Tensor,
+    target: Tensor,
+    ignore: Tensor | None = None,
+    *,
+    mode: Literal["multilabel"] = "multilabel",
+    weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> dict[str, Tensor]:
+    """W1 BCE + W2 (1 - IoU) + W3 (1 - SSIM): pixel, region and structure.
+
+    Source: survey 004 equation 2 (BASNet, UNet3+), whose L_S must be 1 - SSIM.
+    """
+    pixel, region, structure = weights
+    return {
+        "bce": pixel * bce(logits, target, ignore),
+        "iou": region * jaccard(logits, target, ignore, mode=mode),
+        "ssim": structure * ssim_loss(logits, target, ignore, mode=mode),
+    }
+
+
+def ssim_loss(
+    logits: Tensor, target: Tensor, ignore: Tensor | None = None, *, mode: Mode = "multilabel"
+) -> Tensor:
+    """One minus the mean structural similarity of probabilities and target.
+
+    Gaussian window of 11 pixels, σ = 1.5, data range 1, valid positions only; ignored pixels
+    are taken for right. Source: Wang et al. 2004 equation 13.
+    """
+    with full_precision(logits):
+        p = probabilities(widen(logits), mode)
+        g = one_hot(target, logits.shape[1]).to(p.dtype)
+        if ignore is not None:
+            p = torch.where(ignore[:, None], g, p)
+        window = _gaussian(min(SSIM_WINDOW, *p.shape[2:]), p)
+        mean_p, mean_g = _blur(p, window), _blur(g, window)
+        spread_p = _blur(p * p, window) - mean_p**2
+        spread_g = _blur(g * g, window) - mean_g**2
+        common = _blur(p * g, window) - mean_p * mean_g
+        small, smaller = 0.01**2, 0.03**2
+        similar = (2 * mean_p * mean_g + small) / (mean_p**2 + mean_g**2 + small)
+        structure = (2 * common + smaller) / (spread_p + spread_g + smaller)
+        total = similar * structure
+        sums = over_ranks(torch.stack([total.sum(), total.new_tensor(total.numel())]))
+        return 1 - sums[0] / sums[1]
+
+
+def _gaussian(size: int, like: Tensor) -> Tensor:
+    steps = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+    window = torch.exp(-(steps**2) / (2 * SSIM_SIGMA**2))
+    return window / window.sum()
+
+
+def _blur(planes: Tensor, window: Tensor) -> Tensor:
+    """Blur every plane of (B, C, H, W), one axis after the other."""
+    flat = planes.flatten(0, 1)[:, None]
+    flat = functional.conv2d(flat, window[None, None, :, None])
+    return functional.conv2d(flat, window[None, None, None, :])
+
+
+def dice_focal(
+    logits: Tensor,
+    target: Tensor,
+    ignore: Tensor | None = None,
+    annotated: Tensor | None = None,
+    *,
+    mode: Literal["multilabel"] = "multilabel",
+    focal_weight: float = 0.5,
+    gamma: float = 2.0,
+    class_weights: Sequence[float] | None = None,
+    absent: Absent = "present",
+) -> dict[str, Tensor]:
+    """(1 - Dice) + λ focal loss, leaving out classes that were not annotated in an image.
+
+    annotated: (B, C) bool. focal_weight: λ, of which the paper tried .1, .5 and 1.
+    Source: Zhu et al. 2019 (AnatomyNet); survey 004.
+    """
+    sums = region_sums(logits, target, mode=mode, ignore=ignore, annotated=annotated)
+    overlap = 1 - 2 * sums.tp / (2 * sums.tp + sums.fp + sums.fn).clamp(min=1e-8)
+    region = over_classes(overlap, sums, absent=absent, class_weights=class_weights)
+    with full_precision(logits):
+        loss = focal_map(logits, target, mode, None, gamma)
+        kept = torch.ones_like(loss) if ignore is None else (~ignore[:, None]).expand_as(loss)
+        if annotated is not None:
+            kept = kept * annotated[:, :, None, None]
+        weight = loss.new_tensor(class_weights or [1.0] * loss.shape[1])
+        kept = kept * weight[:, None, None]
+        total, number = over_ranks(torch.stack([(kept * loss).sum(), kept.sum()]))
+    return {"dice": region, "focal": focal_weight * total / number.clamp(min=1e-8)}
+
+
+class WeightedSum:
+    """Any losses added up with any weights: the thesis' sums, and the reader's own."""
+
+    def __init__(self, *, terms: Sequence[dict], mode: Mode | None = None) -> None:
+        """terms: [{loss: dice, weight: 1.0, params: {...}}, ...]; mode: for terms that take it."""
+        from gutseg.losses import Criterion
+
+        if not terms:
+            raise ValueError("weighted_sum needs at least one term")
+        self.parts = []
+        for term in terms:
+            unknown = set(term) - {"loss", "weight", "params"}
+            if unknown or "loss" not in term:
+                raise ValueError(
+                    f"weighted_sum: a term is {{loss, weight, params}}, found {sorted(term)}"
+                )
+            criterion = Criterion(term["loss"], mode=mode, **term.get("params", {}))
+            self.parts.append((criterion, float(term.get("weight", 1.0))))
+
+    @property
+    def needs(self) -> set[str]:
+        """The maps that the terms need."""
+        return set().union(*(criterion.needs for criterion, _ in self.parts))
+
+    def __call__(self, logits: Tensor, target: Tensor, **extras: Tensor) -> dict[str, Tensor]:
+        """Return every term's weighted value."""
+        return {
+            criterion.name: weight * criterion(logits, target, **extras)[0]
+            for criterion, weight in self.parts
+        }
+
+
+class DeepSupervision:
+    """One loss at every output scale of a network, finer scales weighing more."""
+
+    def __init__(
+        self, *, loss: str, params: dict | None = None, decay: float = 0.5, mode: Mode | None = None
+    ) -> None:
+        """loss, params: a row of LOSSES. decay: weight of a scale over the next finer one.
+
+        The coarsest of several scales weighs nothing and the rest add up to 1, as in nnU-Net.
+        """
+        from gutseg.losses import Criterion
+
+        self.criterion = Criterion(loss, mode=mode, **(params or {}))
+        self.decay = decay
+
+    @property
+    def needs(self) -> set[str]:
+        """The maps that the loss needs."""
+        return self.criterion.needs
+
+    def __call__(
+        self, logits: Tensor | Sequence[Tensor], target: Tensor, **extras: Tensor
+    ) -> dict[str, Tensor]:
+        """Return one term a scale; logits: finest first. Coarse logits are brought to full size."""
+        scales = [logits] if isinstance(logits, Tensor) else list(logits)
+        weights = [self.decay**scale for scale in range(len(scales))]
+        if len(weights) > 1:
+            weights[-1] = 0.0
+        terms = {}
+        for scale, (values, weight) in enumerate(zip(scales, weights, strict=True)):
+            full = values
+            if values.shape[2:] != scales[0].shape[2:]:
+                full = functional.interpolate(
+                    values.float(), scales[0].shape[2:], mode="bilinear", align_corners=False
+                )
+            loss = self.criterion(full, target, **extras)[0]
+            terms[f"scale{scale}"] = weight / sum(weights) * loss
+        return terms

@@ -26,6 +26,7 @@ from torch.nn import functional
 Mode = Literal["multilabel", "multiclass"]
 Reduction = Literal["batch", "sample"]
 Absent = Literal["present", "penalise", "one"]
+DivideBy = Literal["weights", "pixels"]
 
 TINY = 1e-8
 
@@ -73,25 +74,38 @@ def region_sums(
     *,
     mode: Mode = "multilabel",
     ignore: Tensor | None = None,
+    annotated: Tensor | None = None,
     reduction: Reduction = "batch",
+    squared: bool = False,
 ) -> Sums:
-    """Return Σpg, Σp(1-g), Σ(1-p)g and Σ(1-p)(1-g) over pixels, and over the batch or not."""
+    """Return TP = Σpg, FP = Σp(1-g), FN = Σ(1-p)g and TN over pixels, and over the batch or not.
+
+    annotated: (B, C) bool, False where a class was not annotated in an image. squared: p² for p
+    in the size of the prediction, as in V-Net's Dice.
+    """
     with full_precision(logits):
         p = probabilities(widen(logits), mode)
         g = one_hot(target, logits.shape[1]).to(p.dtype)
-        kept = torch.ones_like(p[:, :1]) if ignore is None else (~ignore[:, None]).to(p.dtype)
-        dims = (0, 2, 3) if reduction == "batch" else (2, 3)
-        stacked = torch.stack(
+        pixels = p.new_full((len(p), p.shape[1]), p.shape[2] * p.shape[3])
+        if ignore is not None:
+            kept = ~ignore[:, None]
+            p, g = p * kept, g * kept
+            pixels = kept.sum((2, 3)).to(p.dtype).expand_as(pixels)
+        # three passes over the pixels; TP, FP, FN and TN follow from them
+        sizes = torch.stack(
             [
-                (kept * p * g).sum(dims),
-                (kept * p * (1 - g)).sum(dims),
-                (kept * (1 - p) * g).sum(dims),
-                (kept * (1 - p) * (1 - g)).sum(dims),
+                (p * g).sum((2, 3)),
+                (p * p if squared else p).sum((2, 3)),
+                g.sum((2, 3)),
+                pixels,
             ]
         )
+        if annotated is not None:
+            sizes = sizes * annotated
         if reduction == "batch":
-            stacked = over_ranks(stacked)[:, None]
-        return Sums(*stacked)
+            sizes = over_ranks(sizes.sum(dim=1))[:, None]
+        tp, predicted, present, pixels = sizes
+        return Sums(tp, predicted - tp, present - tp, pixels - predicted - present + tp)
 
 
 def over_classes(
@@ -114,18 +128,55 @@ def over_classes(
     return (weight * loss).sum() / weight.sum().clamp(min=TINY)
 
 
+def pixel_loss(logits: Tensor, target: Tensor, mode: Mode) -> Tensor:
+    """Per-pixel cross-entropy: (B, C, H, W) of every sigmoid, (B, 1, H, W) of the softmax."""
+    wide = widen(logits)
+    if mode == "multilabel":
+        return functional.binary_cross_entropy_with_logits(
+            wide, target.to(wide.dtype), reduction="none"
+        )
+    numbers = target.argmax(dim=1) if target.dim() == 4 else target.long()
+    return functional.cross_entropy(wide, numbers, reduction="none")[:, None]
+
+
+def true_class(planes: Tensor, target: Tensor) -> Tensor:
+    """Pick the plane of each pixel's class: (B, C, H, W) -> (B, 1, H, W)."""
+    numbers = target.argmax(dim=1) if target.dim() == 4 else target.long()
+    return planes.gather(1, numbers[:, None])
+
+
+def class_weight_map(
+    like: Tensor, target: Tensor, mode: Mode, class_weights: Sequence[float] | None
+) -> Tensor:
+    """Spread class weights over a pixel map: by channel, or by the class of each pixel."""
+    if class_weights is None:
+        return torch.ones_like(like)
+    weights = like.new_tensor(class_weights)
+    if mode == "multilabel":
+        return weights[None, :, None, None].expand_as(like)
+    numbers = target.argmax(dim=1) if target.dim() == 4 else target.long()
+    return weights[numbers][:, None]
+
+
 def pixel_mean(
     loss: Tensor,
+    target: Tensor,
     *,
+    mode: Mode = "multilabel",
     ignore: Tensor | None = None,
     class_weights: Sequence[float] | None = None,
+    divide_by: DivideBy = "weights",
 ) -> Tensor:
-    """Average a per-pixel map (B, C, H, W) over the pixels that count, then over classes."""
-    kept = torch.ones_like(loss[:, :1]) if ignore is None else (~ignore[:, None]).to(loss.dtype)
-    sums = over_ranks(torch.cat([(kept * loss).sum((0, 2, 3)), kept.sum()[None]]))
-    per_class = sums[:-1] / sums[-1].clamp(min=TINY)
-    weight = loss.new_tensor(class_weights or [1.0] * loss.shape[1])
-    return (weight * per_class).sum() / weight.sum()
+    """Average a per-pixel map (B, C or 1, H, W) over the pixels that count.
+
+    divide_by: `weights` divides by the sum of the class weights, as torch does with
+    reduction="mean"; `pixels` by the number of pixels, as papers print it.
+    """
+    kept = torch.ones_like(loss) if ignore is None else (~ignore[:, None]).expand_as(loss)
+    weight = class_weight_map(loss, target, mode, class_weights) * kept
+    divisor = weight if divide_by == "weights" else kept.to(loss.dtype)
+    total = over_ranks(torch.stack([(weight * loss).sum(), divisor.sum()]))
+    return total[0] / total[1].clamp(min=TINY)
 
 
 def over_ranks(sums: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
-"""Losses made of overlap sums. Shared arguments: see gutseg.losses.kernels."""
+"""Losses that are closed forms of the sums TP, FP, FN and TN of each class.
+
+Shared arguments: see gutseg.losses.kernels.
+"""
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from gutseg.losses.kernels import (
@@ -10,17 +12,42 @@ from gutseg.losses.kernels import (
     Absent,
     Mode,
     Reduction,
-    full_precision,
-    one_hot,
+    Sums,
     over_classes,
-    pixel_mean,
-    probabilities,
     region_sums,
-    widen,
 )
+
+# A power below 1 has an infinite gradient at 0, and 0 · inf is NaN on the way back.
+SMALLEST_BASE = 1e-7
 
 
 def dice(
+    logits: Tensor,
+    target: Tensor,
+    ignore: Tensor | None = None,
+    *,
+    mode: Mode = "multilabel",
+    squared: bool = False,
+    class_weights: Sequence[float] | None = None,
+    absent: Absent = "present",
+    reduction: Reduction = "batch",
+) -> Tensor:
+    """One minus the Dice coefficient 2 Σpg / (Σp + Σg), averaged over classes.
+
+    squared: Σp² + Σg² below, as Milletari et al. 2016 (V-Net) have it; the seeds print it
+    without squares. Source: thesis 000 equations 2.6-2.9, survey 004.
+    """
+    sums = region_sums(
+        logits, target, mode=mode, ignore=ignore, reduction=reduction, squared=squared
+    )
+    return over_classes(1 - _dice(sums), sums, absent=absent, class_weights=class_weights)
+
+
+def _dice(sums: Sums) -> Tensor:
+    return 2 * sums.tp / (2 * sums.tp + sums.fp + sums.fn).clamp(min=TINY)
+
+
+def jaccard(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
@@ -30,31 +57,127 @@ def dice(
     absent: Absent = "present",
     reduction: Reduction = "batch",
 ) -> Tensor:
-    """One minus the Dice coefficient 2 TP / (2 TP + FP + FN), averaged over classes.
-
-    Source: thesis 000 equations 2.6-2.9; Milletari et al. 2016 square the denominator.
-    """
+    """One minus the intersection over union TP / (TP + FP + FN). Source: survey 004."""
     sums = region_sums(logits, target, mode=mode, ignore=ignore, reduction=reduction)
-    loss = 1 - 2 * sums.tp / (2 * sums.tp + sums.fp + sums.fn).clamp(min=TINY)
+    loss = 1 - sums.tp / (sums.tp + sums.fp + sums.fn).clamp(min=TINY)
     return over_classes(loss, sums, absent=absent, class_weights=class_weights)
 
 
-def soft_dice_001(
+def dl2(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
     class_weights: Sequence[float] | None = None,
+    absent: Absent = "present",
+    reduction: Reduction = "batch",
 ) -> Tensor:
-    """Minus the mean of 2yp / (y² + p²) over pixels; in [-1, 0].
+    """Two-class Dice: the mean Dice loss of every class and of its complement.
 
-    The term is 0 wherever y = 0, so false positives are never punished and p = 1 everywhere
-    is a minimiser: this explains the row's Dice of .448 in the seed. Source: course paper 001,
-    section V.F.3, as printed, with 0/0 defined as 0.
+    A class absent from target and prediction scores 0. Source: Sudre et al. 2017 (paper 003);
+    its print adds ε once above and below, which would make that case -1/2.
     """
-    with full_precision(logits):
-        p = probabilities(widen(logits), mode)
-        y = one_hot(target, logits.shape[1]).to(p.dtype)
-        ratio = torch.where(y > 0, 2 * y * p / (y * y + p * p).clamp(min=TINY), 0 * p)
-        return pixel_mean(-ratio, ignore=ignore, class_weights=class_weights)
+    sums = region_sums(logits, target, mode=mode, ignore=ignore, reduction=reduction)
+    inside = (sums.tp + TINY) / (2 * sums.tp + sums.fp + sums.fn + 2 * TINY)
+    outside = (sums.tn + TINY) / (2 * sums.tn + sums.fp + sums.fn + 2 * TINY)
+    loss = 1 - inside - outside
+    return over_classes(loss, sums, absent=absent, class_weights=class_weights)
+
+
+def tversky(
+    logits: Tensor,
+    target: Tensor,
+    ignore: Tensor | None = None,
+    *,
+    mode: Mode = "multilabel",
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    class_weights: Sequence[float] | None = None,
+    absent: Absent = "present",
+    reduction: Reduction = "batch",
+) -> Tensor:
+    """One minus TP / (TP + α FP + β FN); β above α raises recall.
+
+    Source: Salehi et al. 2017, arXiv:1706.05721. Survey 004 writes false positives for β.
+    """
+    sums = region_sums(logits, target, mode=mode, ignore=ignore, reduction=reduction)
+    loss = 1 - _tversky(sums, alpha, beta)
+    return over_classes(loss, sums, absent=absent, class_weights=class_weights)
+
+
+def _tversky(sums: Sums, alpha: float, beta: float) -> Tensor:
+    return sums.tp / (sums.tp + alpha * sums.fp + beta * sums.fn).clamp(min=TINY)
+
+
+def focal_tversky(
+    logits: Tensor,
+    target: Tensor,
+    ignore: Tensor | None = None,
+    *,
+    mode: Mode = "multilabel",
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    gamma: float = 4 / 3,
+    class_weights: Sequence[float] | None = None,
+    absent: Absent = "present",
+    reduction: Reduction = "batch",
+) -> Tensor:
+    """(1 - Tversky index)^(1/γ), class by class.
+
+    Source: Abraham and Khan 2018, whose α sits on FN where Salehi's sits on FP: here α is FP.
+    With γ = 4/3 the gradient grows towards easy classes (2.4 at an index of .99, .8 at .1):
+    the claim that it focuses on hard ones needs an exponent above 1, γ below 1.
+    """
+    sums = region_sums(logits, target, mode=mode, ignore=ignore, reduction=reduction)
+    loss = (1 - _tversky(sums, alpha, beta)).clamp(min=SMALLEST_BASE) ** (1 / gamma)
+    return over_classes(loss, sums, absent=absent, class_weights=class_weights)
+
+
+def focal_dice(
+    logits: Tensor,
+    target: Tensor,
+    ignore: Tensor | None = None,
+    *,
+    mode: Mode = "multilabel",
+    beta: float = 2.0,
+    class_weights: Sequence[float] | None = None,
+    absent: Absent = "present",
+    reduction: Reduction = "batch",
+) -> Tensor:
+    """1 - Dice^(1/β), averaged over classes.
+
+    Source: Wang and Chung 2018; survey 004 equation 5 with D the coefficient, not the loss.
+    """
+    sums = region_sums(logits, target, mode=mode, ignore=ignore, reduction=reduction)
+    loss = 1 - _dice(sums).clamp(min=SMALLEST_BASE) ** (1 / beta)
+    return over_classes(loss, sums, absent=absent, class_weights=class_weights)
+
+
+def asymmetric(
+    logits: Tensor,
+    target: Tensor,
+    ignore: Tensor | None = None,
+    *,
+    mode: Mode = "multilabel",
+    beta: float = 1.5,
+    class_weights: Sequence[float] | None = None,
+    absent: Absent = "present",
+    reduction: Reduction = "batch",
+) -> Tensor:
+    """Asymmetric similarity: Tversky with FN weighing β²/(1+β²) and FP the rest.
+
+    β = 1 is Dice. Source: Hashemi et al. 2018; `asymmetric_as_printed_004` has them swapped.
+    """
+    share = beta**2 / (1 + beta**2)
+    return tversky(
+        logits,
+        target,
+        ignore,
+        mode=mode,
+        alpha=1 - share,
+        beta=share,
+        class_weights=class_weights,
+        absent=absent,
+        reduction=reduction,
+    )
