@@ -50,6 +50,7 @@ def run(quick: bool) -> str:
     }
     probe.close()
     missing = sorted(set(PEERS) - set(peers) - {SLOWEST})
+    floor = _floor_table("M144/bowel", peers, rounds=5 if quick else 15)
     parts = [
         "# Hausdorff distance\n",
         f"{machine()}. Milliseconds, medians of calls in turn, hot (each has just run on the same "
@@ -60,7 +61,7 @@ def run(quick: bool) -> str:
         "## Hostile pairs\n",
         _hostile_table(hostile),
         "## Hot, cold and reading both masks once\n",
-        _floor_table("M144/bowel", peers, rounds=5 if quick else 15),
+        floor,
     ]
     return "\n".join(parts)
 
@@ -150,7 +151,9 @@ def _hostile_table(hostile: dict[str, dict[str, Timing]]) -> str:
     rows, behind = [], []
     for case, timings in hostile.items():
         times = {name: 1e3 * timing.seconds for name, timing in timings.items()}
-        rows.append([case, timings[BITS].value, *(times.get(name, math.nan) for name in names)])
+        rows.append(
+            [case, f"{timings[BITS].value:.4g}", *(times.get(name, math.nan) for name in names)]
+        )
         for name, other in times.items():
             own = times[ARRAYS if name in EXACT else SURFACE]
             if "gutseg" not in name and other <= own:

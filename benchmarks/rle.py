@@ -14,6 +14,8 @@ from benchmarks.measure import Timing, in_turn, machine, main, peak_megabytes, t
 from gutseg.data import rle
 from gutseg.metrics.bitrows import BitRows
 
+Calls = dict[str, Callable[[], object]]
+
 USUAL_DECODE, USUAL_ENCODE = "split, two asarray, run loop", "concatenate, where, join(str)"
 
 
@@ -91,22 +93,18 @@ def run(quick: bool) -> str:
         *(part for shape in shapes for part in _whole_scan(shape, rounds)),
         "## A whole csv column\n",
         _whole_column(scans=10 if quick else 40),
+        "## Peak extra memory of a whole scan\n",
+        _memory(shapes[0]),
     ]
     return "\n".join(parts)
 
 
-def _compare(timings: dict[str, Timing], usual: str, title: str, memory: dict | None = None) -> str:
+def _compare(timings: dict[str, Timing], usual: str, title: str) -> str:
     rows = [
-        [
-            name,
-            1e3 * timing.seconds,
-            timings[usual].seconds / timing.seconds,
-            *([memory[name]] if memory else []),
-        ]
+        [name, 1e3 * timing.seconds, timings[usual].seconds / timing.seconds]
         for name, timing in timings.items()
     ]
-    header = [title, "ms", "times faster than usual", *(["peak MB"] if memory else [])]
-    return table(header, rows)
+    return table([title, "ms", "times faster than usual"], rows)
 
 
 def _one_mask(name: str, rounds: int) -> str:
@@ -138,12 +136,11 @@ def _scan(shape: str) -> tuple[np.ndarray, list[str]]:
     return masks, rle.encode_scan(BitRows.from_arrays(masks))
 
 
-def _whole_scan(shape: str, rounds: int) -> list[str]:
-    masks, texts = _scan(shape)
+def _scan_calls(masks: np.ndarray, texts: list[str]) -> tuple[Calls, Calls]:
+    """Every way to decode and to encode one scan."""
     classes, _, height, width = masks.shape
     z_index, class_index = np.divmod(np.arange(len(texts)), classes)
-    arrow = pa.array(texts)
-    bits = BitRows.from_arrays(masks)
+    arrow, bits = pa.array(texts), BitRows.from_arrays(masks)
 
     def into_bits(source: list[str] | pa.Array) -> BitRows:
         return rle.Column(source).decode_scan(class_index, z_index, masks.shape)
@@ -157,7 +154,6 @@ def _whole_scan(shape: str, rounds: int) -> list[str]:
     def slice_by_slice(encode: Callable[[np.ndarray], str]) -> list[str]:
         return [encode(masks[c, z]) for c, z in zip(class_index, z_index, strict=True)]
 
-    usual_decode, usual_encode = f"{USUAL_DECODE}, bytes", USUAL_ENCODE
     decoders = {
         "gutseg, list of str to bit rows": partial(into_bits, texts),
         "gutseg, Arrow to bit rows": partial(into_bits, arrow),
@@ -168,18 +164,29 @@ def _whole_scan(shape: str, rounds: int) -> list[str]:
         "gutseg, bytes to bit rows": lambda: rle.encode_scan(BitRows.from_arrays(masks)),
         **{name: partial(slice_by_slice, call) for name, call in ENCODERS.items()},
     }
-    decoded, encoded = in_turn(decoders, rounds=rounds), in_turn(encoders, rounds=rounds)
-    assert all(
-        t.value == bits if "rows" in n else np.array_equal(t.value, masks)
-        for n, t in decoded.items()
-    )
+    return decoders, encoders
+
+
+def _whole_scan(shape: str, rounds: int) -> list[str]:
+    masks, texts = _scan(shape)
+    decoded, encoded = (in_turn(calls, rounds=rounds) for calls in _scan_calls(masks, texts))
+    for timing in decoded.values():
+        found = timing.value
+        found = found.to_arrays() if isinstance(found, BitRows) else found
+        assert np.array_equal(found, masks)
     assert all(timing.value == texts for timing in encoded.values())
     size = f"{shape}, {sum(map(len, texts)) // 1024} KiB of text"
-    memory = [{n: peak_megabytes(c) for n, c in calls.items()} for calls in (decoders, encoders)]
     return [
-        _compare(decoded, usual_decode, f"decode {size}", memory[0]),
-        _compare(encoded, usual_encode, f"encode {size}", memory[1]),
+        _compare(decoded, f"{USUAL_DECODE}, bytes", f"decode {size}"),
+        _compare(encoded, USUAL_ENCODE, f"encode {size}"),
     ]
+
+
+def _memory(shape: str) -> str:
+    decoders, encoders = _scan_calls(*_scan(shape))
+    rows = [[f"decode: {name}", peak_megabytes(call)] for name, call in decoders.items()]
+    rows += [[f"encode: {name}", peak_megabytes(call)] for name, call in encoders.items()]
+    return table([shape, "MB"], rows)
 
 
 def _whole_column(scans: int) -> str:

@@ -188,8 +188,10 @@ def _two_words(
         raise ValueError(f"one mask is packed and one is not: {first.dtype}, {second.dtype}")
     if first.shape != second.shape:
         raise ValueError(f"masks differ in shape: {first.shape} and {second.shape}")
-    x, y = _words(first, "first"), _words(second, "second")
-    return (_edge(x, "first edge"), _edge(y, "second edge")) if surface else (x, y)
+    if not surface:
+        return _words(first, "first"), _words(second, "second")
+    # one buffer for both packings: only their edges are needed together
+    return _edge(_words(first, "packed"), "first"), _edge(_words(second, "packed"), "second")
 
 
 def _edge(words: np.ndarray, name: str) -> np.ndarray:
