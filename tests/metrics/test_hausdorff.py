@@ -167,6 +167,21 @@ def test_surface_equals_monai(seed: int) -> None:
         assert found == pytest.approx(float(expected), rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_surface_of_a_slice_is_its_outline_as_in_monai(seed: int) -> None:
+    metrics, torch = pytest.importorskip("monai.metrics"), pytest.importorskip("torch")
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers((3, 60), (30, 200)))
+    a, b = (ndimage.binary_opening(rng.random(shape) < 0.8) for _ in range(2))
+    a[1, 1] = b[-1, -1] = True
+    tensors = [torch.from_numpy(mask[None, None]) for mask in (a, b)]
+    expected = float(metrics.compute_hausdorff_distance(*tensors, include_background=True))
+    packed = words(a[None])[0], words(b[None])[0]
+    assert hausdorff.symmetric(a, b, surface=True) == pytest.approx(expected, rel=1e-6)
+    assert hausdorff.symmetric(*packed, surface=True) == pytest.approx(expected, rel=1e-6)
+    assert hausdorff.symmetric(a, b) == hausdorff.symmetric(a[None], b[None], surface=True)
+
+
 def surfaces(a: np.ndarray, b: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
     """All distances between the edge voxels of two masks, independent of bit rows."""
     edges = [np.argwhere(m & ~ndimage.binary_erosion(m)) * spacing for m in (a, b)]
@@ -217,7 +232,7 @@ def test_pairwise_keeps_the_order() -> None:
     [
         (lambda a, b: hausdorff.symmetric(a, b[:, :2]), "differ in shape"),
         (lambda a, b: hausdorff.symmetric(a, words(b)), "packed"),
-        (lambda a, b: hausdorff.symmetric(a[0], b[0]), r"\(Z, H, W\)"),
+        (lambda a, b: hausdorff.symmetric(a[0, 0], b[0, 0]), r"\(Z, H, W\)"),
         (lambda a, b: hausdorff.symmetric(a * 1.0, b * 1.0), "float64"),
         (lambda a, b: hausdorff.symmetric(a, b, spacing=(1, 0, 1)), "positive"),
         (lambda a, b: hausdorff.symmetric(a, b, spacing=(1, 1)), "three"),

@@ -87,21 +87,22 @@ def count_common(first, second, counts):
 
 
 @inlined
-def _hidden(words, z, y, k):
-    """Bits of a word whose six neighbours are all set; y and z are not at the border."""
+def _hidden(words, z, y, k, flat):
+    """Bits of a word whose six neighbours are all set, four if flat; not at a border of y or z."""
     here = words[z, y, k]
     before = words[z, y, k - 1] >> _TOP if k > 0 else _ZERO
     after = words[z, y, k + 1] << _TOP if k + 1 < words.shape[2] else _ZERO
     inner = ((here << _ONE) | before) & ((here >> _ONE) | after)
     inner &= words[z, y - 1, k] & words[z, y + 1, k]
-    return inner & words[z - 1, y, k] & words[z + 1, y, k]
+    return inner if flat else inner & words[z - 1, y, k] & words[z + 1, y, k]
 
 
 @kernel
-def edge(words, found):
+def edge(words, found, flat):
     """Keep the voxels with one of their six neighbours outside the mask or the volume.
 
     words, found: (Z, H, W64) uint64; padding bits of words are zero, so the last column is edge.
+    flat: each slice by itself, with four neighbours.
     """
     depth, height, row_words = words.shape
     slices, cleared = words.reshape(depth, height * row_words), found.reshape(depth, -1)
@@ -113,8 +114,8 @@ def edge(words, found):
         if not together:
             continue
         for y in range(height):
-            walled = 0 < z < depth - 1 and 0 < y < height - 1
+            walled = (flat or 0 < z < depth - 1) and 0 < y < height - 1
             for k in range(row_words):
                 here = words[z, y, k]
                 if here:
-                    found[z, y, k] = here & ~_hidden(words, z, y, k) if walled else here
+                    found[z, y, k] = here & ~_hidden(words, z, y, k, flat) if walled else here

@@ -2,7 +2,9 @@
 
 The default is scipy's: the sets are all voxels. With surface=True they are the edge voxels, as
 in MONAI; the two differ where a mask has a hole inside the other.
-Masks are (Z, H, W): bool or uint8 arrays, or the uint64 words of one class of BitRows.
+Masks are (Z, H, W): bool or uint8 arrays, or the uint64 words of one class of BitRows. Without
+the axis Z they are one slice, whose surface is its outline; of a volume of one slice every voxel
+is surface.
 """
 
 import math
@@ -188,22 +190,26 @@ def _two_words(
         raise ValueError(f"one mask is packed and one is not: {first.dtype}, {second.dtype}")
     if first.shape != second.shape:
         raise ValueError(f"masks differ in shape: {first.shape} and {second.shape}")
+    flat = first.ndim == 2
+    if flat:
+        first, second = first[None], second[None]
     if not surface:
         return _words(first, "first"), _words(second, "second")
     # one buffer for both packings: only their edges are needed together
-    return _edge(_words(first, "packed"), "first"), _edge(_words(second, "packed"), "second")
+    edges = _edge(_words(first, "packed"), "first", flat)
+    return edges, _edge(_words(second, "packed"), "second", flat)
 
 
-def _edge(words: np.ndarray, name: str) -> np.ndarray:
+def _edge(words: np.ndarray, name: str, flat: bool) -> np.ndarray:
     found = _scratch.take(name, words.shape, np.uint64)
-    bitkernels.edge(words, found)
+    bitkernels.edge(words, found, flat)
     return frozen(found)
 
 
 def _words(mask: np.ndarray, name: str) -> np.ndarray:
     if mask.ndim != 3 or mask.dtype not in (np.bool_, np.uint8, np.uint64) or not mask.size:
         raise ValueError(
-            f"expected (Z, H, W) bool or uint8, or (Z, H, W64) uint64 words, "
+            f"expected (Z, H, W) bool or uint8, or (Z, H, W64) uint64 words, or a slice, "
             f"found {mask.dtype} {mask.shape}"
         )
     mask = np.ascontiguousarray(mask)
