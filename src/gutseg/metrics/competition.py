@@ -141,9 +141,12 @@ def _distances(prediction: BitRows, truth: BitRows, metric: Metric) -> np.ndarra
     shape = truth.shape[1:]
     if metric.volume != "slice":
         return np.array([distance(p, t, shape, metric) for p, t in pairs])
-    flat = (1, *shape[1:])
+    # one slice without z: its surface is its outline, in a volume every voxel would be surface
     return np.array(
-        [[distance(p[z, None], t[z, None], flat, metric) for z in range(len(p))] for p, t in pairs]
+        [
+            [distance(*planes, (1, *shape[1:]), metric) for planes in zip(p, t, strict=True)]
+            for p, t in pairs
+        ]
     )
 
 
@@ -152,8 +155,8 @@ def distance(
 ) -> float:
     """Return the normalised distance of two volumes; NaN when the metric drops the pair.
 
-    prediction, truth: uint64 bit rows (z, y, words), possibly a crop. shape: (Z, H, W) of the
-    whole scan, which the coordinates are divided by.
+    prediction, truth: uint64 bit rows (z, y, words), possibly a crop, or (y, words) of one slice.
+    shape: (Z, H, W) of the whole scan, which the coordinates are divided by.
     """
     has = bool(prediction.any()), bool(truth.any())
     if not any(has):

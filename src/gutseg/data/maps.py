@@ -1,0 +1,141 @@
+"""Per-pixel maps that losses weigh with, drawn from the labels after they were augmented."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from gutseg.registry import Spec
+
+
+def distance(masks: np.ndarray) -> np.ndarray:
+    """1 at the edge of a class, falling to 0 at its deepest point and at the farthest outside.
+
+    Each side is max(EDT) - EDT over max(EDT); a class that is nowhere or everywhere gives 0.
+    """
+    return _each(masks, lambda mask: np.where(mask, _nearness(mask), _nearness(~mask)))
+
+
+def _nearness(mask: np.ndarray) -> np.ndarray:
+    depth = _depth(mask)
+    deepest = depth.max()
+    return (deepest - depth) / deepest
+
+
+def signed(masks: np.ndarray) -> np.ndarray:
+    """Distance to a class in pixels outside, minus the distance to its edge pixels inside."""
+    return _each(masks, lambda mask: np.where(mask, 1 - _depth(mask), _depth(~mask)))
+
+
+def band(masks: np.ndarray, *, width: int = 3) -> np.ndarray:
+    """True within `width` pixels of a class's outline, on both sides of it."""
+    if width < 1:
+        raise ValueError(f"band: width = {width}; expected at least 1 pixel")
+    return _each(masks, lambda mask: np.where(mask, _depth(mask), _depth(~mask)) <= width, bool)
+
+
+def lesion(masks: np.ndarray) -> np.ndarray:
+    """1 / pixels of the 8-connected component a pixel belongs to, 0 outside the class."""
+    return _each(masks, _one_over_size)
+
+
+def _one_over_size(mask: np.ndarray) -> np.ndarray:
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    share = 1 / stats[:, cv2.CC_STAT_AREA]
+    share[0] = 0
+    return share[labels]
+
+
+def border(
+    masks: np.ndarray, *, w0: float = 10.0, sigma: float = 5.0, balance: bool = True
+) -> np.ndarray:
+    """The U-Net's weight map: 1 + w0 exp(-(d1 + d2)² / 2σ²) between the two nearest cells.
+
+    Cells are the 4-connected components of the last class; d1, d2 are distances in pixels, and
+    with fewer than two cells the second term is 0. balance: weigh cells and the rest so that
+    both count alike, with mean 1. Returns (1, H, W). Source: Ronneberger et al. 2015 equation 2.
+    """
+    cells = masks[-1]
+    count, labels = cv2.connectedComponents(cells.astype(np.uint8), connectivity=4)
+    weight = np.ones(cells.shape, np.float32)
+    if balance and 0 < cells.mean() < 1:
+        weight = np.where(cells, 0.5 / cells.mean(), 0.5 / (1 - cells.mean()))
+    if count > 2:
+        near = _two_nearest(labels, count)
+        weight = weight + np.where(cells, 0, w0 * np.exp(-(near**2) / (2 * sigma**2)))
+    return weight[None].astype(np.float16)
+
+
+def _two_nearest(labels: np.ndarray, count: int) -> np.ndarray:
+    """Sum of the distances to the nearest and to the second nearest component."""
+    distance_1, (y, x) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    owner = labels[y, x]
+    distance_2 = np.full(labels.shape, np.inf)
+    for number in range(1, count):
+        # the nearest other cell matters only where this one is the nearest
+        territory = owner == number
+        rows, columns = _grown_box(territory)
+        others = (labels[rows, columns] > 0) & (labels[rows, columns] != number)
+        if others.any():
+            found = ndimage.distance_transform_edt(~others)
+            inside = territory[rows, columns]
+            distance_2[rows, columns][inside] = found[inside]
+    return distance_1 + distance_2
+
+
+# exp(-d² / 2σ²) of the default σ is below 1e-4 beyond this many pixels
+_REACH = 24
+
+
+def _grown_box(territory: np.ndarray) -> tuple[slice, slice]:
+    spans = []
+    for axis in (1, 0):
+        places = np.flatnonzero(territory.any(axis=axis))
+        spans.append(slice(max(places[0] - _REACH, 0), places[-1] + 1 + _REACH))
+    return tuple(spans)
+
+
+MAPS = {
+    "distance": Spec(distance, "Caliva et al. 2019; survey 004 equation 10"),
+    "signed": Spec(signed, "Kervadec et al. 2019"),
+    "band": Spec(band, "Kim et al. 2021; survey 004 equation 11"),
+    "lesion": Spec(lesion, "Zhu et al. 2022; survey 004 equation 9"),
+    "border": Spec(border, "Ronneberger et al. 2015; report 002"),
+}
+
+
+class Maps:
+    """The maps that a loss needs, with their settings."""
+
+    def __init__(
+        self, names: Sequence[str] = (), params: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        """names: rows of MAPS. params: keyword arguments by name, for those that have any."""
+        settings = params or {}
+        self.draw = {name: partial(MAPS[name].build, **settings.get(name, {})) for name in names}
+
+    def __call__(self, masks: np.ndarray) -> dict[str, np.ndarray]:
+        """Draw the maps of a batch: masks (B, C, H, W) -> name: (B, C or 1, H, W)."""
+        inside = masks > 0
+        return {
+            name: np.stack([draw(image) for image in inside]) for name, draw in self.draw.items()
+        }
+
+
+def _each(
+    masks: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], dtype: type = np.float16
+) -> np.ndarray:
+    """Draw every class (C, H, W) that is neither nowhere nor everywhere; 0 for the others."""
+    found = np.zeros(masks.shape, dtype)
+    for target, mask in zip(found, masks, strict=True):
+        if mask.any() and not mask.all():
+            target[:] = draw(mask)
+    return found
+
+
+def _depth(mask: np.ndarray) -> np.ndarray:
+    """Distance in pixels to the nearest pixel outside the mask, 0 outside."""
+    return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

@@ -1,0 +1,81 @@
+"""Class weights from class shares: functions ①-⑥ of thesis 000 §4.4 and what the survey adds.
+
+shares: the fraction of the pixels of each class, of the training folds alone. background: its
+position, or None where classes overlap and no channel is background (shares of the classes,
+then, need not add up to 1). All weights are normalised to a sum of 1, as in the thesis.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gutseg.registry import suggest
+
+
+def class_weights(kind: str, shares: Sequence[float], background: int | None = None) -> list[float]:
+    """Return the weights of a row of WEIGHTS; raises ValueError naming the choices."""
+    if kind not in WEIGHTS:
+        raise ValueError(f"class weights {kind!r}: {suggest(kind, list(WEIGHTS))}")
+    fractions = np.asarray(shares, float)
+    if fractions.min() < 0 or fractions.max() > 1:
+        raise ValueError(f"shares {list(shares)}; expected fractions from 0 to 1, not percent")
+    raw = WEIGHTS[kind](fractions, background)
+    return (raw / raw.sum()).tolist()
+
+
+def uniform(shares: np.ndarray, background: int | None) -> np.ndarray:
+    """① the same for all."""
+    return np.ones_like(shares)
+
+
+def inverse(shares: np.ndarray, background: int | None) -> np.ndarray:
+    """② 1 / share; a class that never occurs weighs as much as the rarest that does."""
+    return 1 / np.maximum(shares, shares[shares > 0].min())
+
+
+def rising(shares: np.ndarray, background: int | None) -> np.ndarray:
+    """③ e^(e · share), assumed: the thesis says only exponential and increasing."""
+    return np.exp(np.e * shares)
+
+
+def falling(shares: np.ndarray, background: int | None) -> np.ndarray:
+    """④ e^(-e · share)."""
+    return np.exp(-np.e * shares)
+
+
+def falling_foreground(shares: np.ndarray, background: int | None) -> np.ndarray:
+    """⑤ as ④ with the share of a class among the foreground; background by its own share."""
+    inside = shares / _foreground(shares, background)
+    if background is not None:
+        inside[background] = shares[background]
+    return np.exp(-np.e * inside)
+
+
+def falling_no_background(shares: np.ndarray, background: int | None) -> np.ndarray:
+    """⑥ as ⑤ with background 0."""
+    weights = falling_foreground(shares, background)
+    if background is not None:
+        weights[background] = 0
+    return weights
+
+
+def inverse_median(shares: np.ndarray, background: int | None) -> np.ndarray:
+    """Median share / share (median frequency balancing, Eigen and Fergus 2015)."""
+    return np.median(shares[shares > 0]) * inverse(shares, background)
+
+
+def _foreground(shares: np.ndarray, background: int | None) -> float:
+    """Share of all classes but the background."""
+    total = shares.sum() - (shares[background] if background is not None else 0)
+    return max(total, np.finfo(float).tiny)
+
+
+WEIGHTS = {
+    "uniform": uniform,
+    "inverse": inverse,
+    "rising": rising,
+    "falling": falling,
+    "falling_foreground": falling_foreground,
+    "falling_no_background": falling_no_background,
+    "inverse_median": inverse_median,
+}
