@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import draw, write_csv, write_scan
+from folders import draw, write_csv, write_scan
 
 from gutseg import build
 from gutseg.blend import blend
