@@ -28,7 +28,7 @@ def main() -> None:
     wanted = next((word for word in sys.argv[1:] if word in VERBS), None)
     try:
         app(wanted)()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         if os.environ.get("GUTSEG_DEBUG"):
             raise
         print(f"gutseg {wanted}: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Progress bars that stay readable in a log file or a Kaggle notebook."""
 
+import multiprocessing
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress(items: Iterable | None = None, **settings: Any) -> tqdm:
+def progress(items: Iterable | None = None, *, disable: bool = False, **settings: Any) -> tqdm:
     """Return a tqdm bar; where nobody watches a terminal it writes a line every 30 seconds.
 
+    A process that works for another has no bar: several would write over each other.
     settings: tqdm's own keyword arguments.
     """
     watched = sys.stderr.isatty()
-    return tqdm(items, mininterval=0.1 if watched else 30, **settings)
+    helper = multiprocessing.parent_process() is not None
+    return tqdm(items, mininterval=0.1 if watched else 30, disable=disable or helper, **settings)

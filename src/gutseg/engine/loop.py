@@ -125,7 +125,7 @@ def fit(
         history.append(row | {"seconds": time.perf_counter() - started})
         if learner.world.is_main:
             _save(learner, history, budget, folder)
-            log.info("%s", "  ".join(_shown(history[-1])))
+            log.info("%s", "  ".join([folder.name, *_shown(history[-1])]))
             if journal:
                 journal.write(history)
         learner.world.wait()
