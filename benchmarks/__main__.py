@@ -9,6 +9,7 @@ from pathlib import Path
 BENCHES = {
     "hausdorff": "exact Hausdorff distance of whole scans",
     "rle": "run-length text to masks and back",
+    "score": "the whole scorer, csv against csv, and a candidate of a search",
     "reading": "2.5-D samples from the cache",
     "elastic": "elastic deformation",
 }

@@ -14,7 +14,7 @@ import pyarrow.csv
 from gutseg.constants import CLASSES
 from gutseg.data import rle
 from gutseg.data.cache import INDEX
-from gutseg.data.index import SLICE_ID, Faults, list_slices, scan_key
+from gutseg.data.index import SLICE_ID, Faults, list_slices
 from gutseg.metrics.bitrows import BitRows
 from gutseg.paths import competition_folder, need_file
 
@@ -177,8 +177,3 @@ def _group(problem: str, table: MaskCsv, rows: Iterable[int]) -> list[str]:
         if len(found) > NAMED:
             lines.append(f"{problem}: {len(found) - NAMED} more rows of {scan}")
     return lines
-
-
-def sort_scans(names: Iterable[str]) -> list[str]:
-    """Sort scans by case and day."""
-    return sorted(names, key=scan_key)

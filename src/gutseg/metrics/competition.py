@@ -46,7 +46,7 @@ class Metric:
 
 METRICS = {
     "default": Metric(
-        "COMPETITION.md 1.5: rows and volumes empty on both sides are dropped (host, "
+        "docs/metric.md: rows and volumes empty on both sides are dropped (host, "
         "discussion 324934), symmetric, coordinates over (Z, H, W), over √3"
     ),
     "one_sided": Metric(
