@@ -128,6 +128,22 @@ def test_two_runs_blend_no_worse_than_the_first(trained, tmp_path):
     assert (tmp_path / "b" / solved.members[0].run).resolve() == trained.run
 
 
+def test_a_loss_with_maps_and_class_weights_trains(trained):
+    terms = "[{loss: distance_ce}, {loss: pixel_lesion}, {loss: border_weight_ce, weight: 0.1}]"
+    changes = ["name=maps", f"loss={{name: weighted_sum, params: {{terms: {terms}}}}}"]
+    few = ["train.epochs=1", "train.steps_per_epoch=3"]
+    train(trained.config, [*trained.overrides, *changes, *few], fold="0")
+    history = pd.read_csv(trained.run.parent / "maps" / "fold0" / "metrics.csv")
+    parts = [
+        f"{part}_{name}"
+        for part in ("train", "val")
+        for name in ("distance_ce", "pixel_lesion", "border_weight_ce")
+    ]
+    assert np.isfinite(history[parts].to_numpy()).all()
+    weighted = ["name=weighted", "loss={name: bce_dice, class_weights: inverse}"]
+    train(trained.config, [*trained.overrides, *weighted, *few], fold="0")
+
+
 @pytest.fixture(scope="module")
 def hidden(tmp_path_factory):
     """What a notebook sees while it is scored: test/ and a full sample in an odd order."""

@@ -16,6 +16,7 @@ from gutseg.data.cache import Cache
 from gutseg.data.dataset import Samples
 from gutseg.data.folds import assign, read_folds
 from gutseg.data.inputs import Inputs
+from gutseg.data.maps import Maps
 from gutseg.data.sampler import BatchSampler
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import World
@@ -28,6 +29,7 @@ from gutseg.inference.postprocess import Rule, level
 from gutseg.inference.predictor import Predictor
 from gutseg.inference.search import Volume
 from gutseg.losses import Criterion
+from gutseg.losses.weights import class_weights
 from gutseg.metrics.competition import Metric, ScanResult
 from gutseg.paths import need_file
 from gutseg.progress import progress
@@ -87,7 +89,7 @@ def run_folder(config: Config, fold: int) -> Path:
 def samples(config: Config, cache: Cache, table: pd.DataFrame) -> Samples:
     """Return the training samples of the rows."""
     augment = Augmenter(config.augment.name, **config.augment.params)
-    return Samples(cache, table, inputs(config), augment)
+    return Samples(cache, table, inputs(config), augment, maps(config))
 
 
 def sampler(config: Config, source: Samples, world: World) -> BatchSampler:
@@ -103,7 +105,7 @@ def sampler(config: Config, source: Samples, world: World) -> BatchSampler:
     )
 
 
-def learner(config: Config, batches: int, world: World) -> Learner:
+def learner(config: Config, loss: Criterion, batches: int, world: World) -> Learner:
     """Build the network and everything that trains it; batches: of one epoch."""
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     network = model(config).to(world.device, memory_format=layout)
@@ -119,7 +121,7 @@ def learner(config: Config, batches: int, world: World) -> Learner:
     )
     return Learner(
         network,
-        criterion(config),
+        loss,
         optimizer(
             network,
             optim.name,
@@ -136,9 +138,18 @@ def learner(config: Config, batches: int, world: World) -> Learner:
     )
 
 
-def criterion(config: Config) -> Criterion:
-    """Return the loss."""
-    return Criterion(config.loss.name, **config.loss.params)
+def criterion(config: Config, source: Samples | None = None) -> Criterion:
+    """Return the loss; source: the training samples, for class weights by name."""
+    params = dict(config.loss.params)
+    if config.loss.class_weights and source:
+        shares = source.cache.class_shares(source.rows)
+        params["class_weights"] = class_weights(config.loss.class_weights, shares)
+    return Criterion(config.loss.name, **params)
+
+
+def maps(config: Config) -> Maps:
+    """Return the maps that the loss weighs pixels with."""
+    return Maps(sorted(criterion(config).needs), config.loss.maps)
 
 
 def budget(config: Config) -> Budget:

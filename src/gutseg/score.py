@@ -62,18 +62,27 @@ def score_csv(
 ) -> list[ScanResult]:
     """Compare a submission with a truth, scan by scan; memory for a few scans at a time.
 
-    Raises ValueError listing every faulty row; `missing="empty"` takes rows that are missing
-    or unreadable for empty masks and leaves out those that the truth does not have.
+    Scans that `slices` does not list are left out. Raises ValueError listing every faulty row;
+    `missing="empty"` takes rows that are missing or unreadable for empty masks and leaves out
+    those that the truth does not have.
     """
     known = Slices.read(slices)
     right, ours = MaskCsv.read(truth, known), MaskCsv.read(source, known)
-    if (right.key < 0).any():
-        row = int(np.flatnonzero(right.key < 0)[0])
+    left_out = right.unlisted_scans()
+    if left_out:
+        names = ", ".join(sorted(left_out))
+        log.warning(
+            "%s: %d scans that %s does not list are left out: %s",
+            *(truth, len(left_out), slices, names),
+        )
+    if (unknown := (right.key < 0) & ~right.of_scans(left_out)).any():
+        row = int(np.flatnonzero(unknown)[0])
         raise ValueError(f"{right.label(row)}: no such slice in {slices}, or no such class")
-    problems = compare_rows(ours, right)
+    problems = compare_rows(ours, right, left_out)
+    wanted = right.key >= 0
     pairs = zip(
-        ours.rows_by_scan(np.isin(ours.key, right.key)),
-        right.rows_by_scan(np.ones(len(right.key), bool)),
+        ours.rows_by_scan(np.isin(ours.key, right.key[wanted])),
+        right.rows_by_scan(wanted),
         strict=True,
     )
     found: list[Fault] = []

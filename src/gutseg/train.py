@@ -114,12 +114,14 @@ def train_fold(
     samples = build.samples(config, cache, table[table["fold"] != fold])
     sampler = build.sampler(config, samples, world)
     batches = loader(samples, sampler, config.train.workers, pin=world.device.type == "cuda")
-    learner = build.learner(config, len(sampler), world)
+    criterion = build.criterion(config, samples)
+    learner = build.learner(config, criterion, len(sampler), world)
     evaluate = Evaluator(
         cache,
         table[table["fold"] == fold],
         partial(build.as_predictor, config, device=world.device, tta="none"),
-        build.criterion(config),
+        criterion,
+        maps=build.maps(config),
         rank=world.rank,
         world_size=world.size,
         add_up=world.add_up,

@@ -6,6 +6,7 @@ from gutseg.data.augment import Augmenter
 from gutseg.data.cache import Cache
 from gutseg.data.dataset import Samples, loader, unpack
 from gutseg.data.inputs import Inputs
+from gutseg.data.maps import Maps
 from gutseg.data.sampler import Batch, BatchSampler
 
 INPUTS = Inputs(
@@ -36,6 +37,23 @@ def test_a_batch_mixes_scans_of_all_sizes(samples):
         organ = batch["target"][number][:, *inside].numpy()
         np.testing.assert_array_equal(organ[1], scan.mask[2] >> 1 & 1)
         assert batch["target"][number].sum() == sum((scan.mask[2] >> c & 1).sum() for c in range(3))
+
+
+def test_maps_are_drawn_from_the_labels_after_augmentation(samples):
+    shifted = Augmenter("mild", shift=0.2)
+    source = Samples(samples.cache, samples.rows, INPUTS, shifted, Maps(["signed", "border"]))
+    batch = source[Batch(np.arange(3), 7)]
+    inside = batch["target"] > 0
+    assert (batch["maps"]["signed"][inside] <= 0).all()
+    assert (batch["maps"]["signed"][~inside] >= 0).all()
+    assert batch["maps"]["border"].shape == (3, 1, 48, 64)
+
+
+def test_class_shares_are_pixels_of_the_rows_alone(samples):
+    rows = samples.rows[samples.rows["scan"] == "case2_day0"].iloc[2:5]
+    mask = samples.cache.scan("case2_day0").mask[rows["z"].to_numpy()]
+    expected = [(mask >> bit & 1).mean() for bit in range(3)]
+    assert samples.cache.class_shares(rows) == pytest.approx(expected)
 
 
 def test_unpack_spreads_overlapping_classes():

@@ -147,6 +147,19 @@ def test_a_truth_of_other_slices_is_named(files):
         score_csv(_submission(truth, rows), truth, slices, METRIC)
 
 
+def test_scans_that_the_slices_do_not_list_are_left_out(files, caplog):
+    """As the real train.csv: 13 of its scans have no PNG beside it."""
+    rows, truth, slices = files
+    lines = slices.read_text().splitlines()
+    slices.write_text("\n".join(line for line in lines if "case2" not in line) + "\n")
+    with caplog.at_level(logging.WARNING):
+        found = score_csv(_submission(truth, rows), truth, slices, METRIC)
+    assert [result.scan for result in found] == ["case1_day0"]
+    assert "1 scans that" in caplog.text and "left out: case2_day3" in caplog.text
+    alone = score_csv(_submission(truth, rows[: 3 * DEPTH]), truth, slices, METRIC)
+    assert summarise(alone, METRIC).counts["rows"] == 3 * DEPTH
+
+
 def test_slices_of_the_real_folder(real_data):
     root = real_data / "uwmgi" / "uw-madison-gi-tract-image-segmentation"
     known = Slices.read(root)

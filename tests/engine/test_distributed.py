@@ -5,11 +5,15 @@ import socket
 import pytest
 import torch
 import torch.multiprocessing as mp
+from loss_cases import loss_of, native
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gutseg.engine.distributed import join, leave
 from gutseg.losses import LOSSES, Criterion
+
+# These two sort or measure the batch they are given inside a library: a loss of every rank's own.
+GATHERED = [name for name in LOSSES if name not in ("lovasz", "hausdorff_dt")]
 
 
 def _free_port() -> int:
@@ -45,9 +49,9 @@ def _worker(rank: int, port: int, results: dict) -> None:
     world = join()
     images, target = (part[2 * rank : 2 * rank + 2] for part in _batch())
     found = {"sum": world.add_up(torch.tensor([1.0 + rank])).item()}
-    for name in LOSSES:
+    for name in GATHERED:
         model = DistributedDataParallel(_model())
-        loss, _ = Criterion(name)(model(images), target)
+        loss = loss_of(name, model(images), native(name, target))
         loss.backward()
         found[name] = (loss.item(), model.module.weight.grad.flatten().tolist())
     different = nn.Linear(2, 2)
@@ -73,12 +77,12 @@ def test_tensors_add_up_over_ranks(results):
     assert results[0]["sum"] == results[1]["sum"] == 3
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", GATHERED)
 def test_loss_and_gradient_are_those_of_the_whole_batch(results, name):
     """Dice sums are gathered: the mean of two ranks' Dice losses would be another number."""
     model = _model()
     images, target = _batch()
-    loss, _ = Criterion(name)(model(images), target)
+    loss = loss_of(name, model(images), native(name, target))
     loss.backward()
     for rank in (0, 1):
         value, gradient = results[rank][name]

@@ -8,19 +8,14 @@ import math
 import pytest
 import segmentation_models_pytorch as smp
 import torch
+from loss_cases import MULTICLASS, MULTILABEL, criterion, loss_of, native, one_hot
 from monai import losses as monai
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
 from gutseg.data.maps import Maps
-from gutseg.losses import LOSSES, Criterion, modes
+from gutseg.losses import LOSSES, Criterion
 from gutseg.losses.region import dice
-
-# What a loss cannot do without.
-NEEDED = {
-    "weighted_sum": {"terms": [{"loss": "online_bootstrapping"}, {"loss": "dice", "weight": 0.5}]},
-    "deep_supervision": {"loss": "dice"},
-}
 
 # p = [.9, .6, .2, .1]. With g = [1, 1, 0, 0]: TP 1.5, FP .3, FN .5, TN 1.7 and cross-entropies
 # .105361, .510826, .223144, .105361.
@@ -86,8 +81,6 @@ GOLDEN = {
     "penalty_as_printed_004": [({}, QUARTER, 0.877150)],
 }
 ALL = sorted(LOSSES)
-MULTILABEL = [name for name in ALL if "multilabel" in modes(name)]
-MULTICLASS = [name for name in ALL if "multiclass" in modes(name)]
 # The misprints whose minimum is the worst prediction.
 INVERTED = {"dice_as_printed_001", "penalty_as_printed_004"}
 # Terms that are constants for the gradient, on purpose: weights from predictions, distances.
@@ -109,31 +102,6 @@ def _case(shape: tuple[int, ...] = (2, 3, 12, 10), seed: int = 0) -> tuple[Tenso
     return torch.randn(shape, generator=generator), target
 
 
-def _criterion(name: str, **params: object) -> Criterion:
-    return Criterion(name, **(NEEDED.get(name, {}) | params))
-
-
-def _one_hot(target: Tensor, classes: int) -> Tensor:
-    return torch.nn.functional.one_hot(target, classes).movedim(-1, 1)
-
-
-def _loss(
-    name: str, logits: Tensor, target: Tensor, extras: dict | None = None, **params: object
-) -> Tensor:
-    criterion = _criterion(name, **params)
-    planes = target if target.dim() == 4 else _one_hot(target, logits.shape[1])
-    drawn = Maps(sorted(criterion.needs))(planes.numpy())
-    maps = {key: torch.from_numpy(value) for key, value in drawn.items()}
-    return criterion(logits, target, **(maps | (extras or {})))[0]
-
-
-def _native(name: str, logits: Tensor, target: Tensor) -> Tensor:
-    """Turn a multilabel target into class numbers for the losses that know only those."""
-    if name in MULTILABEL:
-        return target
-    return torch.cat([torch.full_like(target[:, :1], 0.5), target[:, 1:]], 1).argmax(1)
-
-
 def test_every_row_has_a_golden_value():
     assert set(GOLDEN) == set(LOSSES)
 
@@ -148,7 +116,7 @@ def test_value_worked_by_hand(name, params, target, value):
     if name not in MULTILABEL:
         logits, target = torch.cat([0 * logits, logits], 1), target[:, 0].long()
     maps = {key: torch.tensor(plane).reshape(1, 1, 2, 2) for key, plane in MAPS.items()}
-    found = _criterion(name, **params)(logits, target, **maps)[0]
+    found = criterion(name, **params)(logits, target, **maps)[0]
     assert found.item() == pytest.approx(value, abs=1e-6)
 
 
@@ -156,7 +124,7 @@ def test_value_worked_by_hand(name, params, target, value):
 def test_terms_add_up_to_the_loss(name):
     logits, target = _case()
     maps = {key: torch.from_numpy(m) for key, m in Maps(list(MAPS))(target.numpy()).items()}
-    total, terms = _criterion(name)(logits, target, **maps)
+    total, terms = criterion(name)(logits, target, **maps)
     assert total.item() == pytest.approx(sum(term.item() for term in terms.values()))
 
 
@@ -165,9 +133,9 @@ def test_a_perfect_prediction_is_better_than_a_blurred_and_that_than_a_wrong_one
     _, target = _case()
     sure = 20 * (2 * target - 1)
     if name not in MULTILABEL:
-        target = _native(name, sure, target)
-        sure = 20 * (2 * _one_hot(target, 3).float() - 1)
-    losses = [_loss(name, factor * sure, target) for factor in (1, 0.02, -1)]
+        target = native(name, target)
+        sure = 20 * (2 * one_hot(target, 3).float() - 1)
+    losses = [loss_of(name, factor * sure, target) for factor in (1, 0.02, -1)]
     if name in INVERTED:
         losses.reverse()
     assert losses[0] < losses[1] < losses[2]
@@ -186,7 +154,7 @@ def test_value_and_gradient_stay_finite(name, where, level):
     else:
         logits = 2 * level * (2 * target - 1)
     logits.requires_grad_()
-    loss = _loss(name, logits, _native(name, logits, target))
+    loss = loss_of(name, logits, native(name, target))
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
@@ -198,14 +166,16 @@ def test_gradient_is_the_derivative(name):
     logits = logits.double().requires_grad_()
     # smp's Lovász sums in float32
     tolerance = {"eps": 1e-2, "atol": 1e-3} if name == "lovasz" else {}
-    target = _native(name, logits, target)
-    assert torch.autograd.gradcheck(lambda x: _loss(name, x, target).double(), logits, **tolerance)
+    target = native(name, target)
+    assert torch.autograd.gradcheck(
+        lambda x: loss_of(name, x, target).double(), logits, **tolerance
+    )
 
 
 def test_weights_from_predictions_are_constants_for_the_gradient():
     logits, target = _case((2, 2, 3, 3))
     logits.requires_grad_()
-    _loss("wce_003", logits, target).backward()
+    loss_of("wce_003", logits, target).backward()
     p = logits.detach().sigmoid()
     weight = ((1 - p).sum((0, 2, 3)) / p.sum((0, 2, 3)))[:, None, None]
     by_hand = torch.where(target > 0, weight * (p - 1), p) / p.numel()
@@ -221,42 +191,40 @@ def test_half_precision_logits_at_full_size(name, dtype):
         "border": torch.rand(16, 1, 320, 384)
     }
     maps["band"] = maps["band"] < 0.1
-    target = _native(name, logits, target)
+    target = native(name, target)
     logits = logits.to(dtype)
-    criterion = _criterion(name)
+    made = criterion(name)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = criterion(logits, target, **maps)[0]
+        half = made(logits, target, **maps)[0]
     assert half.dtype == torch.float32
-    assert half.item() == pytest.approx(
-        criterion(logits.float(), target, **maps)[0].item(), abs=1e-3
-    )
+    assert half.item() == pytest.approx(made(logits.float(), target, **maps)[0].item(), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_order_of_the_batch_does_not_matter(name):
     logits, target = _case((5, 3, 8, 8))
-    target = _native(name, logits, target)
+    target = native(name, target)
     order = torch.tensor([3, 0, 4, 2, 1])
-    shuffled = _loss(name, logits[order], target[order])
-    assert shuffled.item() == pytest.approx(_loss(name, logits, target).item(), abs=1e-6)
+    shuffled = loss_of(name, logits[order], target[order])
+    assert shuffled.item() == pytest.approx(loss_of(name, logits, target).item(), abs=1e-6)
 
 
 def _ignores(name: str) -> bool:
-    return "ignore" in _criterion(name).takes
+    return "ignore" in criterion(name).takes
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if _ignores(name) and "ssim" not in name])
 def test_ignored_pixels_count_for_nothing(name):
     logits, target = _case()
-    target = _native(name, logits, target)
+    target = native(name, target)
     ignore = torch.zeros(2, 12, 10, dtype=torch.bool)
     ignore[:, 6:] = True
-    planes = target if target.dim() == 4 else _one_hot(target, 3)
+    planes = target if target.dim() == 4 else one_hot(target, 3)
     maps = {key: torch.from_numpy(m) for key, m in Maps(list(MAPS))(planes.numpy()).items()}
     upper = {key: plane[:, :, :6] for key, plane in maps.items()}
-    criterion = _criterion(name)
-    whole = criterion(logits, target, ignore=ignore, **maps)[0]
-    part = criterion(logits[:, :, :6], target[..., :6, :], **upper)[0]
+    made = criterion(name)
+    whole = made(logits, target, ignore=ignore, **maps)[0]
+    part = made(logits[:, :, :6], target[..., :6, :], **upper)[0]
     assert whole.item() == pytest.approx(part.item(), abs=1e-6)
 
 
@@ -265,7 +233,7 @@ def test_a_fully_ignored_batch_costs_nothing(name):
     logits, target = _case()
     logits.requires_grad_()
     everything = torch.ones(2, 12, 10, dtype=torch.bool)
-    nothing = _loss(name, logits, _native(name, logits, target), {"ignore": everything})
+    nothing = loss_of(name, logits, native(name, target), {"ignore": everything})
     nothing.backward()
     # 1 - L / (1 + k (1 - L)) of L = 0 is 1: the misprint's own zero
     assert nothing.item() == pytest.approx(1 if name == "penalty_as_printed_004" else 0, abs=1e-6)
@@ -276,7 +244,7 @@ def test_an_image_without_annotation_of_a_class_does_not_teach_it():
     logits, target = _case()
     logits.requires_grad_()
     annotated = torch.tensor([[True, True, True], [True, False, True]])
-    _loss("dice_focal", logits, target, {"annotated": annotated}).backward()
+    loss_of("dice_focal", logits, target, {"annotated": annotated}).backward()
     assert (logits.grad[1, 1] == 0).all()
     assert (logits.grad[0, 1] != 0).all() and (logits.grad[1, 0] != 0).all()
 
@@ -289,11 +257,11 @@ def _has(name: str, argument: str) -> bool:
 @pytest.mark.parametrize("name", [name for name in MULTILABEL if _has(name, "class_weights")])
 def test_class_weights(name):
     logits, target = _case()
-    weighted = _loss(name, logits, target, class_weights=[0.0, 2.0, 0.0])
-    alone = _loss(name, logits[:, 1:2], target[:, 1:2])
+    weighted = loss_of(name, logits, target, class_weights=[0.0, 2.0, 0.0])
+    alone = loss_of(name, logits[:, 1:2], target[:, 1:2])
     assert weighted.item() == pytest.approx(alone.item(), abs=1e-6)
-    even = _loss(name, logits, target, class_weights=[2.0, 2.0, 2.0])
-    assert even.item() == pytest.approx(_loss(name, logits, target).item(), abs=1e-6)
+    even = loss_of(name, logits, target, class_weights=[2.0, 2.0, 2.0])
+    assert even.item() == pytest.approx(loss_of(name, logits, target).item(), abs=1e-6)
 
 
 def test_class_weights_divide_by_weights_as_torch_does_or_by_pixels_as_printed():
@@ -302,8 +270,8 @@ def test_class_weights_divide_by_weights_as_torch_does_or_by_pixels_as_printed()
     weights = [0.2, 3.0]
     entropy = [math.log(1 + math.exp(-3)), math.log(1 + math.exp(-1)), math.log(1 + math.e)]
     total = 0.2 * entropy[0] + 3 * (entropy[1] + entropy[2])
-    by_weights = _loss("ce", logits, target, class_weights=weights)
-    by_pixels = _loss("ce", logits, target, class_weights=weights, divide_by="pixels")
+    by_weights = loss_of("ce", logits, target, class_weights=weights)
+    by_pixels = loss_of("ce", logits, target, class_weights=weights, divide_by="pixels")
     assert by_weights.item() == pytest.approx(total / 6.2, abs=1e-6)
     assert by_pixels.item() == pytest.approx(total / 3, abs=1e-6)
 
@@ -313,10 +281,10 @@ def test_class_weights_divide_by_weights_as_torch_does_or_by_pixels_as_printed()
 def test_two_softmax_classes_are_one_sigmoid_on_the_difference(name):
     logits, target = _case((2, 2, 12, 12))
     numbers = target[:, 1].long()
-    softmax = _loss(name, logits, numbers, mode="multiclass")
+    softmax = loss_of(name, logits, numbers, mode="multiclass")
     difference = logits[:, 1:] - logits[:, :1]
-    both = _one_hot(numbers, 2).float()
-    sigmoid = _loss(name, torch.cat([-difference, difference], 1), both)
+    both = one_hot(numbers, 2).float()
+    sigmoid = loss_of(name, torch.cat([-difference, difference], 1), both)
     assert softmax.item() == pytest.approx(sigmoid.item(), abs=1e-6)
 
 
@@ -408,7 +376,7 @@ def test_agreement_with_other_libraries(name, params, theirs):
     logits, target = _case((2, 3, 24, 20))
     if params.get("mode") == "multiclass" or name not in MULTILABEL:
         target = torch.cat([torch.full_like(target[:, :1], 0.5), target[:, 1:]], 1).argmax(1)
-    found = _loss(name, logits, target, **params)
+    found = loss_of(name, logits, target, **params)
     assert found.item() == pytest.approx(theirs(logits, target).item(), abs=1e-6)
 
 

@@ -1,6 +1,6 @@
 """Training batches from the cache; a PNG is never touched."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from gutseg.constants import CLASSES
 from gutseg.data.augment import Augmenter
 from gutseg.data.cache import Cache
 from gutseg.data.inputs import Inputs
+from gutseg.data.maps import Maps
 from gutseg.data.sampler import Batch, BatchSampler
 
 
@@ -19,13 +20,15 @@ class Samples(Dataset):
     """Slices by position; one item is a whole batch.
 
     rows: rows of the cache's index. An item is a dict of `images` (B, S, h, w) float32,
-    `target` (B, C, h, w) float32 in {0, 1} and `ids`, the list of slice ids.
+    `target` (B, C, h, w) float32 in {0, 1}, `maps`, what the loss weighs pixels with, by name,
+    and `ids`, the list of slice ids.
     """
 
     cache: Cache
     rows: pd.DataFrame
     inputs: Inputs
     augment: Augmenter
+    maps: Maps = field(default_factory=Maps)
 
     @property
     def has_label(self) -> np.ndarray:
@@ -36,9 +39,11 @@ class Samples(Dataset):
         rows = self.rows.iloc[batch.positions]
         images, labels = zip(*map(self._read, rows["scan"], rows["z"]), strict=True)
         images, labels = self.augment(np.concatenate(images), np.concatenate(labels), batch.seed)
+        masks = unpack(labels)
         return {
             "images": torch.from_numpy(images),
-            "target": torch.from_numpy(unpack(labels)),
+            "target": torch.from_numpy(masks),
+            "maps": self.maps.tensors(masks),
             "ids": rows["id"].tolist(),
         }
 

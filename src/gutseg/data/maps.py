@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from scipy import ndimage
 
 from gutseg.registry import Spec
@@ -123,6 +124,10 @@ class Maps:
         return {
             name: np.stack([draw(image) for image in inside]) for name, draw in self.draw.items()
         }
+
+    def tensors(self, masks: np.ndarray) -> dict[str, torch.Tensor]:
+        """Draw the maps as tensors, as a loss takes them."""
+        return {name: torch.from_numpy(plane) for name, plane in self(masks).items()}
 
 
 def _each(

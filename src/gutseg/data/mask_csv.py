@@ -120,6 +120,18 @@ class MaskCsv:
         known = (self.slice >= 0) & (self.organ >= 0)
         return np.where(known, self.slice * len(CLASSES) + self.organ, -1)
 
+    def unlisted_scans(self) -> set[str]:
+        """Name the scans of which the slices list nothing."""
+        rows = np.flatnonzero(self.slice < 0)
+        return {_scan_name(self.ids[row]) for row in rows} - set(self.slices.names)
+
+    def of_scans(self, names: set[str]) -> np.ndarray:
+        """(N,) bool: rows of scans that the slices do not list but `names` does."""
+        found = np.zeros(len(self.slice), bool)
+        for row in np.flatnonzero(self.slice < 0) if names else ():
+            found[row] = _scan_name(self.ids[row]) in names
+        return found
+
     def label(self, row: int) -> str:
         """Name a row of the file for an error; the header is row 1."""
         return f"{self.path.name} row {row + 2} ({self.ids[row]}, {self.organs[row]})"
@@ -149,17 +161,22 @@ def _position(values: pa.ChunkedArray, choices: pa.Array) -> np.ndarray:
     return pc.fill_null(found, -1).to_numpy().astype(np.int64)
 
 
-def compare_rows(submission: MaskCsv, truth: MaskCsv) -> list[str]:
+def _scan_name(slice_id: pa.Scalar) -> str:
+    return str(slice_id).rpartition("_slice_")[0]
+
+
+def compare_rows(submission: MaskCsv, truth: MaskCsv, left_out: set[str]) -> list[str]:
     """List how the rows of a submission differ from those of the truth: missing, extra, twice.
 
-    Rows with an unknown id or class are extra. Many of one kind in one scan share a line.
+    Rows with an unknown id or class are extra, but for scans left out. Many of one kind in one
+    scan share a line.
     """
     ours, theirs = submission.key, truth.key
-    extra = ~np.isin(ours, theirs)
+    extra = ~np.isin(ours, theirs[theirs >= 0]) & ~submission.of_scans(left_out)
     _, first = np.unique(ours, return_index=True)
-    twice = np.ones(len(ours), bool)
+    twice = ours >= 0
     twice[first] = False
-    missing = ~np.isin(theirs, ours)
+    missing = (theirs >= 0) & ~np.isin(theirs, ours)
     return [
         *_group("missing", truth, np.flatnonzero(missing)),
         *_group("not in the truth", submission, np.flatnonzero(extra)),
@@ -170,7 +187,7 @@ def compare_rows(submission: MaskCsv, truth: MaskCsv) -> list[str]:
 def _group(problem: str, table: MaskCsv, rows: Iterable[int]) -> list[str]:
     by_scan: dict[str, list[int]] = {}
     for row in rows:
-        by_scan.setdefault(str(table.ids[row]).rpartition("_slice_")[0], []).append(row)
+        by_scan.setdefault(_scan_name(table.ids[row]), []).append(row)
     lines = []
     for scan, found in by_scan.items():
         lines += [f"{problem}: {table.label(row)}" for row in found[:NAMED]]

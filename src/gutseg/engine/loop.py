@@ -24,7 +24,8 @@ from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
 
-Criterion = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
+# (logits, target, **maps) -> the loss and its terms
+Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 # Looking at a loss stops the GPU until it is there; a few steps are looked at together.
 LOOK_EVERY = 16
 
@@ -188,11 +189,14 @@ def _backward(learner: Learner, batch: dict, group: int, sync: bool) -> dict[str
     device = learner.world.device
     images = batch["images"].to(device, non_blocking=True)
     target = batch["target"].to(device, non_blocking=True)
+    maps = {
+        key: plane.to(device, non_blocking=True) for key, plane in batch.get("maps", {}).items()
+    }
     quiet = learner.world.size > 1 and not sync
     with learner.wrapped.no_sync() if quiet else nullcontext():
         with learner.precision.autocast():
             logits = learner.wrapped(images)
-        loss, terms = learner.criterion(logits, target)
+        loss, terms = learner.criterion(logits, target, **maps)
         learner.precision.scaler.scale(loss / group).backward()
     return {"loss": loss.detach()} | {key: term.detach() for key, term in terms.items()}
 

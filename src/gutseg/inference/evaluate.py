@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
 from gutseg.data.dataset import unpack
+from gutseg.data.maps import Maps
 from gutseg.inference.postprocess import level
 from gutseg.inference.predictor import Predictor
 from gutseg.metrics.bitrows import BitRows
 from gutseg.metrics.competition import METRICS, combine, compare
 from gutseg.metrics.overlap import accuracy_rows, iou_rows
 
-Criterion = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
+# (logits, target, **maps) -> the loss and its terms
+Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 METRIC = METRICS["default"]
 COLUMNS = ("dice", "iou", "accuracy", "hausdorff")
 
@@ -36,14 +38,16 @@ class Evaluator:
         wrap: Callable[[nn.Module], Predictor],
         criterion: Criterion,
         *,
+        maps: Maps | None = None,
         rank: int = 0,
         world_size: int = 1,
         add_up: Callable[[Tensor], Tensor] = lambda tensor: tensor,
     ) -> None:
-        """wrap: turns the network into a Predictor."""
+        """wrap: turns the network into a Predictor. maps: what the loss needs beside labels."""
         self.cache = cache
         self.wrap = wrap
         self.criterion = criterion
+        self.maps = maps or Maps()
         self.add_up = add_up
         scans = [(name, group["z"].to_numpy()) for name, group in rows.groupby("scan")]
         self.scans = scans[rank::world_size]
@@ -75,7 +79,7 @@ class Evaluator:
         # a rank without scans has met no loss; every rank must send the same names
         if not losses:
             empty = torch.zeros(1, len(CLASSES), 2, 2)
-            _, terms = self.criterion(empty, empty)
+            _, terms = self.criterion(empty, empty, **self.maps.tensors(empty.numpy()))
             losses.update(dict.fromkeys(["loss", *terms], 0.0))
         return list(losses)
 
@@ -90,7 +94,9 @@ class Evaluator:
             logits = predictor.network(images).float()
             labels = unpack(predictor.inputs.labels(scan, planes))
             target = torch.from_numpy(labels).to(logits.device)
-            total, terms = self.criterion(logits, target)
+            drawn = self.maps.tensors(labels).items()
+            maps = {key: plane.to(logits.device) for key, plane in drawn}
+            total, terms = self.criterion(logits, target, **maps)
             for key, value in ({"loss": total} | terms).items():
                 losses[key] = losses.get(key, 0.0) + float(value) * len(planes)
             parts.append(predictor.to_native(scan, logits.sigmoid()))

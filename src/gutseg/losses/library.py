@@ -1,4 +1,8 @@
-"""Losses that a library has as they are needed here, behind the shared arguments."""
+"""Losses that a library has as they are needed here, behind the shared arguments.
+
+They see the batch of their own rank alone: under distributed training their gradients are
+averaged over ranks, their sums are not gathered.
+"""
 
 from typing import Any, Literal
 

@@ -1,18 +1,17 @@
-"""One YAML per experiment: every section with its defaults, ranges and checks."""
+"""Every section of a config with its defaults, ranges and checks."""
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gutseg.constants import BLACKLISTS
 from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.index import SCAN_FOLDER
-from gutseg.losses import LOSSES
+from gutseg.data.maps import MAPS
+from gutseg.losses import LOSSES, modes
+from gutseg.losses.weights import WEIGHTS
 from gutseg.models import MODELS
-from gutseg.paths import need_file, replacing
 from gutseg.registry import Spec, check, suggest
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -24,9 +23,6 @@ class Section(BaseModel):
     """A part of the config; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Stack(Section):
@@ -92,6 +88,17 @@ class Model(Component):
     encoder_weights: Path | None = None
 
 
+class Loss(Component):
+    """The loss. class_weights: a row of WEIGHTS, computed from the training folds alone.
+
+    maps: parameters of the maps that the loss needs, by name.
+    """
+
+    name: str = "bce_dice"
+    class_weights: str | None = None
+    maps: dict[str, dict[str, Any]] = {}
+
+
 class Optimizer(Section):
     """Adam, AdamW or SGD; the learning rate is a pure function of the step."""
 
@@ -144,7 +151,7 @@ class Config(Section):
     geometry: Geometry = Geometry()
     augment: Component = Component(name="none")
     model: Model = Model()
-    loss: Component = Component(name="bce_dice")
+    loss: Loss = Loss()
     optim: Optimizer = Optimizer()
     train: Train = Train()
     predict: Predict = Predict()
@@ -154,6 +161,7 @@ class Config(Section):
         tables = (("augment", AUGMENTATIONS), ("model", MODELS), ("loss", LOSSES))
         for key, table in tables:
             _check_component(table, getattr(self, key), key)
+        _check_loss(self.loss)
 
 
 class Member(Section):
@@ -195,86 +203,19 @@ def _check_component(table: dict[str, Spec], component: Component, key: str) -> 
     component.params.update(params)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 floats: PyYAML would read 3e-4 as a string."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"([-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|Inf)|\.(nan|NaN))$"),
-    list("-+0123456789."),
-)
-
-
-def parse(text: str) -> Any:
-    """Read YAML in which 3e-4 is a number."""
-    return yaml.load(text, Loader=_Loader)
-
-
-def load(path: Path, overrides: list[str] | None = None) -> Config:
-    """Read an experiment and apply `key=value` overrides such as `train.epochs=3`.
-
-    Raises ValueError naming the key, what was found and the choices.
-    """
-    content = {"name": path.stem} | _read(path)
-    for override in overrides or []:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise ValueError(f"{override!r} is not of the form key=value, as in train.epochs=3")
-        _set(content, key.split("."), parse(value), override)
-    return validate(Config, content, str(path))
-
-
-def load_blend(path: Path) -> Blend:
-    """Read a blend.yaml."""
-    return validate(Blend, _read(path), str(path))
-
-
-def _read(path: Path) -> dict:
-    need_file(path, "give a YAML file, for example configs/demo.yaml")
-    try:
-        content = parse(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no `key: value` lines")
-    return content
-
-
-def _set(content: dict, keys: list[str], value: Any, override: str) -> None:
-    for key in keys[:-1]:
-        content = content.setdefault(key, {})
-        if not isinstance(content, dict):
-            raise ValueError(f"{override!r}: {key} is a value, not a section")
-    content[keys[-1]] = value
-
-
-def validate(kind: type[AnySection], content: dict, where: str) -> AnySection:
-    """Build a section from plain values; where names the source in errors."""
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        problems = "; ".join(_explain(kind, problem) for problem in error.errors())
-        raise ValueError(f"{where}: {problems}") from None
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-
-
-def _explain(kind: type[Section], problem: dict) -> str:
-    location = problem["loc"]
-    key = ".".join(map(str, location))
-    if problem["type"] == "value_error":  # raised by a check of our own
-        return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
-    if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg']}, found {problem['input']!r}"
-    for part in location[:-1]:
-        if part in kind.model_fields:
-            inner = kind.model_fields[part].annotation
-            kind = (get_args(inner) or (inner,))[0]
-    return f"{key}: unknown key; {suggest(location[-1], list(kind.model_fields))}"
-
-
-def dump(section: Section, path: Path) -> None:
-    """Write a resolved config or blend, every default spelled out."""
-    with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(section.model_dump(mode="json"), sort_keys=False))
+def _check_loss(loss: Loss) -> None:
+    if "multilabel" not in modes(loss.name):
+        fitting = [name for name in LOSSES if "multilabel" in modes(name)]
+        raise ValueError(
+            f"loss: {loss.name!r} needs classes that exclude each other, but organs overlap; "
+            f"choices: {', '.join(fitting)}"
+        )
+    loss.params["mode"] = "multilabel"
+    if loss.class_weights is not None:
+        if loss.class_weights not in WEIGHTS:
+            hint = suggest(loss.class_weights, list(WEIGHTS))
+            raise ValueError(f"loss.class_weights: unknown name {loss.class_weights!r}; {hint}")
+        if "class_weights" not in loss.params:
+            raise ValueError(f"loss.class_weights: {loss.name!r} does not weigh classes")
+    for name, params in loss.maps.items():
+        loss.maps[name] = check(MAPS, name, params, where="loss.maps")

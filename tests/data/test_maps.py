@@ -1,0 +1,91 @@
+"""Per-pixel maps against plain loops and by hand."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from gutseg.data.maps import MAPS, Maps, band, border, distance, lesion, signed
+
+
+def _plane(rows: list[str]) -> np.ndarray:
+    return np.array([[character == "#" for character in row] for row in rows])
+
+
+def _random(seed: int, shape: tuple[int, int] = (24, 31), grain: float = 2) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(shape), grain)
+    return noise > 0.16 / grain
+
+
+def test_distance_is_one_at_the_edge_and_zero_at_the_deepest():
+    mask = _plane([".......", ".#####.", ".#####.", ".#####.", "......."])
+    found = distance(mask[None])[0].astype(float)
+    # inside the deepest depth is 2, on its edge 1: (2 - 1) / 2
+    assert found[2].tolist()[1:6] == [0.5, 0, 0, 0, 0.5]
+    outside = ndimage.distance_transform_edt(~mask)
+    expected = (outside.max() - outside) / outside.max()
+    np.testing.assert_allclose(found[~mask], expected[~mask], atol=2e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_signed_distance_is_scipys(seed):
+    mask = _random(seed)
+    inside = ndimage.distance_transform_edt(mask)
+    outside = ndimage.distance_transform_edt(~mask)
+    expected = np.where(mask, 1 - inside, outside)
+    np.testing.assert_allclose(signed(mask[None])[0], expected, atol=2e-2)
+
+
+def test_the_band_is_what_dilation_adds_and_erosion_takes():
+    mask = _random(0)
+    ball = np.hypot(*np.mgrid[-3:4, -3:4]) <= 3
+    grown = ndimage.binary_dilation(mask, ball)
+    shrunk = ndimage.binary_erosion(mask, ball, border_value=1)
+    np.testing.assert_array_equal(band(mask[None], width=3)[0], grown & ~shrunk)
+
+
+def test_every_lesion_weighs_one():
+    mask = _plane(["##..#", "#....", "..##.", "....#"])  # the lower two touch at a corner
+    found = lesion(mask[None])[0].astype(float)
+    assert found[0].tolist() == pytest.approx([1 / 3, 1 / 3, 0, 0, 1], abs=1e-3)
+    assert found[2].tolist() == pytest.approx([0, 0, 1 / 3, 1 / 3, 0], abs=1e-3)
+    assert found.sum() == pytest.approx(3, abs=3e-3)
+
+
+def test_border_weights_against_a_plain_loop():
+    mask = _random(1, (40, 70), grain=1.3)
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    assert count > 3
+    each = np.stack([ndimage.distance_transform_edt(labels != n) for n in range(1, count)])
+    nearest, second = np.sort(each, axis=0)[:2]
+    gap = 10 * np.exp(-((nearest + second) ** 2) / (2 * 5**2))
+    balance = np.where(mask, 0.5 / mask.mean(), 0.5 / (1 - mask.mean()))
+    expected = balance + np.where(mask, 0, gap)
+    np.testing.assert_allclose(border(mask[None])[0], expected, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(
+        border(mask[None], balance=False)[0], 1 + np.where(mask, 0, gap), rtol=2e-3, atol=2e-3
+    )
+
+
+def test_a_single_cell_has_no_border_to_guard():
+    mask = _plane(["....", ".##.", "...."])
+    found = border(mask[None], balance=False)
+    assert found.shape == (1, 3, 4) and (found == 1).all()
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("fill", [0.0, 1.0])
+def test_nowhere_and_everywhere(name, fill):
+    found = Maps([name])(np.full((2, 3, 5, 6), fill, np.float32))[name]
+    assert np.isfinite(found.astype(float)).all()
+    assert found.shape == (2, 1 if name == "border" else 3, 5, 6)
+    if name not in ("border", "lesion"):
+        assert not found.any()
+
+
+def test_settings_by_name():
+    masks = _random(2)[None, None].astype(np.float32)
+    thin = Maps(["band"], {"band": {"width": 1}})(masks)["band"]
+    assert thin.sum() < Maps(["band"])(masks)["band"].sum()
+    with pytest.raises(ValueError, match="band: width = 0"):
+        Maps(["band"], {"band": {"width": 0}})(masks)
