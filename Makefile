@@ -19,7 +19,8 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks
+	$(BIN)/pip install --quiet -e '.[bench]'
+	$(BIN)/python -m benchmarks --out build/bench
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "gutseg needs Python 3.11 or 3.12 on the PATH" >&2; exit 1; }

@@ -31,7 +31,10 @@ def kernel(
         Path | None, typer.Option(help="check: a competition's folder to run the kernel on")
     ] = None,
 ) -> None:
-    """Build the kernel and its dataset, check them offline, or push them to Kaggle."""
+    """Build the kernel and its dataset, check them offline, or push them to Kaggle.
+
+    push with --blend builds first.
+    """
     if action == "build":
         if blend is None:
             raise ValueError("kernel build needs --blend blends/NAME/blend.yaml")
@@ -44,6 +47,8 @@ def kernel(
             rows = run_like_kaggle(folder, images, Path(workplace)).read_text().count("\n") - 1
         print(f"{folder}: the kernel wrote {rows} rows for {images}")
     else:
+        if blend is not None:
+            build_bundle(blend, folder, user or _kaggle_user(), wheels)
         _push(folder)
 
 
