@@ -68,9 +68,7 @@ def test_search_and_plain_scoring_agree(scans, search, weights):
 def test_a_cut_gives_the_mask_of_finish(scans, rule):
     for members, _ in scans:
         for probabilities in members[0]:
-            words = Cut.at(probabilities, level(rule.threshold)).apply(
-                rule.smallest, level(rule.gate)
-            )
+            words = Cut(probabilities, level(rule.threshold)).apply(rule.smallest, level(rule.gate))
             expected = BitRows.from_arrays(finish(probabilities, rule)[None])
             np.testing.assert_array_equal(words, expected.words[0])
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
-import cc3d
 import numpy as np
 
+from gutseg.inference.components import Components
 from gutseg.inference.ensemble import weighted_mean
 from gutseg.inference.postprocess import Rule, level
 from gutseg.metrics.bitrows import BitRows
@@ -67,8 +68,10 @@ class Volume:
         """Return what this volume adds to the means."""
         key = (weights, level(rule.threshold))
         if key not in self.cuts:
-            mean = weighted_mean(self.members, weights)
-            self.cuts[key] = Cut.at(mean, level(rule.threshold))
+            used = [member for member, weight in zip(self.members, weights, strict=True) if weight]
+            alone = len(used) == 1
+            mean = used[0] if alone else weighted_mean(self.members, weights)
+            self.cuts[key] = Cut(mean, level(rule.threshold))
         words = self.cuts[key].apply(rule.smallest, level(rule.gate))
         prediction = BitRows(words[None], self.truth.width)
         inside = slice(self.first, self.first + len(words))
@@ -81,50 +84,28 @@ class Volume:
         return Sums(dice[kept].sum(), int(kept.sum()), np.nan_to_num(far), int(np.isfinite(far)))
 
 
-@dataclass(frozen=True)
 class Cut:
-    """A thresholded volume whose small components can be taken out without labelling again.
+    """A thresholded volume; its components are labelled once, when a rule first asks for them.
 
-    words: (z, y, W64). peak: (z,) highest probability of a slice. largest: voxels of the
-    largest component. sizes: of all others, ascending. stops: where each ends in `places`,
-    the positions (word, bit) of their voxels.
+    words: (z, y, W64). peak: (z,) highest probability of a slice.
     """
 
-    words: np.ndarray
-    peak: np.ndarray
-    largest: int
-    sizes: np.ndarray
-    stops: np.ndarray
-    places: tuple[np.ndarray, np.ndarray]
-
-    @classmethod
-    def at(cls, probabilities: np.ndarray, threshold: int) -> "Cut":
+    def __init__(self, probabilities: np.ndarray, threshold: int) -> None:
         """Cut (z, y, x) uint8 probabilities at a byte."""
-        mask = probabilities >= threshold
-        words = BitRows.from_arrays(mask[None]).words[0]
-        labels = cc3d.connected_components(mask, connectivity=26)
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0  # the background
-        order = np.argsort(sizes, kind="stable")
-        rank = np.argsort(order)
-        small = mask & (labels != order[-1])
-        z, y, x = np.nonzero(small)
-        ascending = np.argsort(rank[labels[small]], kind="stable")
-        word = np.ravel_multi_index((z, y, x // 64), words.shape)[ascending]
-        bit = (np.uint64(1) << (x % 64).astype(np.uint64))[ascending]
-        others = sizes[order[:-1]]
-        peak = probabilities.max(axis=(1, 2))
-        return cls(words, peak, int(sizes[order[-1]]), others, others.cumsum(), (word, bit))
+        self.words = BitRows.from_threshold(probabilities[None], [threshold]).words[0]
+        self.peak = probabilities.max(axis=(1, 2))
+
+    @cached_property
+    def components(self) -> Components:
+        """The mask's connected components."""
+        return Components.of(self.words)
 
     def apply(self, smallest: int, gate: int) -> np.ndarray:
         """Return the words without components below `smallest` and slices below the gate."""
-        if self.largest < smallest:
-            return np.zeros_like(self.words)
-        words = self.words.copy()
-        dropped = np.searchsorted(self.sizes, smallest)
-        if dropped:
-            word, bit = (part[: self.stops[dropped - 1]] for part in self.places)
-            np.bitwise_and.at(words.reshape(-1), word, ~bit)
+        if smallest > 1:
+            words = self.components.without_small(self.words, smallest)
+        else:
+            words = self.words.copy()
         words[self.peak < gate] = 0
         return words
 
