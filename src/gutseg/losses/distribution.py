@@ -14,6 +14,7 @@ from gutseg.losses.kernels import (
     DivideBy,
     Mode,
     full_precision,
+    mean_over_ranks,
     one_hot,
     over_ranks,
     pixel_loss,
@@ -64,6 +65,10 @@ def _cross_entropy(
     divide_by: DivideBy,
 ) -> Tensor:
     with full_precision(logits):
+        if ignore is None and class_weights is None:  # torch adds up without a map of pixels
+            total = pixel_loss(logits, target, mode, reduction="sum")
+            classes = 1 if mode == "multilabel" else logits.shape[1]
+            return mean_over_ranks(total, logits.numel() // classes)
         loss = pixel_loss(logits, target, mode)
         return pixel_mean(
             loss,
@@ -151,8 +156,10 @@ def focal_map(
 ) -> Tensor:
     """Per-pixel focal loss: cross-entropy times (1 - p_true)^γ, times α or 1 - α."""
     loss = pixel_loss(logits, target, mode)
-    # p_true = exp(-CE); a power below 1 of exactly 0 would have an infinite gradient
-    loss = loss * (1 - torch.exp(-loss)).clamp(min=TINY) ** gamma
+    wrong = 1 - torch.exp(-loss)  # 1 - p_true
+    if gamma < 1:  # a power below 1 of exactly 0 would have an infinite gradient
+        wrong = wrong.clamp(min=TINY)
+    loss = loss * wrong**gamma
     if alpha is None:
         return loss
     return loss * torch.where(target > 0, alpha, 1 - alpha)

@@ -45,7 +45,10 @@ def one_hot(target: Tensor, classes: int) -> Tensor:
     """Spread class numbers (B, H, W) over channels (B, C, H, W); one-hot passes through."""
     if target.dim() == 4:
         return target
-    return functional.one_hot(target.long(), classes).movedim(-1, 1)
+    # torch's one_hot makes eight bytes a pixel and class
+    size = (len(target), classes, *target.shape[1:])
+    planes = torch.zeros(size, device=target.device)
+    return planes.scatter_(1, target.long()[:, None], 1.0)
 
 
 def probabilities(logits: Tensor, mode: Mode) -> Tensor:
@@ -128,15 +131,21 @@ def over_classes(
     return (weight * loss).sum() / weight.sum().clamp(min=TINY)
 
 
-def pixel_loss(logits: Tensor, target: Tensor, mode: Mode) -> Tensor:
-    """Per-pixel cross-entropy: (B, C, H, W) of every sigmoid, (B, 1, H, W) of the softmax."""
+def pixel_loss(
+    logits: Tensor, target: Tensor, mode: Mode, reduction: Literal["none", "sum"] = "none"
+) -> Tensor:
+    """Per-pixel cross-entropy: (B, C, H, W) of every sigmoid, (B, 1, H, W) of the softmax.
+
+    reduction: `sum` returns the sum over everything instead.
+    """
     wide = widen(logits)
     if mode == "multilabel":
         return functional.binary_cross_entropy_with_logits(
-            wide, target.to(wide.dtype), reduction="none"
+            wide, target.to(wide.dtype), reduction=reduction
         )
     numbers = target.argmax(dim=1) if target.dim() == 4 else target.long()
-    return functional.cross_entropy(wide, numbers, reduction="none")[:, None]
+    loss = functional.cross_entropy(wide, numbers, reduction=reduction)
+    return loss[:, None] if reduction == "none" else loss
 
 
 def true_class(planes: Tensor, target: Tensor) -> Tensor:
@@ -172,11 +181,19 @@ def pixel_mean(
     divide_by: `weights` divides by the sum of the class weights, as torch does with
     reduction="mean"; `pixels` by the number of pixels, as papers print it.
     """
+    if ignore is None and class_weights is None:
+        return mean_over_ranks(loss.sum(), loss.numel())
     kept = torch.ones_like(loss) if ignore is None else (~ignore[:, None]).expand_as(loss)
     weight = class_weight_map(loss, target, mode, class_weights) * kept
     divisor = weight if divide_by == "weights" else kept.to(loss.dtype)
     total = over_ranks(torch.stack([(weight * loss).sum(), divisor.sum()]))
     return total[0] / total[1].clamp(min=TINY)
+
+
+def mean_over_ranks(total: Tensor, number: int) -> Tensor:
+    """Divide a sum by how many were added, both over all ranks."""
+    sums = over_ranks(torch.stack([total, total.new_tensor(float(number))]))
+    return sums[0] / sums[1].clamp(min=TINY)
 
 
 def over_ranks(sums: Tensor) -> Tensor:
