@@ -1,6 +1,7 @@
 """gutseg score SOURCE [--truth TRUTH.csv --slices SLICES]: the competition score."""
 
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Literal
@@ -95,7 +96,7 @@ def score_csv(
         result.dice[~listed] = np.nan
         return result
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [pool.submit(one, scan, *rows) for scan, rows in enumerate(pairs) if len(rows[1])]
         results = [job.result() for job in jobs]
     twice = "a second row for"
