@@ -195,19 +195,22 @@ def _regions(file: Path) -> list[tuple[int, np.ndarray]]:
     return found
 
 
+class _Undeclared(ElementTree.TreeBuilder):
+    """Refuses declarations: an entity could read another file or fill the memory."""
+
+    # called by the parser, whatever the encoding, before an entity can be declared
+    def doctype(self, *_: str | None) -> None:
+        raise ValueError("it holds a DOCTYPE or ENTITY declaration; remove it")
+
+
 def _parse(file: Path) -> ElementTree.Element:
-    """Parse XML that declares nothing: entities could read other files or fill the memory."""
+    parser = ElementTree.XMLParser(target=_Undeclared())
     try:
-        # as text, so that no other encoding can hide a declaration from the search below
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 ({error.reason}); save it as UTF-8") from None
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ValueError(f"{file} holds a DOCTYPE or ENTITY declaration; remove it")
-    try:
-        return ElementTree.fromstring(text)
+        return ElementTree.fromstring(file.read_bytes(), parser)
     except ElementTree.ParseError as error:
         raise ValueError(f"{file} is no valid XML ({error}); download it again") from None
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None
 
 
 def _corners(region: ElementTree.Element, file: Path) -> np.ndarray:
