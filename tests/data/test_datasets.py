@@ -39,12 +39,28 @@ def test_a_missing_or_empty_folder_is_named(tmp_path, name):
         read(name, tmp_path, {})
 
 
-def test_slices_are_planes_of_the_body(cache):
-    data = read("slices", cache, {"size": [32, 48], "stack": 3, "empty_share": 1})
-    opened = Cache(cache)
+@pytest.fixture
+def sparse(tmp_path):
+    """A cache of two patients, one framed widely, in which every other slice is empty."""
+    rows = []
+    for scan, size in (("case1_day0", (160, 192)), ("case2_day0", (32, 40))):
+        image, mask = draw(12, *size, seed=0)
+        mask[::2] = 0
+        rows += write_scan(tmp_path / "raw", scan, image, mask)
+    write_csv(tmp_path / "raw" / "train.csv", rows)
+    (tmp_path / "raw" / "sample_submission.csv").write_text("id,class,predicted\n")
+    prepare(tmp_path / "raw", tmp_path / "cache", workers=1)
+    return tmp_path / "cache"
+
+
+def test_slices_are_planes_of_the_body(sparse):
+    data = read("slices", sparse, {"size": [32, 48], "stack": 3, "empty_share": 1})
+    opened = Cache(sparse)
     rows = opened.index.set_index("id")
     assert sorted(data.names) == sorted(rows.index)
     assert (data.classes, data.mode, data.background) == (CLASSES, "multilabel", None)
+    top, bottom, *_ = opened.scan("case1_day0").body
+    assert top > 8 and bottom < 152  # the body and its margin of 8 are less than the slice
     for number in (0, 11, len(data.names) - 1):
         row = rows.loc[data.names[number]]
         scan, z = opened.scan(row["scan"]), row["z"]
@@ -59,20 +75,6 @@ def test_slices_are_planes_of_the_body(cache):
         assert data.images[number].dtype == np.float32
         np.testing.assert_allclose(data.images[number], expected, atol=1e-5)
         assert data.groups[number] == row["scan"].split("_")[0]
-
-
-@pytest.fixture
-def sparse(tmp_path):
-    """A cache of two patients in which every other slice is empty."""
-    rows = []
-    for scan in ("case1_day0", "case2_day0"):
-        image, mask = draw(12, 32, 32, seed=0)
-        mask[::2] = 0
-        rows += write_scan(tmp_path / "raw", scan, image, mask)
-    write_csv(tmp_path / "raw" / "train.csv", rows)
-    (tmp_path / "raw" / "sample_submission.csv").write_text("id,class,predicted\n")
-    prepare(tmp_path / "raw", tmp_path / "cache", workers=1)
-    return tmp_path / "cache"
 
 
 def test_all_slices_with_organs_stay_and_a_seeded_share_of_the_others(sparse):

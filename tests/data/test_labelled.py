@@ -31,11 +31,17 @@ def test_shares_of_overlapping_classes():
     assert class_shares(data, np.array([0, 1])) == [3 / 8, 2 / 8, 3 / 8]
 
 
-@pytest.mark.parametrize("mode", ["multiclass", "multilabel"])
-def test_every_fold_holds_the_rarest_class(mode):
-    # 4 of 16 images show class 2, and most pixels are class 1: by chance folds would lack it
-    rare = [1, 1, 2, 1] if mode == "multiclass" else [1, 1, 3, 1]
-    data = _labelled([rare if n % 4 == 3 else [1, 1, 0, 1] for n in range(16)], mode=mode)
+@pytest.mark.parametrize(
+    ("mode", "rare", "usual"),
+    [
+        # background has the fewest pixels of all and must not count as the rarest class
+        ("multiclass", [0, 1, 1, 2, 2, 2, 2, 2], [0, 1, 1, 1, 1, 1, 1, 1]),
+        ("multilabel", [1, 1, 3, 1], [1, 1, 0, 1]),
+    ],
+)
+def test_every_fold_holds_the_rarest_class(mode, rare, usual):
+    # 4 of 16 images show class 2 (bit 1): by chance most folds would lack it
+    data = _labelled([rare if n % 4 == 3 else usual for n in range(16)], mode=mode)
     for seed in range(5):
         held = folds(data, 4, seed)
         assert [sum(n % 4 == 3 for n in fold) for fold in held] == [1, 1, 1, 1]

@@ -1,5 +1,8 @@
 """Nuclei written by hand in every format, every fault of a file, and real PanNuke tiles."""
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -49,6 +52,19 @@ def test_16_bit_label_maps_and_transparent_images(tiles):
     data = png_folder(tiles)
     np.testing.assert_array_equal(data.labels[0], MAP)
     np.testing.assert_allclose(data.images[0], RGB / 255, rtol=1e-6)
+
+
+def test_an_image_is_not_turned_as_its_exif_says(tiles):
+    """A label map has no EXIF, so a turned image would no longer lie under it."""
+    path = tiles / "images" / "2.png"
+    # one entry: tag 0x112 (orientation), type short, count 1, value 6 (a quarter turn)
+    exif = b"MM\0*\0\0\0\x08\0\1" + bytes.fromhex("0112 0003 00000001 0006 0000 00000000")
+    chunk = b"eXIf" + exif
+    block = struct.pack(">I", len(exif)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + block + data[33:])  # 33 bytes: signature and IHDR
+    assert cv2.imread(str(path)).shape == (6, 4, 3)
+    np.testing.assert_allclose(png_folder(tiles).images[0], (RGB + 2) / 255, rtol=1e-6)
 
 
 def _palette(path):
