@@ -1,6 +1,7 @@
 """gutseg bench CONFIG key=value... --jobs 2: compare losses and networks at an equal budget."""
 
 import logging
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from gutseg.comparison import grid, parallel
 from gutseg.comparison.cell import Cell
-from gutseg.comparison.sections import Bench, check_mode
+from gutseg.comparison.sections import Bench, check_data
 from gutseg.config import dump, read_with, validate
 from gutseg.data import datasets
 from gutseg.progress import progress
@@ -46,9 +47,9 @@ def compare(
     settings: Bench, work: parallel.Work, folder: Path, jobs: int, ray: str = ""
 ) -> pd.DataFrame:
     """Run what is missing, first the grid, then the second network; return a row a cell."""
-    work = parallel.Work(work.bench, cache(work.read)) if jobs == 1 else work
+    work = replace(work, read=cache(work.read)) if jobs == 1 else work
     data = work.read()
-    check_mode(settings, data)
+    check_data(settings, data)
     store = grid.Store(folder, settings, grid.fingerprint(data))
     dump(settings, folder / "config.yaml")
     wanted = grid.cells(settings)

@@ -81,6 +81,7 @@ def _measured(cell: Cell, bench: Bench, data: Labelled) -> dict:
     found |= {
         f"share.{key}": share for key, share in zip(data.classes, trainer.shares, strict=True)
     }
+    found["background"] = "" if data.background is None else data.classes[data.background]
     return found | {"device": device.type, "train_images": len(training), "images": len(held_out)}
 
 

@@ -37,21 +37,29 @@ def cells(bench: Bench) -> list[Cell]:
     ]
 
 
-def second_cells(bench: Bench, frame: pd.DataFrame) -> list[Cell]:
-    """Return the cells of the second network: those of the losses that are best with the first.
+def tuned(frame: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Keep the cells of every loss at the learning rate and patch that suit it best.
 
-    Each loss counts with its best learning rate and patch; a cell without a result counts 0.
+    frame: cells of one network. A cell without a result counts 0.
     """
+    filled = frame.assign(score=frame[score].fillna(0) if score in frame else 0.0)
+    means = filled.groupby(["label", "lr", "patch"], sort=False)["score"].mean()
+    best = set(means.groupby("label", sort=False).idxmax())
+    places = zip(frame["label"], frame["lr"], frame["patch"], strict=True)
+    return frame[[place in best for place in places]]
+
+
+def second_cells(bench: Bench, frame: pd.DataFrame) -> list[Cell]:
+    """Return the cells of the second network: those of the losses that are best with the first."""
     if bench.best_with is None:
         return []
-    first = frame[frame["network"] == bench.networks[0].label].assign(
-        score=lambda rows: rows[bench.score].fillna(0) if bench.score in rows else 0.0
-    )
-    means = first.groupby(["label", "lr", "patch"])["score"].mean().groupby("label").max()
+    first = tuned(frame[frame["network"] == bench.networks[0].label], bench.score)
+    if bench.score not in first:
+        return []
+    means = first.assign(score=first[bench.score].fillna(0)).groupby("label")["score"].mean()
     best = means.sort_values(ascending=False, kind="stable").index[: bench.best_with.count]
     chosen = [loss for loss in bench.losses if loss.label in set(best)]
-    update = {"losses": chosen, "networks": [bench.best_with.network]}
-    return cells(bench.model_copy(update=update))
+    return cells(bench.model_copy(update={"losses": chosen, "networks": [bench.best_with.network]}))
 
 
 def fingerprint(data: Labelled) -> str:

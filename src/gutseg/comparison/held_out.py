@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def logits_of(model: nn.Module, image: np.ndarray, tile: int, device: torch.devi
 def _spans(length: int, tile: int) -> Iterator[tuple[int, int]]:
     """Cut a side into the fewest parts of nearly equal length, none above tile."""
     edges = np.linspace(0, length, -(-length // tile) + 1).round().astype(int).tolist()
-    return zip(edges[:-1], edges[1:], strict=True)
+    return pairwise(edges)
 
 
 @dataclass

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.connection import wait
 from typing import Any
@@ -93,7 +93,7 @@ _work: Work | None = None
 def _settle(work: Work, threads: int) -> None:
     """Prepare a process for one cell after the other."""
     global _work
-    _work = Work(work.bench, cache(work.read))
+    _work = replace(work, read=cache(work.read))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()

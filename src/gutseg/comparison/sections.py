@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from gutseg.config import Section
-from gutseg.data.labelled import Labelled
+from gutseg.data.labelled import Labelled, folds
 from gutseg.data.maps import MAPS
 from gutseg.losses import LOSSES, Criterion
 from gutseg.losses.weights import WEIGHTS
@@ -30,14 +30,14 @@ class Source(Section):
 
     name: str
     folder: Path
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field({})
 
 
 class Contender(Section):
     """A component under comparison; label: its name in tables and folders."""
 
     name: str
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field({})
     label: str = ""
 
     @model_validator(mode="before")
@@ -61,7 +61,7 @@ class Loss(Contender):
     """
 
     class_weights: str | None = None
-    maps: dict[str, dict[str, Any]] = {}
+    maps: dict[str, dict[str, Any]] = Field({})
 
 
 class Network(Contender):
@@ -117,12 +117,12 @@ class Bench(Section):
 
     name: str
     dataset: Source
-    losses: Annotated[list[Loss], Field(min_length=1)]
-    networks: Annotated[list[Network], Field(min_length=1)]
+    losses: list[Loss] = Field(min_length=1)
+    networks: list[Network] = Field(min_length=1)
     budget: Budget
-    lrs: Annotated[list[Positive], Field(min_length=1)] = [1e-3]
-    patches: Annotated[list[Patch], Field(min_length=1)] = [(128, 128)]
-    seeds: Annotated[list[Natural], Field(min_length=1)] = [0, 1, 2]
+    lrs: list[Positive] = Field([1e-3], min_length=1)
+    patches: list[Patch] = Field([(128, 128)], min_length=1)
+    seeds: list[Natural] = Field([0, 1, 2], min_length=1)
     folds: Annotated[int, Field(ge=2)] = 2
     only_folds: list[Natural] | None = None
     fold_seed: Natural = 0
@@ -132,9 +132,9 @@ class Bench(Section):
     best_with: BestWith | None = None
     score: Literal[SCORES] = "iou"
     tile: Annotated[int, Field(ge=32)] = 512
-    hard_shares: list[Count] = []
+    hard_shares: list[Count] = Field([])
     tail: Natural = 0
-    tables: list[str] = ["main"]
+    tables: list[str] = Field(["main"])
 
     def model_post_init(self, _: Any) -> None:
         """Check names and parameters against their tables."""
@@ -168,8 +168,9 @@ def criterion(loss: Loss, data: Labelled, class_weights: list[float] | None = No
     return Criterion(loss.name, mode=data.mode, **params)
 
 
-def check_mode(bench: Bench, data: Labelled) -> None:
-    """Raise ValueError for the first loss that cannot work on this data."""
+def check_data(bench: Bench, data: Labelled) -> None:
+    """Raise ValueError when the data cannot be so divided, or a loss cannot work on it."""
+    folds(data, bench.folds, bench.fold_seed)
     for number, loss in enumerate(bench.losses):
         try:
             criterion(loss, data)
@@ -197,11 +198,14 @@ def _check_loss(loss: Loss, where: str) -> None:
     loss.params.update(check(LOSSES, loss.name, loss.params, where=where))
     inner = [loss.params]
     if loss.name == "weighted_sum":
-        Criterion(loss.name, terms=[{"loss": "dice"} | term for term in loss.params["terms"]])
-        inner = []
-        for number, term in enumerate(loss.params["terms"]):
-            key = f"{where}.params.terms.{number}"
-            inner.append(check(LOSSES, term.get("loss", ""), term.get("params", {}), where=key))
+        key = f"{where}.params.terms"
+        inner = [
+            check(LOSSES, term.get("loss", ""), term.get("params", {}), where=f"{key}.{number}")
+            for number, term in enumerate(loss.params["terms"])
+        ]
+        Criterion(loss.name, terms=loss.params["terms"])  # refuses unknown keys of a term
+    if loss.name == "deep_supervision":
+        inner = [check(LOSSES, loss.params["loss"], loss.params["params"] or {}, where=where)]
     if loss.class_weights is not None:
         if loss.class_weights not in WEIGHTS:
             hint = suggest(loss.class_weights, list(WEIGHTS))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from gutseg.comparison.statistics import Ranks, cliques
@@ -56,4 +57,30 @@ def critical_difference(path: Path, found: Ranks) -> None:
     axis.set_xlabel("average rank (1 is best)", fontsize=8)
     axis.grid(axis="x", alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def isolines(path: Path, medians: pd.DataFrame) -> None:
+    """Draw one panel a loss: lines of equal score over learning rate and patch area.
+
+    medians: rows (loss, learning rate), one column a patch such as 128x128.
+    """
+    labels = medians.index.get_level_values("label").unique()
+    columns = min(len(labels), 4)
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(3 * columns, 2.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    areas = [np.prod([int(side) for side in patch.split("x")]) for patch in medians]
+    order = np.argsort(areas)
+    shown = {"vmin": np.nanmin(medians.to_numpy()), "vmax": np.nanmax(medians.to_numpy())}
+    for axis, label in zip(axes, labels, strict=False):
+        part = medians.loc[label].sort_index()
+        filled = part.to_numpy()[:, order].T
+        drawn = axis.contourf(np.log10(part.index), np.arange(len(areas)), filled, 8, **shown)
+        axis.set_yticks(np.arange(len(areas)), medians.columns[order], fontsize=7)
+        axis.set_xticks(np.log10(part.index), [f"{lr:g}" for lr in part.index], fontsize=7)
+        axis.set_title(label, fontsize=8)
+        figure.colorbar(drawn, ax=axis)
+    for axis in axes[len(labels) :]:
+        axis.set_axis_off()
     _save(figure, path)

@@ -7,7 +7,8 @@ import pandas as pd
 from gutseg.comparison.sections import Bench
 from gutseg.paths import replacing
 from gutseg.registry import suggest
-from gutseg.reporting.bench_tables import TABLES, View
+from gutseg.reporting.bench_tables import TABLES
+from gutseg.reporting.bench_view import View
 
 PAGE = "README.md"
 
@@ -23,10 +24,11 @@ def write(frame: pd.DataFrame, settings: Bench, folder: Path) -> Path:
     """Write README.md and its figures beside bench.parquet; return the page's path."""
     view = View(frame, settings.score, folder)
     parts = [f"# {settings.name}", _setting(frame, settings)]
+    nothing = "No cell of this comparison has what it shows."
     for name in settings.tables:
         spec = TABLES[name]
-        heading = f"## {name}: {spec.source}"
-        parts += [heading, spec.build(view) or "No cell of this comparison has what it shows."]
+        drawn = spec.build(view) if (frame["status"] == "ok").any() else ""
+        parts += [f"## {name}: {spec.source}", drawn or nothing]
     parts += ["## Cells without a result", _lost(frame)]
     path = folder / PAGE
     with replacing(path) as temporary:
