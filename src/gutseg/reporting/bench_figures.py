@@ -72,15 +72,16 @@ def isolines(path: Path, medians: pd.DataFrame) -> None:
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     areas = [np.prod([int(side) for side in patch.split("x")]) for patch in medians]
     order = np.argsort(areas)
-    shown = {"vmin": np.nanmin(medians.to_numpy()), "vmax": np.nanmax(medians.to_numpy())}
+    low, high = np.nanmin(medians.to_numpy()), np.nanmax(medians.to_numpy())
+    levels = np.linspace(low, max(high, low + 1e-3), 9)
     for axis, label in zip(axes, labels, strict=False):
         part = medians.loc[label].sort_index()
         filled = part.to_numpy()[:, order].T
-        drawn = axis.contourf(np.log10(part.index), np.arange(len(areas)), filled, 8, **shown)
+        drawn = axis.contourf(np.log10(part.index), np.arange(len(areas)), filled, levels)
         axis.set_yticks(np.arange(len(areas)), medians.columns[order], fontsize=7)
         axis.set_xticks(np.log10(part.index), [f"{lr:g}" for lr in part.index], fontsize=7)
         axis.set_title(label, fontsize=8)
-        figure.colorbar(drawn, ax=axis)
+    figure.colorbar(drawn, ax=axes, format="%.2f")
     for axis in axes[len(labels) :]:
         axis.set_axis_off()
     _save(figure, path)
