@@ -27,6 +27,7 @@ def bars(path: Path, intervals: Mapping[str, tuple[float, float]], title: str) -
     rows = np.arange(len(intervals))[::-1]
     axis.errorbar(means, rows, xerr=np.nan_to_num(halves), fmt="o", color=BLUE, capsize=3, ms=4)
     axis.set_yticks(rows, list(intervals), fontsize=8)
+    axis.set_ylim(-0.6, len(intervals) - 0.4)
     axis.set_title(title, fontsize=9)
     axis.grid(axis="x", alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)

@@ -37,16 +37,18 @@ def _ranked(view: View, network: str) -> str:
 def _ranking(view: View, network: str, scores: pd.DataFrame) -> str:
     """What the tests can say at all, and the figures."""
     found = ranks(scores)
+    order = scores.mean().sort_values(ascending=False).index
     number_of = view.networks().index(network)
     figures = [f"scores{number_of}.png", f"ranks{number_of}.png"]
-    intervals = {label: interval(scores[label]) for label in found.average.index}
+    intervals = {label: interval(scores[label]) for label in order}
     bars(view.folder / figures[0], intervals, f"{view.score}, mean and 95 % interval")
     text = (
         f"p: paired Wilcoxon signed-rank test against the first row on {len(scores)} blocks; "
         f"the smallest that can come out before Holm's correction is "
         f"{smallest_p(len(scores)):.2g}. "
         "Folds share training images, so intervals and p are too narrow rather than too wide. "
-        f"{_choice(view)}A cell without a result is left out of a mean and ranks last."
+        f"{_choice(view)}A cell without a result is left out of a mean and ranks last. "
+        "Milliseconds were measured with other cells running beside."
     )
     lines = [text, f"![scores]({figures[0]})"]
     if found.critical == found.critical:
