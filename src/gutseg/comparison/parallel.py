@@ -3,13 +3,11 @@
 import logging
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cache
-from multiprocessing.connection import wait
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ import torch
 from gutseg.comparison.cell import Cell, run
 from gutseg.comparison.sections import Bench
 from gutseg.data.labelled import Labelled
+from gutseg.engine.processes import settle
 
 log = logging.getLogger(__name__)
 
@@ -94,15 +93,7 @@ def _settle(work: Work, threads: int) -> None:
     """Prepare a process for one cell after the other."""
     global _work
     _work = replace(work, read=cache(work.read))
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A killed parent must not leave children behind that keep the cores busy."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    settle(threads)
 
 
 def _in_child(cell: Cell) -> dict:
