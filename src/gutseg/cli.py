@@ -18,6 +18,7 @@ VERBS = {
     "score": "compute the competition score of probabilities or of a submission",
     "submit": "write submission.csv from images and a blend",
     "kernel": "build, check and push the Kaggle kernel and its dataset",
+    "bench": "compare losses and networks at an equal budget, with intervals and tests",
     "demo": "run the whole job on a synthetic competition folder",
 }
 

@@ -3,11 +3,9 @@
 import logging
 import multiprocessing
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +20,7 @@ from gutseg.data.dataset import loader
 from gutseg.engine.distributed import World, join, leave
 from gutseg.engine.journal import Journal
 from gutseg.engine.loop import best_epoch, fit
+from gutseg.engine.processes import settle
 from gutseg.engine.provenance import provenance
 from gutseg.engine.seeding import INITIAL, seed_everything
 from gutseg.inference.evaluate import Evaluator
@@ -71,7 +70,7 @@ def _side_by_side(
     """Train folds in processes of their own that share the cores; yield them as they end."""
     threads = max((os.cpu_count() or 1) // jobs, 1)
     pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), initializer=_settle, initargs=(threads,)
+        jobs, multiprocessing.get_context("spawn"), initializer=settle, initargs=(threads,)
     )
     with pool, progress(total=len(folds), desc="train", unit="fold") as bar:
         running = {pool.submit(_train_alone, config, number): number for number in folds}
@@ -82,19 +81,6 @@ def _side_by_side(
                 log.error("fold %d failed; the folds that run go on to their end", running[future])
                 raise error
             yield running[future], future.result()
-
-
-def _settle(threads: int) -> None:
-    """Prepare a process for one fold after the other."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A killed parent must not leave children behind that write into the same folders."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 def _train_alone(config: Config, fold: int) -> dict[str, float]:

@@ -35,13 +35,18 @@ def load(path: Path, overrides: list[str] | None = None) -> Config:
 
     Raises ValueError naming the key, what was found and the choices.
     """
+    return validate(Config, read_with(path, overrides), str(path))
+
+
+def read_with(path: Path, overrides: list[str] | None = None) -> dict:
+    """Read a YAML and apply `key=value` overrides; `name` is the file's unless it gives one."""
     content = {"name": path.stem} | _read(path)
     for override in overrides or []:
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise ValueError(f"{override!r} is not of the form key=value, as in train.epochs=3")
         _set(content, key.split("."), parse(value), override)
-    return validate(Config, content, str(path))
+    return content
 
 
 def load_blend(path: Path) -> Blend:

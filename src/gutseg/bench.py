@@ -1,0 +1,75 @@
+"""gutseg bench CONFIG key=value... --jobs 2: compare losses and networks at an equal budget."""
+
+import logging
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from gutseg.comparison import grid, parallel
+from gutseg.comparison.cell import Cell
+from gutseg.comparison.sections import Bench, check_data
+from gutseg.config import dump, read_with, validate
+from gutseg.data import datasets
+from gutseg.progress import progress
+from gutseg.registry import check
+from gutseg.reporting import bench_report
+
+log = logging.getLogger(__name__)
+
+
+def bench(
+    config: Annotated[Path, typer.Argument(help="a YAML of configs/bench/")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value ...")] = None,
+    jobs: Annotated[
+        int, typer.Option(help="cells at a time; 0: one a core without a GPU, else 1", min=0)
+    ] = 0,
+    ray: Annotated[str, typer.Option(help="address of a Ray cluster, or auto")] = "",
+    out: Annotated[Path | None, typer.Option(help="default: bench/<name>")] = None,
+) -> None:
+    """Run the cells that have no result yet, then write bench.parquet and README.md."""
+    settings = validate(Bench, read_with(config, overrides), str(config))
+    bench_report.check_tables(settings.tables)
+    source = settings.dataset
+    params = check(datasets.DATASETS, source.name, source.params, where="dataset")
+    folder = out or Path("bench") / settings.name
+    work = parallel.Work(settings, partial(datasets.read, source.name, source.folder, params))
+    frame = compare(settings, work, folder, jobs or parallel.default_jobs(), ray)
+    path = bench_report.write(frame, settings, folder)
+    finished = (frame["status"] == "ok").sum()
+    print(f"{path}: {finished} of {len(frame)} cells ran to their end")
+
+
+def compare(
+    settings: Bench, work: parallel.Work, folder: Path, jobs: int, ray: str = ""
+) -> pd.DataFrame:
+    """Run what is missing, first the grid, then the second network; return a row a cell."""
+    work = replace(work, read=cache(work.read)) if jobs == 1 else work
+    data = work.read()
+    check_data(settings, data)
+    store = grid.Store(folder, settings, grid.fingerprint(data))
+    dump(settings, folder / "config.yaml")
+    wanted = grid.cells(settings)
+    _run_missing(wanted, work, store, jobs, ray)
+    second = grid.second_cells(settings, store.frame(wanted))
+    _run_missing(second, work, store, jobs, ray)
+    return store.frame(wanted + second)
+
+
+def _run_missing(
+    wanted: list[Cell], work: parallel.Work, store: grid.Store, jobs: int, ray: str
+) -> None:
+    missing = [cell for cell in wanted if not store.finished(cell)]
+    if not missing:
+        return
+    if ray:
+        results = parallel.on_ray(missing, work, ray)
+    else:
+        results = parallel.on_this_machine(missing, work, jobs)
+    for cell, result in progress(results, total=len(missing), desc="bench", unit="cell"):
+        store.write(cell, result)
+        if result["status"] != "ok":
+            log.warning("%s %s: %s", cell.id, result["status"], result["reason"])

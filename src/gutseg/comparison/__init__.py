@@ -1,0 +1,1 @@
+"""A fair comparison of losses and networks: a grid of cells, each trained alike."""

@@ -1,0 +1,81 @@
+"""Random crops of training images, a pure function of (seed, fold, step)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gutseg.data.labelled import Labelled
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Batches of crops, the same for every loss and network: the comparison is paired.
+
+    indices: of the training images. patch: (H, W). flips, quarter_turns: of the crops; an oblong
+    patch is turned by halves. Images smaller than the patch are mirrored at their edges.
+    """
+
+    data: Labelled
+    indices: Sequence[int]
+    patch: tuple[int, int]
+    batch_size: int
+    seed: int
+    fold: int
+    flips: bool = True
+    quarter_turns: bool = True
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return images (B, S, H, W) float32 and labels (B, H, W) uint8 of a step."""
+        random = np.random.default_rng([self.seed, self.fold, step])
+        pairs = [self._crop(random) for _ in range(self.batch_size)]
+        images, labels = zip(*pairs, strict=True)
+        return np.stack(images).transpose(0, 3, 1, 2), np.stack(labels)
+
+    def _crop(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        number = self.indices[random.integers(len(self.indices))]
+        image, labels = self.data.images[number], self.data.labels[number]
+        corner = [
+            random.integers(max(length - side, 0) + 1)
+            for length, side in zip(labels.shape, self.patch, strict=True)
+        ]
+        window = tuple(
+            slice(start, start + side) for start, side in zip(corner, self.patch, strict=True)
+        )
+        turned = self._turned(
+            random, [_grown(plane[window], self.patch) for plane in (image, labels)]
+        )
+        return turned[0], turned[1]
+
+    def _turned(self, random: np.random.Generator, planes: list[np.ndarray]) -> list[np.ndarray]:
+        """Turn and mirror; draws the same numbers whatever is switched on."""
+        square = self.patch[0] == self.patch[1]
+        turns, mirrored = random.integers(4), random.integers(2)
+        if self.quarter_turns:
+            turns = turns if square else 2 * (turns % 2)
+            planes = [np.rot90(plane, turns) for plane in planes]
+        if self.flips and mirrored:
+            planes = [plane[:, ::-1] for plane in planes]
+        return planes
+
+
+def _grown(plane: np.ndarray, patch: tuple[int, int]) -> np.ndarray:
+    """Mirror a plane at its lower and right edges up to the patch."""
+    missing = [side - length for side, length in zip(patch, plane.shape, strict=False)]
+    if not any(missing):
+        return plane
+    margins = [(0, count) for count in missing] + [(0, 0)] * (plane.ndim - 2)
+    return np.pad(plane, margins, mode="symmetric")
+
+
+def as_target(labels: np.ndarray, data: Labelled) -> np.ndarray:
+    """Return what a loss compares with: class numbers (B, H, W), or a mask a class."""
+    return as_masks(labels, data) if data.mode == "multilabel" else labels
+
+
+def as_masks(labels: np.ndarray, data: Labelled) -> np.ndarray:
+    """Spread labels (B, H, W) over classes: (B, C, H, W) uint8."""
+    numbers = np.arange(len(data.classes), dtype=np.uint8)[:, None, None]
+    if data.mode == "multilabel":
+        return labels[:, None] >> numbers & 1
+    return (labels[:, None] == numbers).astype(np.uint8)

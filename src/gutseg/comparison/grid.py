@@ -1,0 +1,143 @@
+"""The cells of a comparison, each with a folder of its own, and the table of all of them."""
+
+import hashlib
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gutseg.comparison.cell import Cell
+from gutseg.comparison.sections import Bench
+from gutseg.data.labelled import Labelled
+from gutseg.paths import read_json, replacing, write_json
+
+# What a cell's result depends on beside its own place, `dataset` apart.
+SHARED = (
+    "budget",
+    "folds",
+    "fold_seed",
+    "batch_size",
+    "augment",
+    "optim",
+    "tile",
+    "hard_shares",
+    "tail",
+)
+
+
+def cells(bench: Bench) -> list[Cell]:
+    """Return every cell of the grid, seed by seed, so that a broken run still compares all."""
+    return [
+        Cell(loss=loss, network=network, lr=lr, patch=patch, seed=seed, fold=fold)
+        for seed, fold, network, lr, patch, loss in product(
+            bench.seeds, bench.chosen_folds, bench.networks, bench.lrs, bench.patches, bench.losses
+        )
+    ]
+
+
+def tuned(frame: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Keep the cells of every loss at the learning rate and patch that suit it best.
+
+    frame: cells of one network. A cell without a result counts 0.
+    """
+    filled = frame.assign(score=frame[score].fillna(0) if score in frame else 0.0)
+    means = filled.groupby(["label", "lr", "patch"], sort=False)["score"].mean()
+    best = set(means.groupby("label", sort=False).idxmax())
+    places = zip(frame["label"], frame["lr"], frame["patch"], strict=True)
+    return frame[[place in best for place in places]]
+
+
+def second_cells(bench: Bench, frame: pd.DataFrame) -> list[Cell]:
+    """Return the cells of the second network: those of the losses that are best with the first."""
+    if bench.best_with is None:
+        return []
+    first = tuned(frame[frame["network"] == bench.networks[0].label], bench.score)
+    if bench.score not in first:
+        return []
+    means = first.assign(score=first[bench.score].fillna(0)).groupby("label")["score"].mean()
+    best = means.sort_values(ascending=False, kind="stable").index[: bench.best_with.count]
+    chosen = [loss for loss in bench.losses if loss.label in set(best)]
+    return cells(bench.model_copy(update={"losses": chosen, "networks": [bench.best_with.network]}))
+
+
+def fingerprint(data: Labelled) -> str:
+    """Return a short name for images and labels, the same wherever they lie."""
+    digest = hashlib.sha256(repr((data.classes, data.mode, data.groups)).encode())
+    for plane in (*data.images, *data.labels):
+        digest.update(repr(plane.shape).encode())
+        digest.update(np.ascontiguousarray(plane))
+    return digest.hexdigest()[:16]
+
+
+class Store:
+    """The folder of a comparison: cells/<id>/{settings,result}.json and bench.parquet."""
+
+    def __init__(self, folder: Path, bench: Bench, data_name: str) -> None:
+        """data_name: the fingerprint of the data."""
+        self.folder = folder
+        self.shared = {"data": data_name, "dataset": bench.dataset.name}
+        self.shared |= bench.model_dump(mode="json", include=set(SHARED))
+
+    def settings(self, cell: Cell) -> dict:
+        """Return all that the cell's result depends on."""
+        return cell.model_dump(mode="json") | self.shared
+
+    def finished(self, cell: Cell) -> bool:
+        """Say whether a cell has its result; failed ones are run again.
+
+        Raises FileExistsError when it was run with other settings.
+        """
+        folder = self.folder / "cells" / cell.id
+        if not (folder / "result.json").is_file():
+            return False
+        before, now = read_json(folder / "settings.json"), self.settings(cell)
+        changed = [
+            f"{key}: {before.get(key)} -> {now.get(key)}"
+            for key in before | now
+            if before.get(key) != now.get(key)
+        ]
+        if changed:
+            raise FileExistsError(
+                f"{folder} was run with other settings ({'; '.join(changed)}); "
+                "give another --out or delete the folder"
+            )
+        return read_json(folder / "result.json")["status"] != "failed"
+
+    def write(self, cell: Cell, result: dict) -> None:
+        """Keep a cell's settings and then, which marks it as finished, its result."""
+        folder = self.folder / "cells" / cell.id
+        write_json(folder / "settings.json", self.settings(cell))
+        write_json(folder / "result.json", result)
+
+    def frame(self, wanted: list[Cell]) -> pd.DataFrame:
+        """Return one row a finished cell, and write them as bench.parquet."""
+        rows = []
+        for cell in wanted:
+            path = self.folder / "cells" / cell.id / "result.json"
+            if path.is_file():
+                rows.append(_place(cell) | read_json(path))
+        frame = pd.DataFrame(rows)
+        with replacing(self.folder / "bench.parquet") as temporary:
+            frame.to_parquet(temporary, index=False)
+        return frame
+
+
+def _place(cell: Cell) -> dict:
+    """Columns that say which cell a row is; params: the loss's as JSON, terms: of a sum."""
+    loss = cell.loss
+    terms = loss.params.get("terms", []) if loss.name == "weighted_sum" else []
+    return {
+        "label": loss.label,
+        "loss": loss.name,
+        "class_weights": loss.class_weights or "",
+        "terms": "+".join(term["loss"] for term in terms),
+        "params": json.dumps({key: value for key, value in loss.params.items() if key != "mode"}),
+        "network": cell.network.label,
+        "lr": cell.lr,
+        "patch": "{}x{}".format(*cell.patch),
+        "seed": cell.seed,
+        "fold": cell.fold,
+        "id": cell.id,
+    }

@@ -1,0 +1,225 @@
+"""What can stand in a config of `gutseg bench`, with defaults, ranges and checks."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from gutseg.config import Section
+from gutseg.data.labelled import Labelled, folds
+from gutseg.data.maps import MAPS
+from gutseg.losses import LOSSES, Criterion
+from gutseg.losses.weights import WEIGHTS
+from gutseg.models import MODELS
+from gutseg.registry import check, suggest
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Side = Annotated[int, Field(ge=8)]
+Patch = tuple[Side, Side]
+
+# Averages over classes that a cell measures; `_fg` leaves the background out.
+SCORES = ("iou", "iou_fg", "dice", "dice_fg", "precision", "recall", "accuracy")
+
+
+class Source(Section):
+    """The data: a row of DATASETS and its folder."""
+
+    name: str
+    folder: Path
+    params: dict[str, Any] = Field({})
+
+
+class Contender(Section):
+    """A component under comparison; label: its name in tables and folders."""
+
+    name: str
+    params: dict[str, Any] = Field({})
+    label: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labelled(cls, content: Any) -> Any:
+        """Label a contender by its name and what its config says of it."""
+        if not isinstance(content, dict) or content.get("label"):
+            return content
+        said = dict(content.get("params") or {})
+        if content.get("class_weights"):
+            said["class_weights"] = content["class_weights"]
+        inside = ", ".join(f"{key}={_short(value)}" for key, value in said.items())
+        name = str(content.get("name", ""))
+        return content | {"label": f"{name}({inside})" if inside else name}
+
+
+class Loss(Contender):
+    """A loss. class_weights: a row of WEIGHTS, from the shares in the training images alone.
+
+    maps: parameters of the maps that the loss needs, by name.
+    """
+
+    class_weights: str | None = None
+    maps: dict[str, dict[str, Any]] = Field({})
+
+
+class Network(Contender):
+    """A network."""
+
+
+class Budget(Section):
+    """What every cell may spend on training: exactly one of the two."""
+
+    steps: Count | None = None
+    seconds: Positive | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Budget":
+        if (self.steps is None) == (self.seconds is None):
+            raise ValueError(
+                f"steps {self.steps} and seconds {self.seconds}: give exactly one of them"
+            )
+        return self
+
+
+class Augment(Section):
+    """What is done to crops; quarter turns of oblong patches are half turns."""
+
+    flips: bool = True
+    quarter_turns: bool = True
+
+
+class Optimizer(Section):
+    """As in gutseg.config; the learning rates stand in `lrs`."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Literal["cosine", "poly", "constant"] = "constant"
+    final_lr: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
+class BestWith(Section):
+    """A second network for the `count` losses that are best with the first one."""
+
+    network: Network
+    count: Count = 4
+
+
+class Bench(Section):
+    """A whole comparison.
+
+    score: the average by which losses are ranked. tile: held-out images larger than this are
+    predicted in tiles. hard_shares: numbers n for which the classes of the n hardest pixels of
+    each held-out image are counted. tail: the last training steps whose Dice is kept.
+    """
+
+    name: str
+    dataset: Source
+    losses: list[Loss] = Field(min_length=1)
+    networks: list[Network] = Field(min_length=1)
+    budget: Budget
+    lrs: list[Positive] = Field([1e-3], min_length=1)
+    patches: list[Patch] = Field([(128, 128)], min_length=1)
+    seeds: list[Natural] = Field([0, 1, 2], min_length=1)
+    folds: Annotated[int, Field(ge=2)] = 2
+    only_folds: list[Natural] | None = None
+    fold_seed: Natural = 0
+    batch_size: Count = 8
+    augment: Augment = Augment()
+    optim: Optimizer = Optimizer()
+    best_with: BestWith | None = None
+    score: Literal[SCORES] = "iou"
+    tile: Annotated[int, Field(ge=32)] = 512
+    hard_shares: list[Count] = Field([])
+    tail: Natural = 0
+    tables: list[str] = Field(["main"])
+
+    def model_post_init(self, _: Any) -> None:
+        """Check names and parameters against their tables."""
+        for number, loss in enumerate(self.losses):
+            _check_loss(loss, f"losses.{number}")
+        for key, network in self._named_networks():
+            network.params.update(check(MODELS, network.name, network.params, where=key))
+        _check_distinct([loss.label for loss in self.losses], "losses")
+        _check_distinct([network.label for _, network in self._named_networks()], "networks")
+        for fold in self.only_folds or []:
+            if fold >= self.folds:
+                raise ValueError(f"only_folds: {fold}; choices: 0 to {self.folds - 1}")
+
+    def _named_networks(self) -> list[tuple[str, Network]]:
+        named = [(f"networks.{number}", network) for number, network in enumerate(self.networks)]
+        return named + ([("best_with.network", self.best_with.network)] if self.best_with else [])
+
+    @property
+    def chosen_folds(self) -> list[int]:
+        """The folds that are run."""
+        return list(range(self.folds)) if self.only_folds is None else self.only_folds
+
+
+def criterion(loss: Loss, data: Labelled, class_weights: list[float] | None = None) -> Criterion:
+    """Build a loss for the data's mode; raises ValueError when it cannot work in it."""
+    params = {key: value for key, value in loss.params.items() if key != "mode"}
+    if class_weights and loss.name == "weighted_sum":
+        params["terms"] = [_weighed(term, class_weights) for term in params["terms"]]
+    elif class_weights:
+        params["class_weights"] = class_weights
+    return Criterion(loss.name, mode=data.mode, **params)
+
+
+def check_data(bench: Bench, data: Labelled) -> None:
+    """Raise ValueError when the data cannot be so divided, or a loss cannot work on it."""
+    folds(data, bench.folds, bench.fold_seed)
+    for number, loss in enumerate(bench.losses):
+        try:
+            criterion(loss, data)
+        except ValueError as error:
+            raise ValueError(f"losses.{number}: {error}; {bench.dataset.name} is") from None
+
+
+def slug(text: str) -> str:
+    """Return text as a part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_.")
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _weighed(term: dict, class_weights: list[float]) -> dict:
+    params = term.get("params", {})
+    if "class_weights" in check(LOSSES, term["loss"], params):
+        return term | {"params": params | {"class_weights": class_weights}}
+    return term
+
+
+def _check_loss(loss: Loss, where: str) -> None:
+    loss.params.update(check(LOSSES, loss.name, loss.params, where=where))
+    inner = [loss.params]
+    if loss.name == "weighted_sum":
+        key = f"{where}.params.terms"
+        inner = [
+            check(LOSSES, term.get("loss", ""), term.get("params", {}), where=f"{key}.{number}")
+            for number, term in enumerate(loss.params["terms"])
+        ]
+        Criterion(loss.name, terms=loss.params["terms"])  # refuses unknown keys of a term
+    if loss.name == "deep_supervision":
+        inner = [check(LOSSES, loss.params["loss"], loss.params["params"] or {}, where=where)]
+    if loss.class_weights is not None:
+        if loss.class_weights not in WEIGHTS:
+            hint = suggest(loss.class_weights, list(WEIGHTS))
+            raise ValueError(f"{where}.class_weights: unknown name {loss.class_weights!r}; {hint}")
+        if not any("class_weights" in params for params in inner):
+            raise ValueError(f"{where}.class_weights: {loss.name!r} does not weigh classes")
+    for name, params in loss.maps.items():
+        loss.maps[name] = check(MAPS, name, params, where=f"{where}.maps")
+
+
+def _check_distinct(labels: list[str], where: str) -> None:
+    """Labels become folder names: they must differ there too."""
+    seen = {}
+    for label in labels:
+        if (short := slug(label)) in seen:
+            raise ValueError(f"{where}: {label!r} and {seen[short]!r} need labels that differ")
+        seen[short] = label

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from bench_cases import blobs
+
+from gutseg.comparison.crops import Crops, as_masks, as_target
+
+
+def test_a_step_is_a_function_of_seed_fold_and_step():
+    data = blobs()
+    one, same, other = (Crops(data, [0, 1, 2], (16, 16), 4, seed, 0) for seed in (0, 0, 1))
+    for step in (3, 0):
+        assert np.array_equal(one.batch(step)[0], same.batch(step)[0])
+    assert not np.array_equal(one.batch(0)[0], one.batch(1)[0])
+    assert not np.array_equal(one.batch(0)[0], other.batch(0)[0])
+
+
+@pytest.mark.parametrize("patch", [(16, 16), (8, 20), (40, 64)])
+def test_images_and_labels_stay_together(patch):
+    images, labels = Crops(blobs(), [0, 1, 2], patch, 8, 0, 0).batch(0)
+    assert images.shape == (8, 1, *patch) and images.dtype == np.float32
+    assert labels.shape == (8, *patch) and labels.dtype == np.uint8
+    for value in range(3):
+        assert abs(images[:, 0][labels == value].mean() - (0.1 + 0.4 * value)) < 0.05
+
+
+def test_turns_and_flips_can_be_left_out():
+    data = blobs(1, 16)
+    plain = Crops(data, [0], (16, 16), 8, 0, 0, flips=False, quarter_turns=False).batch(0)[1]
+    assert (plain == data.labels[0]).all()
+    turned = Crops(data, [0], (16, 16), 64, 0, 0).batch(0)[1]
+    assert len({crop.tobytes() for crop in turned}) == 8
+
+
+def test_masks_of_both_modes():
+    many, single = blobs(1, mode="multilabel"), blobs(1)
+    labels = np.array([[[0, 1], [2, 3]]], np.uint8)
+    assert as_masks(labels, many).tolist() == [[[[0, 1], [0, 1]], [[0, 0], [1, 1]]]]
+    assert as_masks(labels[:, :, :1], single)[0, :, :, 0].tolist() == [[1, 0], [0, 0], [0, 1]]
+    assert as_target(labels, single) is labels

@@ -1,0 +1,87 @@
+import json
+
+import pandas as pd
+import pytest
+from bench_cases import blobs, tiny
+
+from gutseg.comparison.grid import Store, cells, fingerprint, second_cells, tuned
+
+
+def _frame(bench, score):
+    """One row a cell with a made-up score."""
+    return pd.DataFrame(
+        {
+            "label": cell.loss.label,
+            "network": cell.network.label,
+            "lr": cell.lr,
+            "patch": "{}x{}".format(*cell.patch),
+            "seed": cell.seed,
+            "iou": score(cell),
+        }
+        for cell in cells(bench)
+    )
+
+
+def test_ids_are_distinct_readable_and_stable():
+    bench = tiny(lrs=[0.001, 1e-5], patches=[[16, 16], [16, 32]])
+    ids = [cell.id for cell in cells(bench)]
+    assert len(set(ids)) == len(ids) == 2 * 2 * 2 * 2 * 2
+    assert ids[0] == "ce--unet--lr0.001--16x16--seed0--fold0"
+    assert not set("".join(ids)) & set("/\\ ()=:,[]")
+
+
+def test_only_folds():
+    assert {cell.fold for cell in cells(tiny(only_folds=[1]))} == {1}
+
+
+def test_the_second_network_runs_the_best_losses():
+    second = {
+        "count": 1,
+        "network": {"name": "unet", "label": "wide", "params": {"widths": [8, 8]}},
+    }
+    bench = tiny(best_with=second, lrs=[0.01, 0.1])
+    frame = _frame(bench, lambda cell: cell.loss.name == "dice" and cell.lr == 0.01)
+    chosen = second_cells(bench, frame)
+    assert {cell.loss.label for cell in chosen} == {"dice"}
+    assert {cell.network.label for cell in chosen} == {"wide"} and len(chosen) == 8
+    assert second_cells(tiny(), frame) == []
+
+
+def test_every_loss_is_taken_at_its_best_settings():
+    frame = _frame(
+        tiny(lrs=[0.01, 0.1]), lambda cell: cell.lr if cell.loss.name == "ce" else 1 - cell.lr
+    )
+    frame.loc[frame["seed"] == 1, "iou"] = float("nan")
+    kept = tuned(frame, "iou")
+    assert kept.groupby("label")["lr"].unique().map(list).to_dict() == {"ce": [0.1], "dice": [0.01]}
+
+
+def test_other_settings_are_refused_and_failed_cells_run_again(tmp_path):
+    bench = tiny()
+    store, cell = Store(tmp_path, bench, "data"), cells(bench)[0]
+    assert not store.finished(cell)
+    store.write(cell, {"status": "failed", "reason": "x"})
+    assert not store.finished(cell)
+    store.write(cell, {"status": "diverged", "reason": "x"})
+    assert store.finished(cell)
+    for changed, data in ((tiny(batch_size=3), "data"), (bench, "other")):
+        with pytest.raises(FileExistsError, match="run with other settings .(batch_size|data): "):
+            Store(tmp_path, changed, data).finished(cell)
+    assert Store(tmp_path, tiny(seeds=[0]), "data").finished(cell)
+
+
+def test_the_frame_has_a_row_a_result(tmp_path):
+    bench = tiny()
+    store, grid = Store(tmp_path, bench, "data"), cells(bench)
+    store.write(grid[0], {"status": "ok", "reason": "", "iou": 0.5})
+    store.write(grid[1], {"status": "diverged", "reason": "nan"})
+    frame = store.frame(grid)
+    assert frame["status"].tolist() == ["ok", "diverged"]
+    assert json.loads(frame["params"][0]) == {"class_weights": None, "divide_by": "weights"}
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "bench.parquet"), frame)
+
+
+def test_the_fingerprint_is_of_pixels():
+    one, same, other = blobs(), blobs(), blobs()
+    other.labels[0][0, 0] ^= 1
+    assert fingerprint(one) == fingerprint(same) != fingerprint(other)

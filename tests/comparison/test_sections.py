@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+from bench_cases import blobs, tiny
+
+from gutseg.comparison.sections import Bench, check_data, criterion
+from gutseg.config import read_with, validate
+from gutseg.data.datasets import DATASETS
+from gutseg.registry import check
+from gutseg.reporting.bench_report import check_tables
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "bench").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"losses": [{"name": "dica"}]}, "losses.0: unknown name 'dica'; did you mean 'dice'"),
+        (
+            {"losses": [{"name": "tversky", "params": {"gama": 1}}]},
+            "losses.0.params: 'tversky' has no parameter 'gama'",
+        ),
+        (
+            {"losses": [{"name": "weighted_sum", "params": {"terms": [{"loss": "dize"}]}}]},
+            "losses.0.params.terms.0: unknown name 'dize'",
+        ),
+        (
+            {"losses": [{"name": "weighted_sum", "params": {"terms": [{"weight": 1}]}}]},
+            "losses.0.params.terms.0: unknown name ''",
+        ),
+        ({"losses": [{"name": "ce", "class_weights": "x"}]}, "losses.0.class_weights: unknown"),
+        (
+            {"losses": [{"name": "dl2"}, {"name": "topk_percent", "class_weights": "inverse"}]},
+            "losses.1.class_weights: 'topk_percent' does not weigh classes",
+        ),
+        ({"losses": [{"name": "ce"}, {"name": "ce"}]}, "'ce' and 'ce' need labels that differ"),
+        ({"losses": []}, "losses: "),
+        ({"networks": [{"name": "une"}]}, "networks.0: unknown name 'une'"),
+        ({"best_with": {"network": {"name": "x"}}}, "best_with.network: unknown name 'x'"),
+        ({"best_with": {"network": {"name": "unet", "label": "unet"}}}, "labels that differ"),
+        ({"budget": {}}, "give exactly one of them"),
+        ({"budget": {"steps": 1, "seconds": 2}}, "give exactly one of them"),
+        ({"only_folds": [2]}, "only_folds: 2; choices: 0 to 1"),
+        ({"budgets": {}}, "budgets: unknown key; did you mean 'budget'"),
+        ({"score": "miou"}, "score: "),
+        ({"losses": [{"name": "dice", "weight": 1}]}, "losses.0.weight: unknown key; did you"),
+    ],
+)
+def test_a_bad_config_is_refused_before_any_data_is_read(changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**changes)
+
+
+def test_a_loss_must_fit_the_data():
+    bench = tiny(losses=[{"name": "dice"}, {"name": "bce"}])
+    check_data(bench, blobs(2, mode="multilabel"))
+    with pytest.raises(ValueError, match="losses.1: loss 'bce' works in multilabel, not multicl"):
+        check_data(bench, blobs(2))
+
+
+def test_labels_say_what_differs_from_the_defaults():
+    bench = tiny(
+        losses=[
+            {"name": "tversky", "params": {"beta": 0.9}},
+            {"name": "ce", "class_weights": "inverse"},
+            {"name": "ce", "label": "plain"},
+        ]
+    )
+    labels = [loss.label for loss in bench.losses]
+    assert labels == ["tversky(beta=0.9)", "ce(class_weights=inverse)", "plain"]
+
+
+def test_class_weights_reach_the_terms_of_a_sum_that_take_them():
+    terms = [{"loss": "ce"}, {"loss": "topk_percent"}]
+    loss = tiny(
+        losses=[{"name": "weighted_sum", "class_weights": "inverse", "params": {"terms": terms}}]
+    ).losses[0]
+    weighed = criterion(loss, blobs(2), [0.1, 0.2, 0.7])
+    functions = [part.function.keywords for part, _ in weighed.function.parts]
+    assert functions[0]["class_weights"] == [0.1, 0.2, 0.7]
+    assert "class_weights" not in functions[1]
+
+
+def test_check_tables():
+    check_tables(["main", "T8"])
+    with pytest.raises(ValueError, match="tables: unknown name 'T99'; .*choices: main"):
+        check_tables(["T99"])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_valid(path):
+    bench = validate(Bench, read_with(path), str(path))
+    check_tables(bench.tables)
+    check(DATASETS, bench.dataset.name, bench.dataset.params)
+    data = blobs(2, mode="multilabel" if bench.dataset.name == "isbi" else "multiclass")
+    check_data(bench, data)
+    assert bench.name == path.stem
+
+
+def test_there_are_configs():
+    assert len(CONFIGS) >= 3
