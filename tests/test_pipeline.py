@@ -105,6 +105,9 @@ def test_score_tables_and_json(trained, tmp_path, capsys):
     score(trained.run, by="case", metric="one_sided")
     shown = capsys.readouterr().out
     assert "case5" in shown and "(one_sided:" in shown
+    score(trained.run, by="class,scan,fold")
+    shown = capsys.readouterr().out
+    assert [shown.count(f"\n{part} ") for part in ("case5_day0", "fold 1", "all")] == [1, 1, 3]
 
 
 def test_predictions_are_kept_until_the_weights_change(trained, tmp_path):

@@ -18,6 +18,7 @@ from gutseg.registry import suggest
 from gutseg.reporting.tables import as_json, as_text, group_by
 
 log = logging.getLogger(__name__)
+TABLES = ("class", "case", "scan", "fold")
 Missing = Literal["refuse", "empty"]
 
 
@@ -29,29 +30,30 @@ def score(
     ] = None,
     metric: Annotated[str, typer.Option(help="a row of METRICS")] = "default",
     json: Annotated[Path | None, typer.Option(help="write the numbers here")] = None,
-    by: Annotated[str, typer.Option(help="rows of the table: class, case, scan, fold")] = "class",
+    by: Annotated[str, typer.Option(help="tables to print, of class,case,scan,fold")] = "class",
     folds: Annotated[Path | None, typer.Option(help="fold file, for --by fold of a csv")] = None,
     missing: Annotated[Missing, typer.Option(help="what to do with faulty rows")] = "refuse",
 ) -> None:
     """Compute the competition score of a submission, or of out-of-fold probabilities."""
     if metric not in METRICS:
         raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
-    if by not in ("class", "case", "scan", "fold"):
-        raise ValueError(f"--by {by}: {suggest(by, ['class', 'case', 'scan', 'fold'])}")
+    wanted = by.split(",")
+    for kind in wanted:
+        if kind not in TABLES:
+            raise ValueError(f"--by {by}: {suggest(kind, list(TABLES))}")
     if source.suffix == ".csv":
         if truth is None or slices is None:
             raise ValueError("a csv is scored against --truth TRUTH.csv and --slices SLICES")
         results = score_csv(source, truth, slices, METRICS[metric], missing)
-        groups = _by_fold(results, folds) if by == "fold" else {}
+        by_fold = _by_fold(results, folds) if "fold" in wanted else {}
     else:
         from gutseg import build  # torch takes seconds to import, a csv does not need it
 
-        groups = build.out_of_fold(source, METRICS[metric])
-        results = groups.pop("all")
-    if by in ("case", "scan"):
-        groups = group_by(results, by)
-    groups = {} if by == "class" else groups
-    print(as_text(groups | {"all": results}, METRICS[metric]))
+        by_fold = build.out_of_fold(source, METRICS[metric])
+        results = by_fold.pop("all")
+    for kind in wanted:
+        groups = by_fold if kind == "fold" else group_by(results, kind)
+        print(as_text(groups | {"all": results}, METRICS[metric]))
     found = as_json(results, metric, METRICS[metric])
     if json:
         write_json(json, found)

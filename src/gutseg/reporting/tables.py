@@ -48,9 +48,9 @@ def as_text(groups: Groups, metric: Metric) -> str:
 
 
 def group_by(results: Sequence[ScanResult], by: str) -> dict[str, list[ScanResult]]:
-    """Group results by `case` or `scan`."""
+    """Group results by `case` or `scan`; by `class` there are no groups, classes are columns."""
     groups: dict[str, list[ScanResult]] = {}
-    for result in results:
+    for result in results if by != "class" else ():
         name = result.scan.split("_")[0] if by == "case" else result.scan
         groups.setdefault(name, []).append(result)
     return groups
