@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gutseg.data.maps import band
+from gutseg.data.maps import Maps
 from gutseg.losses.boundary import boundary_aware
 from gutseg.losses.generalised import penalty_generalised_dice
 from gutseg.losses.region import focal_dice, focal_tversky, tversky
@@ -28,7 +28,7 @@ def _truth() -> Tensor:
 
 
 def _edge() -> Tensor:
-    return torch.from_numpy(band(_truth()[0].numpy().astype(np.uint8), width=BAND))[None]
+    return Maps(["band"], {"band": {"width": BAND}}).tensors(_truth().numpy())["band"]
 
 
 def toy(right: Tensor) -> Tensor:
