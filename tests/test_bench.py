@@ -124,7 +124,9 @@ def test_every_table_is_drawn(tmp_path, monkeypatch):
     assert rows["U5"] == (2 + 2 * 3) + 3 * 3 + (2 + 3)
     assert rows["G1"] == (2 + 2 * 2) + (2 + 4 * 3) and rows["S1"] == 2 + 5 * 4
     assert set(sections) == set(TABLES)
-    assert all((tmp_path / f"{name}0.png").is_file() for name in ("scores", "ranks", "isolines"))
+    assert all(
+        (tmp_path / f"{name}0.png").is_file() for name in ("scores", "ranks", "isolines", "boxes")
+    )
     assert (tmp_path / "curves.png").is_file()
 
 

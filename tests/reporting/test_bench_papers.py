@@ -53,6 +53,7 @@ def test_g3_quartiles_by_hand(tmp_path):
     page = _draw("G3", tmp_path, *cells, {"lr": 0.01, "dice_fg": float("nan"), "patch": "16x16"})
     assert "| bce | 0.30 (0.20–0.40) | – |" in page
     assert page.count("0.30 (0.20–0.40)") == 2
+    assert (tmp_path / "boxes0.png").is_file()
 
 
 @pytest.mark.parametrize(

@@ -110,3 +110,18 @@ def parameter_curves(
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
+
+
+def boxes(path: Path, panels: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Draw a panel of boxes each; panels: title -> label -> values, which may hold NaN."""
+    widest = max(len(panel) for panel in panels.values())
+    figure = Figure(figsize=(2 + 0.35 * widest * len(panels), 4), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (title, panel) in zip(axes, panels.items(), strict=True):
+        axis.boxplot([values[np.isfinite(values)] for values in panel.values()])
+        places = np.arange(1, len(panel) + 1)
+        axis.set_xticks(places, list(panel), fontsize=7, rotation=90)
+        axis.set_title(title, fontsize=9)
+        axis.grid(axis="y", alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)

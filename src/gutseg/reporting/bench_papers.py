@@ -7,7 +7,7 @@ import pandas as pd
 
 from gutseg.comparison.statistics import interval
 from gutseg.reporting import seed_numbers as seeds
-from gutseg.reporting.bench_figures import isolines
+from gutseg.reporting.bench_figures import boxes, isolines
 from gutseg.reporting.bench_view import View
 from gutseg.reporting.markdown import number, table, with_interval
 from gutseg.reporting.seed_rows import beside, own, paired, place
@@ -167,9 +167,9 @@ def distribution(view: View) -> str:
         "Over seeds, folds and the settings of the other table; in the training of the last "
         "steps see G2."
     ]
-    for network in view.networks():
-        frame = view.of(network)
-        for key in ("lr", "patch"):
+    for order, network in enumerate(view.networks()):
+        frame, panels = view.of(network), {}
+        for key, name in (("lr", "{:g}".format), ("patch", str)):
             groups = frame.groupby(["label", key], sort=False)["dice_fg"]
             found = groups.quantile([0.25, 0.5, 0.75]).unstack()
             columns = frame[key].drop_duplicates()
@@ -177,8 +177,12 @@ def distribution(view: View) -> str:
                 [label, *(_cell(found, (label, column)) for column in columns)]
                 for label in frame["label"].unique()
             ]
-            head = [f"{column:g}" if key == "lr" else column for column in columns]
-            parts.append(table([f"{network}, {key}", *head], rows))
+            parts.append(table([f"{network}, {key}", *map(name, columns)], rows))
+            panels[key] = {
+                f"{label}, {name(column)}": cells.to_numpy() for (label, column), cells in groups
+            }
+        boxes(view.folder / f"boxes{order}.png", panels)
+        parts.append(f"![held-out Dice](boxes{order}.png)")
     return "\n\n".join(parts)
 
 
