@@ -116,8 +116,18 @@ def test_every_table_is_drawn(tmp_path, monkeypatch):
     assert "No cell of this comparison" not in page and "nan" not in page
     sections = dict(part.split(":", 1) for part in page.split("\n## ")[1:] if ":" in part)
     rows = {name: text.count("\n| ") for name, text in sections.items()}
-    assert rows["T1"] == 2 + 5 + 1 and rows["T5"] == 2 + 3 and rows["T7"] == 2 + 2
-    assert all((tmp_path / f"{name}0.png").is_file() for name in ("scores", "ranks", "isolines"))
+    assert (
+        rows["T1"] == 2 + 5 + 1
+        and rows["T5"] == (2 + 3) + (2 + 7) + (2 + 2)
+        and rows["T7"] == 2 + 2
+    )
+    assert rows["U5"] == (2 + 2 * 3) + 3 * 3 + (2 + 3)
+    assert rows["G1"] == (2 + 2 * 2) + (2 + 4 * 3) and rows["S1"] == 2 + 5 * 4
+    assert set(sections) == set(TABLES)
+    assert all(
+        (tmp_path / f"{name}0.png").is_file() for name in ("scores", "ranks", "isolines", "boxes")
+    )
+    assert (tmp_path / "curves.png").is_file()
 
 
 def test_t4_marks_sums_that_beat_their_parts(tmp_path):

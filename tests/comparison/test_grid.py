@@ -78,6 +78,8 @@ def test_the_frame_has_a_row_a_result(tmp_path):
     frame = store.frame(grid)
     assert frame["status"].tolist() == ["ok", "diverged"]
     assert json.loads(frame["params"][0]) == {"class_weights": None, "divide_by": "weights"}
+    assert frame["architecture"][0] == "unet" and frame["batch_size"][0] == bench.batch_size
+    assert json.loads(frame["network_params"][0])["widths"] == [4, 8]
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "bench.parquet"), frame)
 
 

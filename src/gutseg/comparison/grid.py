@@ -114,10 +114,11 @@ class Store:
     def frame(self, wanted: list[Cell]) -> pd.DataFrame:
         """Return one row a finished cell, and write them as bench.parquet."""
         rows = []
+        batch = {"batch_size": self.shared["batch_size"]}
         for cell in wanted:
             path = self.folder / "cells" / cell.id / "result.json"
             if path.is_file():
-                rows.append(_place(cell) | read_json(path))
+                rows.append(_place(cell) | batch | read_json(path))
         frame = pd.DataFrame(rows)
         with replacing(self.folder / "bench.parquet") as temporary:
             frame.to_parquet(temporary, index=False)
@@ -125,7 +126,7 @@ class Store:
 
 
 def _place(cell: Cell) -> dict:
-    """Columns that say which cell a row is; params: the loss's as JSON, terms: of a sum."""
+    """Columns that say which cell a row is; params: of the loss as JSON, terms: of a sum."""
     loss = cell.loss
     terms = loss.params.get("terms", []) if loss.name == "weighted_sum" else []
     return {
@@ -135,6 +136,8 @@ def _place(cell: Cell) -> dict:
         "terms": "+".join(term["loss"] for term in terms),
         "params": json.dumps({key: value for key, value in loss.params.items() if key != "mode"}),
         "network": cell.network.label,
+        "architecture": cell.network.name,
+        "network_params": json.dumps(cell.network.params),
         "lr": cell.lr,
         "patch": "{}x{}".format(*cell.patch),
         "seed": cell.seed,

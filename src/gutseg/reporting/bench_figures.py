@@ -1,6 +1,6 @@
 """Figures of a comparison: bars with intervals, critical differences, isolines."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,4 +85,43 @@ def isolines(path: Path, medians: pd.DataFrame) -> None:
     figure.colorbar(drawn, ax=axes, format="%.2f")
     for axis in axes[len(labels) :]:
         axis.set_axis_off()
+    _save(figure, path)
+
+
+def parameter_curves(
+    path: Path, x: Sequence[float], families: Mapping[str, Mapping[str, np.ndarray]]
+) -> None:
+    """Draw one column a family: values above, gradients below, one line a parameter.
+
+    families: name -> parameter -> (len(x), 2), the value and the gradient.
+    """
+    figure = Figure(figsize=(3 * len(families), 5), layout="constrained")
+    axes = figure.subplots(2, len(families), sharex=True, squeeze=False)
+    for column, (name, lines) in zip(axes.T, families.items(), strict=True):
+        for label, points in lines.items():
+            for axis, part in zip(column, points.T, strict=True):
+                axis.plot(x, part, lw=1.2, label=label)
+        column[0].set_title(name, fontsize=8)
+        column[0].legend(fontsize=7)
+        column[1].set_xlabel("q", fontsize=8)
+    axes[0, 0].set_ylabel("value", fontsize=8)
+    axes[1, 0].set_ylabel("gradient", fontsize=8)
+    for axis in axes.flat:
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def boxes(path: Path, panels: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Draw a panel of boxes each; panels: title -> label -> values, which may hold NaN."""
+    widest = max(len(panel) for panel in panels.values())
+    figure = Figure(figsize=(2 + 0.35 * widest * len(panels), 4), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (title, panel) in zip(axes, panels.items(), strict=True):
+        axis.boxplot([values[np.isfinite(values)] for values in panel.values()])
+        places = np.arange(1, len(panel) + 1)
+        axis.set_xticks(places, list(panel), fontsize=7, rotation=90)
+        axis.set_title(title, fontsize=9)
+        axis.grid(axis="y", alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
     _save(figure, path)

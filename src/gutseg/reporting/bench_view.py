@@ -31,6 +31,10 @@ class View:
         """The cells of a network, of every loss those at its best learning rate and patch."""
         return tuned(self.of(network), self.score)
 
+    def background(self) -> str:
+        """Name of the background's class, empty where classes overlap."""
+        return self.frame["background"].dropna().iloc[0]
+
     def classes(self) -> list[str]:
         """Classes, in the order of the data."""
         return [key.removeprefix("iou.") for key in self.frame if key.startswith("iou.")]
