@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -75,6 +76,35 @@ def test_the_weights_are_of_the_training_images_alone():
     trainer = Trainer(_cell(bench, fold=fold), bench, data, training, CPU)
     weights = trainer.criterion.function.keywords["class_weights"]
     assert weights[1] / weights[0] == pytest.approx(found["share.ground"] / found["share.large"])
+
+
+def test_a_binary_network_is_trained_beside_and_its_background_reused():
+    plain, bench = tiny(), tiny(background_from={"name": "ce"}, budget={"steps": 40})
+    found = run(_cell(bench, lr=0.02), bench, blobs())
+    assert found["binary.iou.object"] > 0.4 and found["binary.recall.background"] > 0.4
+    assert found["reuse.iou"] != found["iou"]
+    assert not any(key.startswith("reuse.") for key in run(_cell(plain), plain, blobs()))
+
+
+def test_a_cell_sees_the_channels_of_its_input():
+    data = blobs()
+    noise = np.random.default_rng(1).random((24, 24, 1), np.float32)
+    images = [np.concatenate([noise, image], axis=2) for image in data.images]
+    both = dataclasses.replace(data, images=images)
+    bench = tiny(inputs=[{"label": "last", "channels": [1]}, {"label": "both"}])
+    found = [run(cell, bench, both) for cell in cells(bench)[:3:2]]
+    alone = run(_cell(tiny()), tiny(), data)
+    assert found[0]["loss_end"] == alone["loss_end"] != found[1]["loss_end"]
+    assert found[1]["parameters"] > found[0]["parameters"] == alone["parameters"]
+
+
+def test_channels_last_changes_speed_alone():
+    bench = tiny(channels_last=True)
+    found, plain = run(_cell(bench), bench, blobs()), run(_cell(tiny()), tiny(), blobs())
+    assert found["loss_end"] == pytest.approx(plain["loss_end"], rel=1e-4)
+    trainer = _trainer(bench, 0)
+    weights = next(p for p in trainer.model.parameters() if p.ndim == 4 and p.shape[1] > 1)
+    assert weights.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -3,6 +3,7 @@ import pytest
 from bench_cases import blobs
 
 from gutseg.comparison.crops import Crops, as_masks, as_target
+from gutseg.data.augment import Augmenter
 
 
 def test_a_step_is_a_function_of_seed_fold_and_step():
@@ -29,6 +30,24 @@ def test_turns_and_flips_can_be_left_out():
     assert (plain == data.labels[0]).all()
     turned = Crops(data, [0], (16, 16), 64, 0, 0).batch(0)[1]
     assert len({crop.tobytes() for crop in turned}) == 8
+
+
+def test_a_deformation_moves_images_and_labels_alike_and_brings_in_what_is_beside():
+    data = blobs(3, 64)
+    for image in data.images:  # black would be what no image has
+        image += 0.2
+    settings = {"flips": False, "quarter_turns": False}
+    elastic = Augmenter("seed001", displacement=0.05, noise=0.001)
+    crops = Crops(data, [0, 1, 2], (24, 32), 8, 0, 0, **settings, augmenter=elastic)
+    images, labels = crops.batch(3)
+    assert images.shape == (8, 1, 24, 32) and labels.shape == (8, 24, 32)
+    assert images.dtype == np.float32 and images.min() > 0.1
+    for value in range(2):  # the third is clipped at 1
+        assert abs(images[:, 0][labels == value].mean() - (0.3 + 0.4 * value)) < 0.1
+    nothing = Crops(data, [0, 1, 2], (24, 32), 8, 0, 0, **settings, augmenter=Augmenter("none"))
+    still = nothing.batch(3)
+    assert not np.array_equal(images, still[0]) and not np.array_equal(labels, still[1])
+    assert np.array_equal(images, crops.batch(3)[0])
 
 
 def test_masks_of_both_modes():

@@ -30,6 +30,12 @@ def test_ids_are_distinct_readable_and_stable():
     assert not set("".join(ids)) & set("/\\ ()=:,[]")
 
 
+def test_inputs_with_a_name_stand_beside_the_network():
+    bench = tiny(inputs=[{}, {"label": "five slices"}], losses=[{"name": "ce"}])
+    names = [(cell.id.split("--")[2], cell.network_label) for cell in cells(bench)[:2]]
+    assert names == [("lr0.01", "unet"), ("five_slices", "unet, five slices")]
+
+
 def test_only_folds():
     assert {cell.fold for cell in cells(tiny(only_folds=[1]))} == {1}
 

@@ -7,7 +7,7 @@ from bench_cases import blobs
 from pytest import approx
 from torch import nn
 
-from gutseg.comparison.held_out import count, logits_of, measures
+from gutseg.comparison.held_out import count, logits_of, measures, with_background_of
 from gutseg.data.labelled import Labelled
 
 CPU = torch.device("cpu")
@@ -91,3 +91,11 @@ def test_counts_of_images_add_up():
     for field in dataclasses.fields(together)[:5]:
         total = sum(getattr(part, field.name) for part in each)
         assert np.array_equal(getattr(together, field.name), total)
+
+
+def test_a_binary_background_is_laid_over_a_prediction():
+    """Objects that the binary network does not see vanish; its own objects change nothing."""
+    data, predict = _pair([[0, 1, 2, 0]], [[1, 1, 0, 2]])
+    _, binary = _pair([[0, 1, 1, 1]], [[0, 1, 1, 1]], classes=2)
+    reused = with_background_of(predict, binary, data.images[0], background=0)
+    assert reused.argmax(0).tolist() == [[0, 1, 0, 2]]

@@ -38,6 +38,10 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "bench").glob("*.yaml"
         ({"networks": [{"name": "une"}]}, "networks.0: unknown name 'une'"),
         ({"best_with": {"network": {"name": "x"}}}, "best_with.network: unknown name 'x'"),
         ({"best_with": {"network": {"name": "unet", "label": "unet"}}}, "labels that differ"),
+        ({"inputs": [{"preset": "elastic"}]}, "inputs.0: unknown name 'elastic'"),
+        ({"inputs": [{}, {}]}, "inputs: '' and '' need labels that differ"),
+        ({"inputs": [{"channels": []}]}, "inputs.0.channels: "),
+        ({"background_from": {"name": "dica"}}, "background_from: unknown name 'dica'"),
         ({"budget": {}}, "give exactly one of them"),
         ({"budget": {"steps": 1, "seconds": 2}}, "give exactly one of them"),
         ({"only_folds": [2]}, "only_folds: 2; choices: 0 to 1"),
@@ -56,6 +60,15 @@ def test_a_loss_must_fit_the_data():
     check_data(bench, blobs(2, mode="multilabel"))
     with pytest.raises(ValueError, match="losses.1: loss 'bce' works in multilabel, not multicl"):
         check_data(bench, blobs(2))
+
+
+def test_inputs_must_fit_the_data():
+    with pytest.raises(ValueError, match="inputs.0.channels: 1; png_folder has 0 to 0"):
+        check_data(tiny(inputs=[{"channels": [0, 1]}]), blobs(2))
+    bench = tiny(losses=[{"name": "dice"}], background_from={"name": "ce"})
+    check_data(bench, blobs(2))
+    with pytest.raises(ValueError, match="background_from: the classes of png_folder may overlap"):
+        check_data(bench, blobs(2, mode="multilabel"))
 
 
 def test_labels_say_what_differs_from_the_defaults():

@@ -71,6 +71,18 @@ def test_u4_says_which_attention_a_network_has(tmp_path, architecture, params, k
     assert f"\n| {kind} | U-Net | bce | 0.600 |" in _draw("U4", tmp_path, change)
 
 
+def test_u1_pairs_the_inputs_of_a_cell(tmp_path):
+    """Seeds gain .1 and .2 in Dice, .15 ± .05 t(.975, 1) = .635; IoU stays."""
+    first, second = {"input": "", "seed": 0}, {"input": "elastic", "network": "U-Net, elastic"}
+    changes = [first, second | {"seed": 0, "dice_fg": 0.7}]
+    changes += [first | {"seed": 1}, second | {"seed": 1, "dice_fg": 0.8}]
+    page = _draw("U1", tmp_path, *changes)
+    assert "| U-Net | bce | 0.600 | 0.400 | – | – |" in page
+    gain = "0.150 ± 0.635 | 0.000 ± 0.000 |"
+    assert f"| U-Net, elastic | bce | 0.750 | 0.400 | {gain}" in page
+    assert _draw("U1", tmp_path, first).startswith("Not measured: this comparison's config has one")
+
+
 def test_u2_pairs_the_networks_of_the_paper(tmp_path):
     page = _draw("U2", tmp_path, {"network": "unet4"}, {"network": "hybrid5"}, {})
     assert "| unet4 | bce | 2.500 (2.500) | 0.600 (0.700) | 0.400 (0.750) |" in page

@@ -64,6 +64,20 @@ def test_a_binary_model_is_measured_class_by_class(tmp_path):
     assert several.startswith("These cells have several foreground classes")
 
 
-def test_background_reuse_is_said_to_be_missing(tmp_path):
-    page = _draw("T11", tmp_path)
-    assert page.startswith("Not measured yet") and "| CoNIC | reuse | 0.6509 |" in page
+def test_a_second_binary_network_is_measured_where_there_is_one(tmp_path):
+    binary = {"dice.object": 0.7, "iou.object": 0.6, "precision": 0.8, "recall": 0.9}
+    binary |= {"precision.background": 0.95, "recall.background": 0.85, "dice": 0.75}
+    change = {"iou.ground": 0.9, "iou.cell": 0.6, "iou.other": 0.1}
+    page = _draw("T10", tmp_path, change | {f"binary.{key}": binary[key] for key in binary})
+    assert "| x | 0.700 | 0.600 | 0.800 | 0.900 | 0.950 | 0.850 |" in page
+
+
+def test_background_reuse_by_hand(tmp_path):
+    """Dice .1 to .3 and .1 to .5: .3 ± .1 t(.975, 1); recall falls and has no arrow."""
+    reuse = {"reuse.dice": 0.3, "reuse.iou": 0.2, "reuse.precision": 0.3, "reuse.recall": 0.3}
+    page = _draw("T11", tmp_path, reuse, reuse | {"reuse.dice": 0.5})
+    assert "| x | plain | 0.100 | 0.200 | 0.300 | 0.400 |" in page
+    assert "| x | reuse | 0.400 ↑ | 0.200 | 0.300 | 0.300 |" in page
+    assert "| difference ± 95 % | 0.300 ± 1.271 | 0.000 ± 0.000 |" in page
+    missing = _draw("T11", tmp_path)
+    assert missing.startswith("Not measured: ") and "| CoNIC | reuse | 0.6509 |" in missing

@@ -11,11 +11,24 @@ from torch import Tensor, nn
 
 from gutseg import models
 from gutseg.comparison.crops import Crops, as_masks, as_target
-from gutseg.comparison.held_out import count, logits_of, measures
+from gutseg.comparison.held_out import (
+    Predict,
+    count,
+    logits_of,
+    measures,
+    with_background_of,
+)
 from gutseg.comparison.memory import PeakMemory, warm_up
-from gutseg.comparison.sections import Bench, Loss, Network, Patch, criterion, slug
+from gutseg.comparison.sections import Bench, Input, Loss, Network, Patch, criterion, slug
 from gutseg.config import Section
-from gutseg.data.labelled import Labelled, class_shares, folds
+from gutseg.data.augment import Augmenter
+from gutseg.data.labelled import (
+    Labelled,
+    against_background,
+    class_shares,
+    folds,
+    some_channels,
+)
 from gutseg.data.maps import Maps
 from gutseg.engine.optim import optimizer
 from gutseg.engine.schedule import Schedule
@@ -31,6 +44,7 @@ class Cell(Section):
 
     loss: Loss
     network: Network
+    input: Input
     lr: float
     patch: Patch
     seed: int
@@ -40,8 +54,14 @@ class Cell(Section):
     def id(self) -> str:
         """A name for the folder that stays the same while the cell does."""
         height, width = self.patch
+        names = [self.loss.label, self.network.label, self.input.label]
         place = f"lr{self.lr:g}--{height}x{width}--seed{self.seed}--fold{self.fold}"
-        return f"{slug(self.loss.label)}--{slug(self.network.label)}--{place}"
+        return "--".join([*(slug(name) for name in names if name), place])
+
+    @property
+    def network_label(self) -> str:
+        """The network and what it sees, where that has a name: the rows of tables."""
+        return ", ".join(filter(None, [self.network.label, self.input.label]))
 
 
 class Diverged(FloatingPointError):
@@ -61,6 +81,7 @@ def run(cell: Cell, bench: Bench, data: Labelled) -> dict:
 
 def _measured(cell: Cell, bench: Bench, data: Labelled) -> dict:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = some_channels(data, cell.input.channels)
     held_out = folds(data, bench.folds, bench.fold_seed)[cell.fold]
     training = np.setdiff1d(np.arange(len(data.images)), held_out)
     warm_up(device)
@@ -74,6 +95,8 @@ def _measured(cell: Cell, bench: Bench, data: Labelled) -> dict:
     counts = count(predict, data, held_out, bench.hard_shares)
     found["seconds_test"] = time.perf_counter() - started
     found |= measures(counts, data)
+    if bench.background_from:
+        found |= _with_binary(cell, bench, data, training, held_out, predict)
     for key, pixels in zip(data.classes, counts.truth, strict=True):
         found[f"pixels.{key}"] = int(pixels)
     for number, hard in counts.hard.items():
@@ -83,6 +106,33 @@ def _measured(cell: Cell, bench: Bench, data: Labelled) -> dict:
     }
     found["background"] = "" if data.background is None else data.classes[data.background]
     return found | {"device": device.type, "train_images": len(training), "images": len(held_out)}
+
+
+def _with_binary(
+    cell: Cell,
+    bench: Bench,
+    data: Labelled,
+    training: np.ndarray,
+    held_out: np.ndarray,
+    predict: Predict,
+) -> dict[str, float]:
+    """Train objects against background, measure that and what its background makes of the cell.
+
+    Source: thesis 000 equation 3.4.
+    """
+    objects = against_background(data)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    cell = cell.model_copy(update={"loss": bench.background_from})
+    trainer = Trainer(cell, bench, objects, training, device)
+    trainer.fit()
+    trainer.model.eval()
+    binary = partial(logits_of, trainer.model, tile=bench.tile, device=device)
+    reused = partial(with_background_of, predict, binary, background=data.background)
+    found = {
+        "binary": measures(count(binary, objects, held_out), objects),
+        "reuse": measures(count(reused, data, held_out), data),
+    }
+    return {f"{kind}.{key}": value for kind, part in found.items() for key, value in part.items()}
 
 
 @dataclass
@@ -105,7 +155,8 @@ class Trainer:
         network = models.build(
             cell.network.name, data.channels, len(data.classes), **cell.network.params
         )
-        self.model = network.to(self.device).train()
+        layout = torch.channels_last if bench.channels_last else torch.contiguous_format
+        self.model = network.to(self.device, memory_format=layout).train()
         self.shares = [float(share) for share in class_shares(data, self.training)]
         self.criterion = criterion(cell.loss, data, self._weights())
         self.maps = Maps(sorted(self.criterion.needs), cell.loss.maps)
@@ -116,7 +167,9 @@ class Trainer:
             bench.batch_size,
             seed=cell.seed,
             fold=cell.fold,
-            **bench.augment.model_dump(),
+            flips=cell.input.flips,
+            quarter_turns=cell.input.quarter_turns,
+            augmenter=_augmenter(cell.input),
         )
         optim = bench.optim
         self.optimizer = optimizer(
@@ -201,6 +254,10 @@ class Trainer:
         planes = iter(logits)
         counts = count(lambda _: next(planes), batch, range(len(labels)))
         return measures(counts, self.data)["dice_fg"]
+
+
+def _augmenter(seen: Input) -> Augmenter | None:
+    return None if seen.preset == "none" else Augmenter(seen.preset, **seen.params)
 
 
 def _quartiles(values: list[float]) -> dict[str, float]:

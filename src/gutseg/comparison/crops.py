@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gutseg.data.augment import Augmenter
 from gutseg.data.labelled import Labelled
+
+# Pixels around a crop that an augmentation may move into it.
+MARGIN = 16
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,9 @@ class Crops:
     """Batches of crops, the same for every loss and network: the comparison is paired.
 
     indices: of the training images. patch: (H, W). flips, quarter_turns: of the crops; an oblong
-    patch is turned by halves. Images smaller than the patch are mirrored at their edges.
+    patch is turned by halves. augmenter: a further augmentation; crops are cut with a margin,
+    so that a deformation moves in what stands beside them. Images smaller than the patch are
+    mirrored at their edges.
     """
 
     data: Labelled
@@ -24,27 +30,34 @@ class Crops:
     fold: int
     flips: bool = True
     quarter_turns: bool = True
+    augmenter: Augmenter | None = None
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return images (B, S, H, W) float32 and labels (B, H, W) uint8 of a step."""
         random = np.random.default_rng([self.seed, self.fold, step])
         pairs = [self._crop(random) for _ in range(self.batch_size)]
         images, labels = zip(*pairs, strict=True)
-        return np.stack(images).transpose(0, 3, 1, 2), np.stack(labels)
+        images, labels = np.stack(images).transpose(0, 3, 1, 2), np.stack(labels)
+        if self.augmenter is None:
+            return images, labels
+        images, labels = self.augmenter(images, labels, int(random.integers(2**32)))
+        inside = (..., *[slice(MARGIN, -MARGIN)] * 2)
+        return images[inside], labels[inside]
 
     def _crop(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         number = self.indices[random.integers(len(self.indices))]
         image, labels = self.data.images[number], self.data.labels[number]
+        patch = self.patch
+        if self.augmenter is not None:
+            patch = tuple(side + 2 * MARGIN for side in patch)
         corner = [
             random.integers(max(length - side, 0) + 1)
-            for length, side in zip(labels.shape, self.patch, strict=True)
+            for length, side in zip(labels.shape, patch, strict=True)
         ]
         window = tuple(
-            slice(start, start + side) for start, side in zip(corner, self.patch, strict=True)
+            slice(start, start + side) for start, side in zip(corner, patch, strict=True)
         )
-        turned = self._turned(
-            random, [_grown(plane[window], self.patch) for plane in (image, labels)]
-        )
+        turned = self._turned(random, [_grown(plane[window], patch) for plane in (image, labels)])
         return turned[0], turned[1]
 
     def _turned(self, random: np.random.Generator, planes: list[np.ndarray]) -> list[np.ndarray]:

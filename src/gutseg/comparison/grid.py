@@ -19,7 +19,8 @@ SHARED = (
     "folds",
     "fold_seed",
     "batch_size",
-    "augment",
+    "background_from",
+    "channels_last",
     "optim",
     "tile",
     "hard_shares",
@@ -30,9 +31,15 @@ SHARED = (
 def cells(bench: Bench) -> list[Cell]:
     """Return every cell of the grid, seed by seed, so that a broken run still compares all."""
     return [
-        Cell(loss=loss, network=network, lr=lr, patch=patch, seed=seed, fold=fold)
-        for seed, fold, network, lr, patch, loss in product(
-            bench.seeds, bench.chosen_folds, bench.networks, bench.lrs, bench.patches, bench.losses
+        Cell(loss=loss, network=network, input=seen, lr=lr, patch=patch, seed=seed, fold=fold)
+        for seed, fold, network, seen, lr, patch, loss in product(
+            bench.seeds,
+            bench.chosen_folds,
+            bench.networks,
+            bench.inputs,
+            bench.lrs,
+            bench.patches,
+            bench.losses,
         )
     ]
 
@@ -50,10 +57,13 @@ def tuned(frame: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def second_cells(bench: Bench, frame: pd.DataFrame) -> list[Cell]:
-    """Return the cells of the second network: those of the losses that are best with the first."""
+    """Return the cells of the second network: those of the losses that are best with the first.
+
+    Of several inputs the first one decides.
+    """
     if bench.best_with is None:
         return []
-    first = tuned(frame[frame["network"] == bench.networks[0].label], bench.score)
+    first = tuned(frame[frame["network"] == cells(bench)[0].network_label], bench.score)
     if bench.score not in first:
         return []
     means = first.assign(score=first[bench.score].fillna(0)).groupby("label")["score"].mean()
@@ -126,7 +136,10 @@ class Store:
 
 
 def _place(cell: Cell) -> dict:
-    """Columns that say which cell a row is; params: of the loss as JSON, terms: of a sum."""
+    """Columns that say which cell a row is.
+
+    params: of the loss as JSON, terms: of a sum; network: with the input where that has a name.
+    """
     loss = cell.loss
     terms = loss.params.get("terms", []) if loss.name == "weighted_sum" else []
     return {
@@ -135,7 +148,8 @@ def _place(cell: Cell) -> dict:
         "class_weights": loss.class_weights or "",
         "terms": "+".join(term["loss"] for term in terms),
         "params": json.dumps({key: value for key, value in loss.params.items() if key != "mode"}),
-        "network": cell.network.label,
+        "network": cell.network_label,
+        "input": cell.input.label,
         "architecture": cell.network.name,
         "network_params": json.dumps(cell.network.params),
         "lr": cell.lr,

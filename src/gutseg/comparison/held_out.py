@@ -12,6 +12,9 @@ from gutseg.comparison.crops import as_masks
 from gutseg.data.labelled import Labelled
 from gutseg.losses.kernels import probabilities
 
+# An image (H, W, S) to its logits (C, H, W).
+Predict = Callable[[np.ndarray], Tensor]
+
 # Pixels of context around a tile, of which nothing is kept.
 MARGIN = 32
 
@@ -31,6 +34,19 @@ def logits_of(model: nn.Module, image: np.ndarray, tile: int, device: torch.devi
             row.append(logits[:, top - up : bottom - up, left - start : right - start])
         rows.append(torch.cat(row, dim=2))
     return torch.cat(rows, dim=1)
+
+
+@torch.inference_mode()
+def with_background_of(
+    predict: Predict, binary: Predict, image: np.ndarray, background: int
+) -> Tensor:
+    """Return a prediction's logits with the background wherever another network sees no object.
+
+    binary: gives logits of (background, object). Source: thesis 000 equation 3.4.
+    """
+    logits = predict(image)
+    logits[background, binary(image).argmax(0) == 0] = torch.inf
+    return logits
 
 
 def _spans(length: int, tile: int) -> Iterator[tuple[int, int]]:
@@ -61,12 +77,12 @@ class Counts:
 
 
 def count(
-    predict: Callable[[np.ndarray], Tensor],
+    predict: Predict,
     data: Labelled,
     indices: Sequence[int],
     hard_shares: Sequence[int] = (),
 ) -> Counts:
-    """Compare predictions with labels. predict: image (H, W, S) -> logits (C, H, W)."""
+    """Compare predictions with labels."""
     classes = len(data.classes)
     zeros = np.zeros(classes, np.int64)
     counts = Counts(zeros, zeros, zeros, 0, 0, dict.fromkeys(hard_shares, zeros))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from gutseg.config import Section
+from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.labelled import Labelled, folds
 from gutseg.data.maps import MAPS
 from gutseg.losses import LOSSES, Criterion
@@ -83,11 +84,19 @@ class Budget(Section):
         return self
 
 
-class Augment(Section):
-    """What is done to crops; quarter turns of oblong patches are half turns."""
+class Input(Section):
+    """What a cell sees: the channels of the images, all without a list, and how crops vary.
 
+    Quarter turns of oblong patches are half turns. preset, params: a row of AUGMENTATIONS, done
+    after flips and turns. label: its name in tables and folders, empty for a single input.
+    """
+
+    label: str = ""
+    channels: list[Natural] | None = Field(None, min_length=1)
     flips: bool = True
     quarter_turns: bool = True
+    preset: str = "none"
+    params: dict[str, Any] = Field({})
 
 
 class Optimizer(Section):
@@ -110,9 +119,13 @@ class BestWith(Section):
 class Bench(Section):
     """A whole comparison.
 
+    inputs: what cells see, an axis of the grid as losses and networks are. background_from: the
+    loss of a second network, objects against background, that every cell trains too; its
+    background is then laid over the first one's prediction.
     score: the average by which losses are ranked. tile: held-out images larger than this are
     predicted in tiles. hard_shares: numbers n for which the classes of the n hardest pixels of
     each held-out image are counted. tail: the last training steps whose Dice is kept.
+    channels_last: memory format of weights and planes; on a CPU a step takes a quarter less time.
     """
 
     name: str
@@ -120,6 +133,8 @@ class Bench(Section):
     losses: list[Loss] = Field(min_length=1)
     networks: list[Network] = Field(min_length=1)
     budget: Budget
+    inputs: list[Input] = Field([Input()], min_length=1)
+    background_from: Loss | None = None
     lrs: list[Positive] = Field([1e-3], min_length=1)
     patches: list[Patch] = Field([(128, 128)], min_length=1)
     seeds: list[Natural] = Field([0, 1, 2], min_length=1)
@@ -127,13 +142,13 @@ class Bench(Section):
     only_folds: list[Natural] | None = None
     fold_seed: Natural = 0
     batch_size: Count = 8
-    augment: Augment = Augment()
     optim: Optimizer = Optimizer()
     best_with: BestWith | None = None
     score: Literal[SCORES] = "iou"
     tile: Annotated[int, Field(ge=32)] = 512
     hard_shares: list[Count] = Field([])
     tail: Natural = 0
+    channels_last: bool = False
     tables: list[str] = Field(["main"])
 
     def model_post_init(self, _: Any) -> None:
@@ -142,7 +157,14 @@ class Bench(Section):
             _check_loss(loss, f"losses.{number}")
         for key, network in self._named_networks():
             network.params.update(check(MODELS, network.name, network.params, where=key))
+        if self.background_from:
+            _check_loss(self.background_from, "background_from")
+        for number, seen in enumerate(self.inputs):
+            seen.params.update(
+                check(AUGMENTATIONS, seen.preset, seen.params, where=f"inputs.{number}")
+            )
         _check_distinct([loss.label for loss in self.losses], "losses")
+        _check_distinct([seen.label for seen in self.inputs], "inputs")
         _check_distinct([network.label for _, network in self._named_networks()], "networks")
         for fold in self.only_folds or []:
             if fold >= self.folds:
@@ -171,6 +193,13 @@ def criterion(loss: Loss, data: Labelled, class_weights: list[float] | None = No
 def check_data(bench: Bench, data: Labelled) -> None:
     """Raise ValueError when the data cannot be so divided, or a loss cannot work on it."""
     folds(data, bench.folds, bench.fold_seed)
+    for number, seen in enumerate(bench.inputs):
+        for channel in seen.channels or []:
+            if channel >= data.channels:
+                known = f"{bench.dataset.name} has 0 to {data.channels - 1}"
+                raise ValueError(f"inputs.{number}.channels: {channel}; {known}")
+    if bench.background_from and data.mode == "multilabel":
+        raise ValueError(f"background_from: the classes of {bench.dataset.name} may overlap")
     for number, loss in enumerate(bench.losses):
         try:
             criterion(loss, data)

@@ -1,6 +1,6 @@
 """Images with labels, held in memory: what `gutseg bench` compares losses on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -38,6 +38,19 @@ def spread(count: int, limit: int | None) -> np.ndarray:
         raise ValueError(f"limit = {limit}; expected at least 1 or none")
     kept = count if limit is None else min(limit, count)
     return np.arange(kept) * count // kept
+
+
+def some_channels(data: Labelled, channels: list[int] | None) -> Labelled:
+    """Return the data with some channels of its images alone, with None as it is."""
+    if channels is None:
+        return data
+    return replace(data, images=[np.ascontiguousarray(x[..., channels]) for x in data.images])
+
+
+def against_background(data: Labelled) -> Labelled:
+    """Return multiclass data whose objects, of whatever class, are one class."""
+    labels = [(plane != data.background).astype(np.uint8) for plane in data.labels]
+    return replace(data, labels=labels, classes=("background", "object"), background=0)
 
 
 def class_shares(data: Labelled, indices: np.ndarray) -> list[float]:

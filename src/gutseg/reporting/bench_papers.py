@@ -12,17 +12,36 @@ from gutseg.reporting.bench_view import View
 from gutseg.reporting.markdown import number, table, with_interval
 from gutseg.reporting.seed_rows import beside, own, paired, place
 
+# What pairs the cells of two inputs.
+_PAIRS = ["lr", "patch", "seed", "fold"]
+_OVERLAP = {"dice_fg": "Dice", "iou_fg": "IoU"}
 _BEST = {"dice_fg": "Dice", "iou_fg": "IoU", "epoch": "best epoch", "epochs": "epochs"}
 
 
 def augmentation(view: View) -> str:
-    """Elastic deformation and noise off and on: the paper's own numbers."""
+    """Inputs × losses: Dice and IoU of the objects; the first input is the one to beat."""
     printed = own({"paper 001": seeds.AUGMENTATION}, _BEST, ["source", "augmentation"])
-    return (
-        "Not measured yet: all cells of a comparison share one `augment`, which has flips and "
-        'quarter turns alone. The paper, without augmentation "above .5" and about .6:'
-        f"\n\n{printed}"
-    )
+    printed = f'The paper, without augmentation "above .5" and about .6:\n\n{printed}'
+    if "input" not in view.frame or view.frame["input"].nunique() < 2:
+        return f"Not measured: this comparison's config has one input. {printed}"
+    groups = view.frame.groupby(["architecture", "network_params", "label"], sort=False)
+    rows = [row for _, cells in groups for row in _against_first(cells)]
+    gains = [f"{name} - first ± 95 %" for name in _OVERLAP.values()]
+    drawn = table(["network and input", "loss", *_OVERLAP.values(), *gains], rows, words=2)
+    return f"{drawn}\n\n{printed}"
+
+
+def _against_first(cells: pd.DataFrame) -> list[list[str]]:
+    """Rows of one network and loss, an input each, with gains over the first paired by cell."""
+    inputs = dict(iter(cells.set_index(_PAIRS).groupby("input", sort=False)))
+    first = next(iter(inputs.values()))
+    rows = []
+    for group in inputs.values():
+        row = [*group[["network", "label"]].iloc[0]]
+        row += [number(group[key].mean()) for key in _OVERLAP]
+        gains = [interval(group[key] - first[key]) for key in _OVERLAP]
+        rows.append(row + ["–" if group is first else with_interval(*gain) for gain in gains])
+    return rows
 
 
 def depth(view: View) -> str:
@@ -59,7 +78,7 @@ def protocol_001(view: View) -> str:
 
 
 def attention(view: View) -> str:
-    """Kinds of attention × losses: Dice and IoU of the objects, parameters."""
+    """Kinds of attention × inputs × losses: Dice and IoU of the objects, parameters."""
     frame = view.frame
     kinds = [_attention(row) for row in frame[["architecture", "network_params"]].itertuples()]
     rows = [
@@ -70,8 +89,8 @@ def attention(view: View) -> str:
         )
     ]
     note = (
-        "Neighbouring slices are a parameter of the dataset, the same in all these cells, and the "
-        "Hausdorff score takes whole scans: `gutseg score` has it."
+        "What a network sees (one slice or five) stands behind its name where the config has "
+        "`inputs`. The Hausdorff score takes whole scans: `gutseg score` has it."
     )
     head = ["attention", "network", "loss", "Dice", "IoU", "parameters, M"]
     return f"{note}\n\n{table(head, rows, words=3)}"

@@ -2,9 +2,12 @@
 
 import json
 
+import pandas as pd
+
+from gutseg.comparison.statistics import interval
 from gutseg.reporting import seed_numbers as seeds
 from gutseg.reporting.bench_view import View
-from gutseg.reporting.markdown import number, table
+from gutseg.reporting.markdown import number, table, with_interval
 from gutseg.reporting.seed_rows import NOTE, beside, own, place
 
 # The thesis' four measures: means over classes, the background among them.
@@ -130,36 +133,55 @@ def combinations(view: View) -> str:
 
 def binary(view: View) -> str:
     """Foreground against background: six measures, of data with a single foreground class."""
-    classes = view.classes()
-    ground = view.background()
-    objects = [key for key in classes if key != ground]
+    ground, prefix = view.background(), ""
+    objects = [key for key in view.classes() if key != ground]
+    if "binary.dice" in view.frame:
+        ground, prefix, objects = "background", "binary.", ["object"]
     heads = {"dice": "Dice", "iou": "IoU", "precision": "mean precision", "recall": "mean recall"}
     heads |= {"precision.background": "background precision"}
     heads |= {"recall.background": "background recall"}
     printed = own({"thesis 000": seeds.BINARY}, heads, ["source", "data"])
     if len(objects) != 1:
         return (
-            "These cells have several foreground classes, so no binary model is measured. "
-            f"The thesis:\n\n{printed}"
+            "These cells have several foreground classes and no `background_from`, so no binary "
+            f"model is measured. The thesis:\n\n{printed}"
         )
     keys = [f"dice.{objects[0]}", f"iou.{objects[0]}", "precision", "recall"]
     keys += [f"precision.{ground}", f"recall.{ground}"]
+    frame = view.frame.reindex(
+        columns=[*view.frame, *{prefix + key for key in keys} - {*view.frame}]
+    )
     rows = [
-        [
-            network,
-            label,
-            *(number(cells[key].mean() if key in cells else float("nan")) for key in keys),
-        ]
-        for (network, label), cells in view.frame.groupby(["network", "label"], sort=False)
+        [network, label, *(number(cells[prefix + key].mean()) for key in keys)]
+        for (network, label), cells in frame.groupby(["network", "label"], sort=False)
     ]
     drawn = table(["network", "loss", *heads.values()], rows, words=2)
     return f"{drawn}\n\nThe thesis, precision and recall swapped back:\n\n{printed}"
 
 
+def _mean(cells: pd.DataFrame, key: str) -> float:
+    return cells[key].mean() if key in cells else float("nan")
+
+
 def background_reuse(view: View) -> str:
-    """A binary model's background laid over a multi-class prediction: the thesis' own numbers."""
+    """Plain and with a binary model's background laid over it; ↑ where that is better."""
     printed = own(seeds.REUSE, FOUR, ["data", "prediction"])
-    return (
-        "Not measured yet: a cell trains one network, and this takes a binary and a multi-class "
-        f"one on the same fold. The thesis, precision and recall swapped back:\n\n{printed}"
-    )
+    printed = f"The thesis, precision and recall swapped back:\n\n{printed}"
+    if "reuse.dice" not in view.frame:
+        return f"Not measured: this comparison's config has no `background_from`. {printed}"
+    rows = []
+    for (network, label), cells in view.frame.groupby(["network", "label"], sort=False):
+        plain = [cells[key].mean() for key in FOUR]
+        reused = [cells[f"reuse.{key}"].mean() for key in FOUR]
+        better = (" ↑" if new > old else "" for new, old in zip(reused, plain, strict=True))
+        reused = [number(value) + mark for value, mark in zip(reused, better, strict=True)]
+        rows.append([network, label, "plain", *map(number, plain)])
+        rows.append([network, label, "reuse", *reused])
+        rows.append([network, label, "difference ± 95 %", *_differences(cells)])
+    drawn = table(["network", "loss", "prediction", *FOUR.values()], rows, words=3)
+    return f"{drawn}\n\n{printed}"
+
+
+def _differences(cells: pd.DataFrame) -> list[str]:
+    """Gain of reuse in each of the four, paired over cells."""
+    return [with_interval(*interval(cells[f"reuse.{key}"] - cells[key])) for key in FOUR]

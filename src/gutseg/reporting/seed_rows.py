@@ -30,7 +30,7 @@ NOTE = (
 
 def network_key(label: str) -> str:
     """Return the name of a network as seed_numbers has it; 'U-Net' and 'unet(...)' are unet."""
-    short = re.sub(r"[^a-z0-9+]", "", label.split("(")[0].lower())
+    short = re.sub(r"[^a-z0-9+]", "", re.split("[(,]", label)[0].lower())
     return _NETWORKS.get(short, short)
 
 
