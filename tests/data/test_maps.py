@@ -52,19 +52,22 @@ def test_every_lesion_weighs_one():
     assert found.sum() == pytest.approx(3, abs=3e-3)
 
 
-def test_border_weights_against_a_plain_loop():
-    mask = _random(1, (40, 70), grain=1.3)
+@pytest.mark.parametrize("sigma", [5.0, 20.0])
+def test_border_weights_against_a_plain_loop(sigma):
+    mask = _random(1, (40, 170), grain=1.3)
+    mask[:, 20:150] = False
+    mask[20, 80] = True  # far from the others
     count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     assert count > 3
     each = np.stack([ndimage.distance_transform_edt(labels != n) for n in range(1, count)])
     nearest, second = np.sort(each, axis=0)[:2]
-    gap = 10 * np.exp(-((nearest + second) ** 2) / (2 * 5**2))
+    gap = 10 * np.exp(-((nearest + second) ** 2) / (2 * sigma**2))
     balance = np.where(mask, 0.5 / mask.mean(), 0.5 / (1 - mask.mean()))
     expected = balance + np.where(mask, 0, gap)
-    np.testing.assert_allclose(border(mask[None])[0], expected, rtol=2e-3, atol=2e-3)
-    np.testing.assert_allclose(
-        border(mask[None], balance=False)[0], 1 + np.where(mask, 0, gap), rtol=2e-3, atol=2e-3
-    )
+    close = {"rtol": 2e-3, "atol": 2e-3}
+    np.testing.assert_allclose(border(mask[None], sigma=sigma)[0], expected, **close)
+    plain = border(mask[None], sigma=sigma, balance=False)[0]
+    np.testing.assert_allclose(plain, 1 + np.where(mask, 0, gap), **close)
 
 
 def test_a_single_cell_has_no_border_to_guard():

@@ -107,7 +107,11 @@ def _without(state, ending):
 
 def test_old_checkpoints_without_batch_counters_load():
     state = _without(timm.create_model("resnet18").state_dict(), "num_batches_tracked")
-    load_encoder(build("smp", 5, 3, encoder="resnet18"), state)
+    network = build("smp", 5, 3, encoder="resnet18")
+    load_encoder(network, state)
+    loaded = network.encoder.state_dict()
+    for name in ("layer4.1.conv2.weight", "layer1.0.bn1.running_var"):
+        assert torch.equal(loaded[name], state[name])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Per-pixel maps that losses weigh with, drawn from the labels after they were augmented."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -65,20 +66,23 @@ def border(
     if balance and 0 < cells.mean() < 1:
         weight = np.where(cells, 0.5 / cells.mean(), 0.5 / (1 - cells.mean()))
     if count > 2:
-        near = _two_nearest(labels, count)
+        near = _two_nearest(labels, count, reach=math.ceil(5 * sigma))
         weight = weight + np.where(cells, 0, w0 * np.exp(-(near**2) / (2 * sigma**2)))
     return weight[None].astype(np.float16)
 
 
-def _two_nearest(labels: np.ndarray, count: int) -> np.ndarray:
-    """Sum of the distances to the nearest and to the second nearest component."""
+def _two_nearest(labels: np.ndarray, count: int, reach: int) -> np.ndarray:
+    """Sum of the distances to the nearest and to the second nearest component.
+
+    Exact up to `reach` pixels, where exp(-d² / 2σ²) is below 1e-5; farther it is too large.
+    """
     distance_1, (y, x) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     owner = labels[y, x]
     distance_2 = np.full(labels.shape, np.inf)
     for number in range(1, count):
         # the nearest other cell matters only where this one is the nearest
         territory = owner == number
-        rows, columns = _grown_box(territory)
+        rows, columns = _grown_box(territory, reach)
         others = (labels[rows, columns] > 0) & (labels[rows, columns] != number)
         if others.any():
             found = ndimage.distance_transform_edt(~others)
@@ -87,15 +91,11 @@ def _two_nearest(labels: np.ndarray, count: int) -> np.ndarray:
     return distance_1 + distance_2
 
 
-# exp(-d² / 2σ²) of the default σ is below 1e-4 beyond this many pixels
-_REACH = 24
-
-
-def _grown_box(territory: np.ndarray) -> tuple[slice, slice]:
+def _grown_box(territory: np.ndarray, reach: int) -> tuple[slice, slice]:
     spans = []
     for axis in (1, 0):
         places = np.flatnonzero(territory.any(axis=axis))
-        spans.append(slice(max(places[0] - _REACH, 0), places[-1] + 1 + _REACH))
+        spans.append(slice(max(places[0] - reach, 0), places[-1] + 1 + reach))
     return tuple(spans)
 
 
