@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -105,10 +106,14 @@ def test_every_config_is_valid(path):
     bench = validate(Bench, read_with(path), str(path))
     check_tables(bench.tables)
     check(DATASETS, bench.dataset.name, bench.dataset.params)
-    data = blobs(2, mode="multilabel" if bench.dataset.name == "isbi" else "multiclass")
+    overlapping = bench.dataset.name in ("isbi", "slices")
+    data = blobs(5, mode="multilabel" if overlapping else "multiclass")
+    slices = bench.dataset.params.get("stack", 1)
+    images = [image.repeat(slices, axis=2) for image in data.images]
+    data = dataclasses.replace(data, images=images)
     check_data(bench, data)
     assert bench.name == path.stem
 
 
 def test_there_are_configs():
-    assert len(CONFIGS) >= 3
+    assert len(CONFIGS) >= 8
