@@ -6,6 +6,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from scipy.io import loadmat
 
 from gutseg.data import nuclei
 from gutseg.data.labelled import class_shares
@@ -163,6 +164,23 @@ def test_conic_reads_classes_and_groups_by_source_image(patches):
         assert image == pytest.approx(number * 10 / 255)
         assert label.dtype == np.uint8 and (label == number)[0, :number].all()
         assert np.count_nonzero(label) == number
+
+
+def test_real_patches_in_conics_layout_keep_the_type_of_every_nucleus(real_data, tmp_path):
+    """Three real patches with instance and type maps; each .mat also lists a type a nucleus."""
+    files = sorted((real_data / "nuclei" / "patches").glob("*.mat"))
+    mats = [loadmat(file) for file in files]
+    rgb = [cv2.imread(str(file.with_suffix(".png")))[..., ::-1] for file in files]
+    planes = [np.stack([mat["inst_map"], mat["type_map"]], axis=-1) for mat in mats]
+    np.save(tmp_path / "images.npy", np.stack(rgb))
+    np.save(tmp_path / "labels.npy", np.stack(planes).astype(np.uint16))
+    data = conic(tmp_path)
+    for mat, picture, image, label in zip(mats, rgb, data.images, data.labels, strict=True):
+        np.testing.assert_allclose(image * 255, picture, atol=1e-3)
+        numbers = np.unique(mat["inst_map"])[1:]
+        found = [np.unique(label[mat["inst_map"] == number]).tolist() for number in numbers]
+        assert found == mat["inst_type"].tolist()
+        assert not label[mat["inst_map"] == 0].any()
 
 
 def test_conic_without_csv_and_with_a_limit(patches):
