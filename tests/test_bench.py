@@ -145,6 +145,15 @@ def test_t4_marks_sums_that_beat_their_parts(tmp_path):
     assert page.count("↑") == 4 and "| u | better | 0.700 ↑ |" in page
 
 
+def test_the_page_says_how_crops_vary(tmp_path):
+    plain = {"flips": False, "quarter_turns": False}
+    inputs = [{}, {"label": "still"} | plain, {"label": "moved", "preset": "seed001"} | plain]
+    settings = tiny(inputs=inputs, seeds=[0], only_folds=[0], losses=[{"name": "ce"}], tables=[])
+    frame = compare(settings, Work(settings, blobs), tmp_path, 1)
+    page = bench_report.write(frame, settings, tmp_path).read_text()
+    assert "augmented by flips and quarter turns; still: nothing; moved: seed001. " in page
+
+
 def test_nothing_to_show_says_so(tmp_path):
     settings = tiny(seeds=[0], only_folds=[0], tables=["networks", "T4", "T6", "T7", "T8", "G2"])
     frame = compare(settings, Work(settings, blobs), tmp_path, 1)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -89,14 +89,13 @@ def _measured(cell: Cell, bench: Bench, data: Labelled) -> dict:
     trainer = Trainer(cell, bench, data, training, device)
     found = trainer.fit()
     found["peak_mb"] = memory.growth()
-    trainer.model.eval()
-    predict = partial(logits_of, trainer.model, tile=bench.tile, device=device)
+    predict = trainer.predictor()
     started = time.perf_counter()
     counts = count(predict, data, held_out, bench.hard_shares)
     found["seconds_test"] = time.perf_counter() - started
     found |= measures(counts, data)
     if bench.background_from:
-        found |= _with_binary(cell, bench, data, training, held_out, predict)
+        found |= _with_binary(trainer, predict, held_out)
     for key, pixels in zip(data.classes, counts.truth, strict=True):
         found[f"pixels.{key}"] = int(pixels)
     for number, hard in counts.hard.items():
@@ -108,25 +107,16 @@ def _measured(cell: Cell, bench: Bench, data: Labelled) -> dict:
     return found | {"device": device.type, "train_images": len(training), "images": len(held_out)}
 
 
-def _with_binary(
-    cell: Cell,
-    bench: Bench,
-    data: Labelled,
-    training: np.ndarray,
-    held_out: np.ndarray,
-    predict: Predict,
-) -> dict[str, float]:
+def _with_binary(trainer: "Trainer", predict: Predict, held_out: np.ndarray) -> dict[str, float]:
     """Train objects against background, measure that and what its background makes of the cell.
 
     Source: thesis 000 equation 3.4.
     """
-    objects = against_background(data)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    cell = cell.model_copy(update={"loss": bench.background_from})
-    trainer = Trainer(cell, bench, objects, training, device)
-    trainer.fit()
-    trainer.model.eval()
-    binary = partial(logits_of, trainer.model, tile=bench.tile, device=device)
+    data, objects = trainer.data, against_background(trainer.data)
+    cell = trainer.cell.model_copy(update={"loss": trainer.bench.background_from})
+    second = replace(trainer, cell=cell, data=objects)
+    second.fit()
+    binary = second.predictor()
     reused = partial(with_background_of, predict, binary, background=data.background)
     found = {
         "binary": measures(count(binary, objects, held_out), objects),
@@ -209,6 +199,11 @@ class Trainer:
             "parameters": sum(weights.numel() for weights in self.model.parameters()),
             **_quartiles(tail),
         }
+
+    def predictor(self) -> Predict:
+        """Return the network as it is now, for whole images."""
+        self.model.eval()
+        return partial(logits_of, self.model, tile=self.bench.tile, device=self.device)
 
     def _spent(self, steps: int, seconds: float) -> float:
         budget = self.bench.budget

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from gutseg.comparison.sections import Bench
+from gutseg.comparison.sections import Bench, Input
 from gutseg.paths import replacing
 from gutseg.registry import suggest
 from gutseg.reporting.bench_tables import TABLES
@@ -45,10 +45,22 @@ def _setting(frame: pd.DataFrame, settings: Bench) -> str:
     return (
         f"Data: {settings.dataset.name}. Every cell trains {spent} on batches of "
         f"{settings.batch_size} crops with {optim.name}, learning rate {optim.schedule}; "
-        f"{seeds} seeds × {folds} of {settings.folds} folds. Within a seed and a fold all losses "
+        f"{seeds} seeds × {folds} of {settings.folds} folds. Crops are augmented by "
+        f"{'; '.join(map(_crops, settings.inputs))}. Within a seed and a fold all losses "
         "see the same crops in the same order, and a network starts from the same weights. "
         f"Device: {device}."
     )
+
+
+def _crops(seen: Input) -> str:
+    """Say how an input's crops vary, after its name where it has one."""
+    ways = [
+        *(["flips"] if seen.flips else []),
+        *(["quarter turns"] if seen.quarter_turns else []),
+        *([seen.preset] if seen.preset != "none" else []),
+    ]
+    name = f"{seen.label}: " if seen.label else ""
+    return name + (" and ".join(ways) or "nothing")
 
 
 def _lost(frame: pd.DataFrame) -> str:
