@@ -45,15 +45,17 @@ def critical_difference(path: Path, found: Ranks) -> None:
     axis = figure.subplots()
     rows = np.arange(len(names))
     axis.plot(found.average, rows, "o", color=BLUE, ms=5)
-    for best, worst in runs:
+    step = len(names) / 40
+    for number, (best, worst) in enumerate(runs, 2):
         first, last = names.index(best), names.index(worst)
-        at = found.average.iloc[last] + 0.12 + 0.12 * (runs.index((best, worst)) % 3)
+        at = found.average.iloc[-1] + number * step
         axis.plot([at, at], [first - 0.2, last + 0.2], color="black", lw=2.5)
     axis.plot([1, 1 + found.critical], [-1, -1], color="black", lw=1.5)
     label = f"critical difference {found.critical:.2f}"
     axis.text(1 + found.critical / 2, -1.2, label, ha="center", va="bottom", fontsize=8)
     axis.set_ylim(len(names) - 0.4, -2.1)
-    axis.set_xlim(0.7, max(len(names), 1 + found.critical) + 0.6)
+    right = found.average.iloc[-1] + (len(runs) + 2) * step
+    axis.set_xlim(0.7, max(right, 1 + found.critical))
     axis.set_yticks(rows, names, fontsize=8)
     axis.set_xlabel("average rank (1 is best)", fontsize=8)
     axis.grid(axis="x", alpha=0.3)
