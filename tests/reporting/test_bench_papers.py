@@ -18,6 +18,7 @@ ROW = {
     "lr": 0.1,
     "patch": "8x8",
     "batch_size": 4,
+    "seed": 0,
     "fold": 0,
     "steps": 7,
     "parameters": 2.5e6,
@@ -81,6 +82,16 @@ def test_u1_pairs_the_inputs_of_a_cell(tmp_path):
     gain = "0.150 ± 0.635 | 0.000 ± 0.000 |"
     assert f"| U-Net, elastic | bce | 0.750 | 0.400 | {gain}" in page
     assert _draw("U1", tmp_path, first).startswith("Not measured: this comparison's config has one")
+
+
+def test_u4_sets_all_networks_against_the_first(tmp_path):
+    params = json.dumps({"local_levels": [0], "external_levels": []})
+    local = {"network": "local, 5 slices", "architecture": "hybrid_unet", "network_params": params}
+    changes = [{"seed": seed} for seed in (0, 1)]
+    changes += [local | {"seed": 0, "dice_fg": 0.7}, local | {"seed": 1, "dice_fg": 0.8}]
+    page = _draw("U4", tmp_path, *changes)
+    gain = "0.150 ± 0.635 | 0.000 ± 0.000 | 2.500 |"
+    assert f"| local | local, 5 slices | bce | 0.750 | 0.400 | {gain}" in page
 
 
 def test_u2_pairs_the_networks_of_the_paper(tmp_path):

@@ -15,6 +15,7 @@ from gutseg.reporting.seed_rows import beside, own, paired, place
 # What pairs the cells of two inputs.
 _PAIRS = ["lr", "patch", "seed", "fold"]
 _OVERLAP = {"dice_fg": "Dice", "iou_fg": "IoU"}
+_GAINS = [f"{name} - first ± 95 %" for name in _OVERLAP.values()]
 _BEST = {"dice_fg": "Dice", "iou_fg": "IoU", "epoch": "best epoch", "epochs": "epochs"}
 
 
@@ -26,17 +27,15 @@ def augmentation(view: View) -> str:
         return f"Not measured: this comparison's config has one input. {printed}"
     groups = view.frame.groupby(["architecture", "network_params", "label"], sort=False)
     rows = [row for _, cells in groups for row in _against_first(cells)]
-    gains = [f"{name} - first ± 95 %" for name in _OVERLAP.values()]
-    drawn = table(["network and input", "loss", *_OVERLAP.values(), *gains], rows, words=2)
+    drawn = table(["network and input", "loss", *_OVERLAP.values(), *_GAINS], rows, words=2)
     return f"{drawn}\n\n{printed}"
 
 
 def _against_first(cells: pd.DataFrame) -> list[list[str]]:
-    """Rows of one network and loss, an input each, with gains over the first paired by cell."""
-    inputs = dict(iter(cells.set_index(_PAIRS).groupby("input", sort=False)))
-    first = next(iter(inputs.values()))
-    rows = []
-    for group in inputs.values():
+    """Rows of one loss, a network with its input each, and gains over the first, cell by cell."""
+    groups = [group for _, group in cells.set_index(_PAIRS).groupby("network", sort=False)]
+    first, rows = groups[0], []
+    for group in groups:
         row = [*group[["network", "label"]].iloc[0]]
         row += [number(group[key].mean()) for key in _OVERLAP]
         gains = [interval(group[key] - first[key]) for key in _OVERLAP]
@@ -79,20 +78,17 @@ def protocol_001(view: View) -> str:
 
 def attention(view: View) -> str:
     """Kinds of attention × inputs × losses: Dice and IoU of the objects, parameters."""
-    frame = view.frame
-    kinds = [_attention(row) for row in frame[["architecture", "network_params"]].itertuples()]
-    rows = [
-        [kind, network, label, *(number(cells[key].mean()) for key in ("dice_fg", "iou_fg"))]
-        + [number(cells["parameters"].mean() / 1e6)]
-        for (kind, network, label), cells in frame.assign(kind=kinds).groupby(
-            ["kind", "network", "label"], sort=False
-        )
-    ]
+    frame, rows = view.frame, []
+    firsts = {row.network: row for row in frame.drop_duplicates("network").itertuples()}
+    for _, cells in frame.groupby("label", sort=False):
+        for network, *rest in _against_first(cells):
+            size = number(cells.loc[cells["network"] == network, "parameters"].mean() / 1e6)
+            rows.append([_attention(firsts[network]), network, *rest, size])
     note = (
         "What a network sees (one slice or five) stands behind its name where the config has "
         "`inputs`. The Hausdorff score takes whole scans: `gutseg score` has it."
     )
-    head = ["attention", "network", "loss", "Dice", "IoU", "parameters, M"]
+    head = ["attention", "network", "loss", *_OVERLAP.values(), *_GAINS, "parameters, M"]
     return f"{note}\n\n{table(head, rows, words=3)}"
 
 
