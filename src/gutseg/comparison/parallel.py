@@ -103,7 +103,8 @@ def _in_child(cell: Cell) -> dict:
 def on_ray(cells: Sequence[Cell], work: Work, address: str) -> Results:
     """Yield cells with their results as they end on a Ray cluster, one core or GPU a cell.
 
-    The data is read here and shared through the cluster's object store.
+    The data is read here and shared through the cluster's object store. Ray's workers run at
+    niceness 15: beside other work on a node they hardly move (RAY_worker_niceness=0 to change).
     """
     ray = _ray()
     if not ray.is_initialized():
