@@ -8,7 +8,8 @@ import numpy as np
 from gutseg.data.augment import Augmenter
 from gutseg.data.labelled import Labelled
 
-# Pixels around a crop that an augmentation may move into it.
+# Pixels around a crop that an augmentation may move into it; what comes from farther is black
+# and background, as at the edge of a scan.
 MARGIN = 16
 
 
