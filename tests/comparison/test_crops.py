@@ -32,6 +32,17 @@ def test_turns_and_flips_can_be_left_out():
     assert len({crop.tobytes() for crop in turned}) == 8
 
 
+@pytest.mark.parametrize("size", [16, 17, 60])
+def test_the_margin_of_an_augmentation_is_cut_off_again(size):
+    """An image no larger than the patch comes back whole, wherever its margin was mirrored."""
+    data = blobs(1, size)
+    still = {"flips": False, "quarter_turns": False, "augmenter": Augmenter("none")}
+    labels = Crops(data, [0], (16, 16), 4, 0, 0, **still).batch(0)[1]
+    windows = np.lib.stride_tricks.sliding_window_view(data.labels[0], (16, 16))
+    for crop in labels:
+        assert (windows == crop).all(axis=(2, 3)).any()
+
+
 def test_a_deformation_moves_images_and_labels_alike_and_brings_in_what_is_beside():
     data = blobs(3, 64)
     for image in data.images:  # black would be what no image has

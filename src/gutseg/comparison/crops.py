@@ -74,11 +74,12 @@ class Crops:
 
 
 def _grown(plane: np.ndarray, patch: tuple[int, int]) -> np.ndarray:
-    """Mirror a plane at its lower and right edges up to the patch."""
+    """Mirror a plane at its edges up to the patch, the plane in the middle."""
     missing = [side - length for side, length in zip(patch, plane.shape, strict=False)]
     if not any(missing):
         return plane
-    margins = [(0, count) for count in missing] + [(0, 0)] * (plane.ndim - 2)
+    margins = [(count // 2, count - count // 2) for count in missing]
+    margins += [(0, 0)] * (plane.ndim - 2)
     return np.pad(plane, margins, mode="symmetric")
 
 
