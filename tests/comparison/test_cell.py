@@ -98,6 +98,16 @@ def test_a_cell_sees_the_channels_of_its_input():
     assert found[1]["parameters"] > found[0]["parameters"] == alone["parameters"]
 
 
+def test_an_input_reaches_the_crops():
+    params = {"displacement": 0.05}
+    moved = {"label": "moved", "flips": False, "preset": "seed001", "params": params}
+    bench = tiny(inputs=[{"quarter_turns": False}, moved], losses=[{"name": "ce"}])
+    still, moved = (_trainer(bench, number).crops for number in (0, 1))
+    assert (still.flips, still.quarter_turns, still.augmenter) == (True, False, None)
+    assert (moved.flips, moved.quarter_turns) == (False, True)
+    assert moved.augmenter.compose.transforms[0].displacement == 0.05
+
+
 def test_channels_last_changes_speed_alone():
     bench = tiny(channels_last=True)
     found, plain = run(_cell(bench), bench, blobs()), run(_cell(tiny()), tiny(), blobs())

@@ -73,6 +73,9 @@ def test_other_settings_are_refused_and_failed_cells_run_again(tmp_path):
     for changed, data in ((tiny(batch_size=3), "data"), (bench, "other")):
         with pytest.raises(FileExistsError, match="run with other settings .(batch_size|data): "):
             Store(tmp_path, changed, data).finished(cell)
+    for key, value in (("channels_last", True), ("background_from", {"name": "ce"})):
+        with pytest.raises(FileExistsError, match=f"run with other settings .{key}: "):
+            Store(tmp_path, tiny(**{key: value}), "data").finished(cell)
     assert Store(tmp_path, tiny(seeds=[0]), "data").finished(cell)
 
 
