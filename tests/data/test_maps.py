@@ -52,6 +52,16 @@ def test_every_lesion_weighs_one():
     assert found.sum() == pytest.approx(3, abs=3e-3)
 
 
+def test_lesions_of_every_class_by_scipys_labels():
+    masks = np.stack([_random(seed, grain=1) for seed in (3, 4)])
+    for mask, found in zip(masks, lesion(masks), strict=True):
+        labels, count = ndimage.label(mask, np.ones((3, 3)))
+        assert count > 5
+        sizes = ndimage.sum_labels(mask, labels, labels)
+        expected = np.where(mask, 1 / np.maximum(sizes, 1), 0)
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
 @pytest.mark.parametrize("sigma", [5.0, 20.0])
 def test_border_weights_against_a_plain_loop(sigma):
     mask = _random(1, (40, 170), grain=1.3)
@@ -68,6 +78,14 @@ def test_border_weights_against_a_plain_loop(sigma):
     np.testing.assert_allclose(border(mask[None], sigma=sigma)[0], expected, **close)
     plain = border(mask[None], sigma=sigma, balance=False)[0]
     np.testing.assert_allclose(plain, 1 + np.where(mask, 0, gap), **close)
+
+
+def test_the_border_is_that_of_the_last_class():
+    first, last = _random(1), _random(2)
+    found = border(np.stack([first, last]))
+    assert found.shape == (1, *last.shape)
+    np.testing.assert_array_equal(found, border(last[None]))
+    assert not np.array_equal(found, border(first[None]))
 
 
 def test_a_single_cell_has_no_border_to_guard():

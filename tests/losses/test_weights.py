@@ -80,6 +80,12 @@ def test_weights_sum_to_one_even_when_a_class_never_occurs(kind, background):
     assert min(found) >= 0 and np.isfinite(found).all()
 
 
+def test_a_class_that_never_occurs_weighs_as_much_as_the_rarest_that_does():
+    found = class_weights("inverse", [0.5, 0.0, 0.1, 0.4])
+    assert found == pytest.approx([2 / 24.5, 10 / 24.5, 10 / 24.5, 2.5 / 24.5])
+    assert class_weights("inverse_median", [0.5, 0.0, 0.1, 0.4]) == pytest.approx(found)
+
+
 def test_organs_without_a_background_channel():
     """Median frequency: the median class weighs its share of 1 / share."""
     found = class_weights("inverse_median", [0.01, 0.02, 0.04])

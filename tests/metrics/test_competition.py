@@ -272,6 +272,23 @@ def test_one_false_voxel_worked_by_hand():
     assert summary.counts == {"rows": 4, "kept": 2, "dropped": 2, "empty": 2}
 
 
+@pytest.mark.parametrize("name", ["no_sqrt3_clip", "carno_april"])
+def test_a_distance_beyond_one_is_clipped(name):
+    """Corner to corner of 4 x 10 x 20 is sqrt(.75² + .9² + .95²) = 1.51 in those coordinates."""
+    near, far = np.zeros((2, 1, 4, 10, 20), bool)
+    near[0, 0, 0, 0] = far[0, 3, 9, 19] = True
+    assert compare("s", *_rows(far, near), METRICS[name]).hausdorff[0] == 1
+
+
+@pytest.mark.parametrize(("voxels", "distance"), [(10, 9 / 20 / np.sqrt(3)), (11, 1.0)])
+def test_a_prediction_of_more_than_ten_times_the_truth_is_oversized(voxels, distance):
+    truth, prediction = np.zeros((2, 1, 2, 3, 20), bool)
+    truth[0, 0, 0, 0] = True
+    prediction[0, 0, 0, :voxels] = True
+    found = compare("s", *_rows(prediction, truth), METRICS["mle_bench"])
+    assert found.hausdorff[0] == pytest.approx(distance)
+
+
 def test_empties():
     full, empty = np.ones((1, 2, 3, 3), bool), np.zeros((1, 2, 3, 3), bool)
     metric = METRICS["default"]

@@ -91,6 +91,15 @@ def test_far_apart_equals_a_tree_search(seed: int) -> None:
         assert hausdorff.symmetric(a, b, spacing=spacing) == pytest.approx(max(ways), abs=1e-9)
 
 
+@pytest.mark.parametrize("width", [193, 256])
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_far_row_covers_a_word_to_its_last_column(width: int, step: int) -> None:
+    """63 columns covered are one short of a word: the voxel left over is 109 columns away."""
+    source, target = np.zeros((2, 1, 2, width), bool)
+    source[0, [0, 0, 1], [0, 36, 1]] = target[0, 0, 109] = True
+    assert hausdorff.directed(source[..., ::step], target[..., ::step]) == 109
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(65, 330), seeds)
 def test_rows_of_several_words(depth: int, height: int, width: int, seed: int) -> None:
