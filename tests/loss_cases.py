@@ -40,3 +40,10 @@ def loss_of(
     planes = target if target.dim() == 4 else one_hot(target, logits.shape[1])
     maps = Maps(sorted(made.needs)).tensors(planes.numpy())
     return made(logits, target, **(maps | (extras or {})))[0]
+
+
+def case(shape: tuple[int, ...] = (2, 3, 12, 10), seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Random logits and a target of which a fifth is set."""
+    generator = torch.Generator().manual_seed(seed)
+    target = (torch.rand(shape, generator=generator) < 0.2).float()
+    return torch.randn(shape, generator=generator), target
