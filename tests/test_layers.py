@@ -16,6 +16,7 @@ LAYERS = (
     ("comparison",),
     ("reporting",),
     ("build",),
+    ("runs",),
     ("phantom", "prepare", "split", "train", "predict", "blend", "score", "submit"),
     ("kernel", "bench", "report", "demo"),
     ("cli",),

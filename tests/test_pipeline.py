@@ -12,7 +12,7 @@ import pytest
 import torch
 from folders import draw, write_csv, write_scan
 
-from gutseg import build
+from gutseg import build, runs
 from gutseg.blend import blend
 from gutseg.cli import VERBS
 from gutseg.config import load, load_blend
@@ -75,7 +75,7 @@ def test_another_config_under_the_same_name_is_refused(trained):
 def test_blend_and_score_and_submission_agree(trained, tmp_path):
     """The search, the probabilities and a csv made of them give one and the same number."""
     solved = load_blend(trained.blend)
-    groups = build.out_of_fold(trained.blend, METRICS["default"])
+    groups = runs.out_of_fold(trained.blend, METRICS["default"])
     assert summarise(groups["all"], METRICS["default"]).score == pytest.approx(solved.score)
     from gutseg.data.cache import Cache
     from gutseg.inference.postprocess import finish_scan
@@ -84,7 +84,7 @@ def test_blend_and_score_and_submission_agree(trained, tmp_path):
     rows = []
     for name in predictions.scans:
         whole, _ = predictions.load(name, len(cache.scan(name).image))
-        masks = finish_scan(whole, build.rules(solved)).to_arrays()
+        masks = finish_scan(whole, runs.rules(solved)).to_arrays()
         for z in range(masks.shape[1]):
             for organ, mask in zip(CLASSES, masks[:, z], strict=True):
                 rows.append((f"{name}_slice_{z + 1:04d}", organ, rle.encode(mask)))
@@ -126,7 +126,7 @@ def test_predictions_are_kept_until_the_weights_change(trained, tmp_path):
 def test_two_runs_blend_no_worse_than_the_first(trained, tmp_path):
     blend([trained.run, trained.run], tmp_path / "b", trials=12, seed=1)
     solved = load_blend(tmp_path / "b" / "blend.yaml")
-    plain = summarise(build.out_of_fold(trained.run, METRICS["default"])["all"], METRICS["default"])
+    plain = summarise(runs.out_of_fold(trained.run, METRICS["default"])["all"], METRICS["default"])
     assert solved.score >= plain.score - 1e-9
     assert (tmp_path / "b" / solved.members[0].run).resolve() == trained.run
 
@@ -347,7 +347,7 @@ def test_slices_of_one_scan_can_be_divided(cache, tmp_path):
     places = [f"data.cache={cache}", f"data.folds={tmp_path / 'folds.csv'}", f"runs={tmp_path}"]
     train(tmp_path / "tiny.yaml", [*places, "train.epochs=1"])
     predict(tmp_path / "tiny")
-    groups = build.out_of_fold(tmp_path / "tiny", METRICS["default"])
+    groups = runs.out_of_fold(tmp_path / "tiny", METRICS["default"])
     assert len(groups["all"]) == len(groups["fold 0"]) == 6
     parts = [
         np.isfinite(group[0].dice).any(axis=0)

@@ -7,7 +7,6 @@ from typing import Annotated
 import optuna
 import typer
 
-from gutseg import build
 from gutseg.config import Blend, Member, OrganRule, Rules, dump
 from gutseg.constants import CLASSES
 from gutseg.inference.oof import OutOfFold
@@ -16,6 +15,7 @@ from gutseg.inference.search import Search
 from gutseg.metrics.competition import METRICS
 from gutseg.progress import progress
 from gutseg.registry import suggest
+from gutseg.runs import volumes
 
 # What is tried: one choice of each a class.
 CHOICES = {
@@ -37,7 +37,7 @@ def blend(
         raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
     members = [OutOfFold(run) for run in runs]
     floor = min(CHOICES["threshold"])
-    search = Search(build.volumes(members, floor), METRICS[metric], os.cpu_count())
+    search = Search(volumes(members, floor), METRICS[metric], os.cpu_count())
     study = _search(search, len(runs), trials, seed)
     solved = Blend(
         members=[

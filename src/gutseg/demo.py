@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from gutseg import build
+from gutseg import build, runs
 from gutseg.blend import blend
 from gutseg.config import Config, dump, load, load_blend
 from gutseg.constants import CLASSES
@@ -79,9 +79,9 @@ def write_prior(config: Config) -> Path:
 def picture(path: Path, run: Path, blend_file: Path) -> None:
     """Draw slices of one held-out scan with truth and prediction."""
     predictions = oof.OutOfFold(run)
-    scan = build.cache_of(run).scan(predictions.scans[0])
+    scan = runs.cache_of(run).scan(predictions.scans[0])
     probabilities, _ = predictions.load(scan.name, len(scan.image))
-    masks = finish_scan(probabilities, build.rules(load_blend(blend_file))).to_arrays()
+    masks = finish_scan(probabilities, runs.rules(load_blend(blend_file))).to_arrays()
     organs = np.stack([scan.mask >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
     shown = np.flatnonzero(organs.any(axis=(0, 2, 3)))
     panels = [
@@ -99,7 +99,7 @@ def picture(path: Path, run: Path, blend_file: Path) -> None:
 def report(out: Path, submission: Path, hidden: Summary) -> None:
     """Print the tables and where everything lies."""
     network, prior = (
-        build.out_of_fold(out / name / "blend.yaml", METRIC) for name in ("network", "prior")
+        runs.out_of_fold(out / name / "blend.yaml", METRIC) for name in ("network", "prior")
     )
     gain = summarise(network["all"], METRIC).score - summarise(prior["all"], METRIC).score
     print(

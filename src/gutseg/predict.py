@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gutseg import build
+from gutseg import build, runs
 from gutseg.config import load
 from gutseg.data.cache import Cache
 from gutseg.inference import oof
@@ -26,7 +26,7 @@ def predict(
     One file a scan, RUN/fold<k>/oof/<scan>.npz: native size, uint8, 255 = 1. Scans that are
     there already, from the same weights, are left alone: a stopped prediction goes on.
     """
-    folders = build.fold_folders(run, fold)
+    folders = runs.fold_folders(run, fold)
     written = sum(_predict_fold(folder, tta) for folder in folders)
     print(f"{run}: {written} predictions written, {len(folders)} folds")
 
@@ -36,7 +36,7 @@ def _predict_fold(folder: Path, tta: str | None) -> int:
     cache = Cache(config.data.cache)
     table = build.rows(config, cache)
     held_out = table[table["fold"] == int(folder.name.removeprefix("fold"))]
-    predictor = build.predictor(folder, build.device(), tta=tta)
+    predictor = runs.predictor(folder, build.device(), tta=tta)
     _forget_others(folder, predictor.tta)
     written = 0
     scans = held_out.groupby("scan")["z"]

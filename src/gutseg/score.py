@@ -47,9 +47,9 @@ def score(
         results = score_csv(source, truth, slices, METRICS[metric], missing)
         by_fold = _by_fold(results, folds) if "fold" in wanted else {}
     else:
-        from gutseg import build  # torch takes seconds to import, a csv does not need it
+        from gutseg import runs  # torch takes seconds to import, a csv does not need it
 
-        by_fold = build.out_of_fold(source, METRICS[metric])
+        by_fold = runs.out_of_fold(source, METRICS[metric])
         results = by_fold.pop("all")
     for kind in wanted:
         groups = by_fold if kind == "fold" else group_by(results, kind)

@@ -8,7 +8,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from gutseg import build
+from gutseg import runs
 from gutseg.constants import CLASSES
 from gutseg.data import rle
 from gutseg.data.index import Faults
@@ -38,7 +38,7 @@ def submit(
     root = competition_folder(images)
     faults = Faults(collect=skip_bad)
     rows, slices = wanted_rows(root, debug_scans, faults)
-    ensemble = build.ensemble(blend)
+    ensemble = runs.ensemble(blend)
     masks: dict[tuple[str, str], str] = {}
     with ThreadPoolExecutor() as pool:
         for _, scan in progress(slices.groupby("scan", sort=False), desc="submit", unit="scan"):
