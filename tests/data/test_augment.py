@@ -94,18 +94,20 @@ def test_elastic_warps_images_linearly_and_labels_to_the_nearest_pixel(channels)
     """By scipy; a linear warp would turn the bits {1, 4} into {2, 3} between them."""
     rng = np.random.default_rng(7)
     warp = CoarseElastic(displacement=0.1, p=1.0)
+    warp.set_random_seed(7)
     field = warp.get_params_dependent_on_data({"shape": (48, 64)}, {})
     at = [field["map_y"], field["map_x"]]
     labels = rng.choice(np.array([0, 1, 4], np.uint8), (48, 64))
     found = warp.apply_to_mask(labels, **field)
     nearest = ndimage.map_coordinates(labels, at, order=0, mode="grid-constant")
-    np.testing.assert_array_equal(found, nearest)
+    # OpenCV rounds the coordinates to 1/32 of a pixel: no verdict halfway between two
+    sure = np.all(np.abs(np.array(at) % 1 - 0.5) > 1 / 32, axis=0)
+    np.testing.assert_array_equal(found[sure], nearest[sure])
     image = ndimage.gaussian_filter(rng.random((48, 64, channels or 1)), (1, 1, 0))
     image = (image if channels else image[..., 0]).astype(np.float32)
     planes = np.moveaxis(image, -1, 0) if channels else image[None]
     linear = [ndimage.map_coordinates(p, at, order=1, mode="grid-constant") for p in planes]
     expected = np.stack(linear, axis=-1) if channels else linear[0]
-    # OpenCV rounds the coordinates to 1/32 of a pixel
     np.testing.assert_allclose(warp.apply(image, **field), expected, atol=0.02)
 
 
