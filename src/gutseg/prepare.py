@@ -34,11 +34,15 @@ def prepare(
     # the index stands only beside complete scans: it goes first and comes back last
     (out / INDEX).unlink(missing_ok=True)
     index = _cache_all(joined, raw, out, workers or os.cpu_count(), faults)
+    for line in faults.summary():
+        log.warning(line)
+    if index.empty:
+        raise ValueError(f"{raw}: no labelled slice could be read, so there is nothing to cache")
     skipped = faults.table()
     with replacing(out / "skipped.csv") as temporary:
         skipped.to_csv(temporary, index=False)
     with replacing(out / INDEX) as temporary:
-        index.to_parquet(temporary)
+        index.to_parquet(temporary, write_page_checksum=True)
     print(
         f"{out}: {index['scan'].nunique()} scans, {len(index)} slices, "
         f"{len(skipped)} faults skipped"

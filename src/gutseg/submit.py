@@ -13,7 +13,7 @@ from gutseg.constants import CLASSES
 from gutseg.data import rle
 from gutseg.data.index import Faults
 from gutseg.data.submission import wanted_rows, write_submission
-from gutseg.data.volume import read_scan
+from gutseg.data.volume import read_file, read_scan
 from gutseg.inference.ensemble import Ensemble
 from gutseg.paths import SUBMISSION, competition_folder
 from gutseg.progress import progress
@@ -53,7 +53,7 @@ def _predict(
     slices: pd.DataFrame, root: Path, ensemble: Ensemble, faults: Faults, pool: ThreadPoolExecutor
 ) -> dict[tuple[str, str], str]:
     """Return the run-length text of every wanted (id, class) of one scan."""
-    scan, readable = read_scan(slices, root, faults, pool.map)
+    scan, readable = read_scan(slices, lambda file: read_file(root / file), faults, pool.map)
     wanted = readable[readable["wanted"]].sort_values("z")
     masks = ensemble(scan, wanted["z"].to_numpy())
     texts = rle.encode_scan(masks)

@@ -50,5 +50,5 @@ def test_a_worker_reopens_the_maps(cache):
 def test_missing_cache_and_scan(cache, tmp_path):
     with pytest.raises(FileNotFoundError, match="run: gutseg prepare RAW --out"):
         Cache(tmp_path)
-    with pytest.raises(FileNotFoundError, match="run gutseg prepare again"):
+    with pytest.raises(FileNotFoundError, match="run: gutseg prepare RAW --out .*cache again"):
         Cache(cache).scan("case9_day9")

@@ -101,8 +101,12 @@ def _damage(path):
             lambda p: _png(p, MAP[:3, :5] * 127),
             "holds 254, .*grey value.*renumber",
         ),
-        ("images/10.png", _cut, "images/10.png is no complete PNG .*download it again"),
-        ("images/10.png", lambda p: p.write_bytes(b""), "images/10.png is no complete PNG"),
+        ("images/10.png", _cut, "images/10.png: truncated after .*download it again"),
+        (
+            "images/10.png",
+            lambda p: p.write_bytes(b""),
+            "images/10.png: not a PNG: the file is empty",
+        ),
         ("labels/10.png", _damage, "labels/10.png does not decode as a picture"),
     ],
 )

@@ -3,39 +3,76 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from gutseg.constants import CLASSES
 from gutseg.data import rle
-from gutseg.data.index import Faults
-from gutseg.data.volume import Scan, read_scan
+from gutseg.data.index import SCAN_FOLDER, SLICE_COLUMNS, Faults
+from gutseg.data.volume import Scan, read_file, read_scan
 from gutseg.paths import need_file, read_json, replacing, write_json
 
 INDEX = "index.parquet"
+FACTS = "scan.json"
+ARRAYS = {
+    "image": (np.uint16, 3),
+    "mask": (np.uint8, 3),
+    "histogram": (np.uint32, 1),
+}
+# raised whenever prepare computes other pixels, labels or facts from the same input
+VERSION = 2
 
 
 class Cache:
     """A folder that `gutseg prepare` has finished; scans open as memory maps."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a cache; raises FileNotFoundError when `gutseg prepare` has not finished."""
+        """Open a cache.
+
+        Raises FileNotFoundError when `gutseg prepare` has not finished, ValueError when the
+        index is damaged.
+        """
         self.folder = folder
-        path = need_file(folder / INDEX, f"run: gutseg prepare RAW --out {folder}")
-        self.index = pd.read_parquet(path)
+        self.remedy = f"run: gutseg prepare RAW --out {folder}"
+        self.index = _read_index(need_file(folder / INDEX, self.remedy), self.remedy)
         self.scan = lru_cache(maxsize=None)(self._open)
 
+    def fingerprint(self, name: str) -> str:
+        """Return what identifies a scan's pixels and labels: a hash of the files they are from.
+
+        Raises FileNotFoundError or ValueError when the scan is absent or damaged.
+        """
+        return self._facts(name)["fingerprint"]
+
+    def _facts(self, name: str) -> dict[str, Any]:
+        path = need_file(self.folder / name / FACTS, f"{self.remedy} again")
+        facts = _facts(path)
+        if facts is None:
+            raise ValueError(f"{path} is damaged; {self.remedy} again")
+        return facts
+
     def _open(self, name: str) -> Scan:
-        folder = self.folder / name
-        facts = read_json(need_file(folder / "scan.json", "run gutseg prepare again"))
-        return Scan(
-            name,
-            image=np.load(folder / "image.npy", mmap_mode="r"),
-            counts=np.load(folder / "histogram.npy"),
-            body=tuple(facts["body"]),
-            mask=np.load(folder / "mask.npy", mmap_mode="r"),
-        )
+        facts = self._facts(name)
+        arrays = {array: self._array(name, array) for array in ARRAYS}
+        image, mask = arrays["image"], arrays["mask"]
+        # small, and a map more would be an open file more
+        counts = np.array(arrays["histogram"])
+        if image.shape != mask.shape or not image.size or counts.sum() != image.size:
+            raise ValueError(
+                f"{self.folder / name}: image {image.shape}, mask {mask.shape} and a histogram of "
+                f"{counts.sum()} voxels do not belong together; {self.remedy} again"
+            )
+        return Scan(name, image=image, counts=counts, body=tuple(facts["body"]), mask=mask)
+
+    def _array(self, name: str, array: str) -> np.ndarray:
+        path = need_file(self.folder / name / f"{array}.npy", f"{self.remedy} again")
+        try:
+            return _open_array(path, *ARRAYS[array])
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{path} {error}; {self.remedy} again") from None
 
     def class_shares(self, rows: pd.DataFrame) -> list[float]:
         """Return the share of the pixels that each class has on some rows of the index."""
@@ -48,11 +85,61 @@ class Cache:
 
     # Worker processes reopen the memory maps instead of receiving copies of them.
     def __getstate__(self) -> dict:
-        return {"folder": self.folder, "index": self.index}
+        return {"folder": self.folder, "remedy": self.remedy, "index": self.index}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         self.scan = lru_cache(maxsize=None)(self._open)
+
+
+def _read_index(path: Path, remedy: str) -> pd.DataFrame:
+    columns = [*SLICE_COLUMNS, "z", *CLASSES]
+    try:
+        index = pd.read_parquet(path, page_checksum_verification=True)
+    # which of them depends on the byte that is damaged
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise ValueError(f"{path} is damaged ({_first_line(error)}); {remedy} again") from None
+    missing = [column for column in columns if column not in index.columns]
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(missing)}; {remedy} again")
+    if not index["scan"].astype(str).str.fullmatch(SCAN_FOLDER.pattern).all():
+        raise ValueError(f"{path} names scans that are not of the form case1_day0; {remedy} again")
+    return index
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _facts(path: Path) -> dict[str, Any] | None:
+    """Read a scan.json; None when it is not one that `prepare` wrote."""
+    try:
+        facts = read_json(path)
+        body, files = [int(edge) for edge in facts["body"]], dict(facts["files"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    whole = len(body) == 4 and isinstance(facts.get("fingerprint"), str)
+    return facts | {"body": body, "files": files} if whole else None
+
+
+def _open_array(path: Path, dtype: type, axes: int) -> np.ndarray:
+    """Map an array of a file read-only; raises ValueError, without the name, when it is cut.
+
+    A page beyond the end of a file ends the process with a bus error, so sizes are compared.
+    """
+    with path.open("rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version)
+        if header is None:
+            raise ValueError(f"is an array of format {version}; expected (1, 0)")
+        shape, fortran, found = header(stream)
+        expected = stream.tell() + int(np.prod(shape, dtype=object)) * found.itemsize
+    if found != dtype or len(shape) != axes or fortran:
+        raise ValueError(f"holds {found} {shape}; expected {axes} axes of {np.dtype(dtype)}")
+    size = path.stat().st_size
+    if size != expected:
+        raise ValueError(f"is cut: it has {size} of {expected} bytes")
+    return np.load(path, mmap_mode="r")
 
 
 def cache_scan(
@@ -61,33 +148,72 @@ def cache_scan(
     """Write one scan to out/<scan> unless it is there already; return its rows of the index.
 
     slices, labels: the scan's rows of `index.join`. A scan counts as there when the names and
-    sizes of its PNGs and the text of its labels are unchanged.
+    bytes of its PNGs and the text of its labels are unchanged, all of them could be read, and
+    the files below out/<scan> are the ones that were written.
     """
     name = slices["scan"].iloc[0]
-    fingerprint = _fingerprint(slices, labels, raw)
-    done = out / name / "scan.json"
-    if done.is_file() and (facts := read_json(done))["fingerprint"] == fingerprint:
-        for where, problem in facts["faults"]:
-            faults.add(where, problem)
-        return pd.read_parquet(out / name / INDEX)
-    scan, readable = read_scan(slices, raw, faults)
+    contents = {file: _content(raw / file) for file in slices["file"]}
+    fingerprint = _fingerprint(contents, labels)
+    there = _unchanged(out / name, fingerprint)
+    if there is not None:
+        return there
+
+    def read(file: str) -> bytes:
+        if isinstance(contents[file], ValueError):
+            raise contents[file]
+        return contents[file]
+
+    before = len(faults.rows)
+    scan, readable = read_scan(slices, read, faults)
     planes = dict(zip(readable["id"], readable["z"], strict=True))
     mask, unreadable = _decode(labels, scan.shape, planes, faults)
     kept = readable[readable["labelled"] & ~readable["id"].isin(unreadable)]
     index = kept.drop(columns="labelled")
     for bit, organ in enumerate(CLASSES):
         index[organ] = (mask >> bit & 1).any(axis=(1, 2))[index["z"]]
-    _write(out / name, scan, mask, index, {"fingerprint": fingerprint, "faults": faults.rows})
+    facts = {"fingerprint": fingerprint, "whole": len(faults.rows) == before}
+    _write(out / name, scan, mask, index, facts)
     return index
 
 
-def _fingerprint(slices: pd.DataFrame, labels: pd.DataFrame, raw: Path) -> str:
-    digest = hashlib.sha256()
-    for file in slices["file"]:
-        digest.update(f"{file} {(raw / file).stat().st_size}\n".encode())
+def _content(path: Path) -> bytes | ValueError:
+    try:
+        return read_file(path)
+    except ValueError as error:
+        return error
+
+
+def _fingerprint(contents: dict[str, bytes | ValueError], labels: pd.DataFrame) -> str:
+    # Bytes rather than sizes and times: a damaged file is often replaced by one of its size,
+    # and a copy keeps its time. Hashing is 3 % of the time that decoding takes.
+    digest = hashlib.sha256(f"version {VERSION}\n".encode())
+    for file, content in contents.items():
+        held = str(content).encode() if isinstance(content, ValueError) else content
+        digest.update(f"{file} {hashlib.sha256(held).hexdigest()}\n".encode())
     for row in labels[["id", "class", "segmentation"]].itertuples(index=False):
         digest.update(" ".join(row).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _unchanged(folder: Path, fingerprint: str) -> pd.DataFrame | None:
+    """Return a cached scan's rows of the index when its files are those that were written.
+
+    A scan with faults is read again: what is said about them names rows, which may have moved.
+    """
+    facts = _facts(folder / FACTS)
+    if facts is None or facts["fingerprint"] != fingerprint or not facts.get("whole"):
+        return None
+    names = [*(f"{array}.npy" for array in ARRAYS), INDEX]
+    if facts["files"] != {name: _sha256(folder / name) for name in names}:
+        return None
+    return pd.read_parquet(folder / INDEX)
+
+
+def _sha256(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _decode(
@@ -111,10 +237,11 @@ def _decode(
 
 
 def _write(folder: Path, scan: Scan, mask: np.ndarray, index: pd.DataFrame, facts: dict) -> None:
+    arrays = {"image": scan.image, "mask": mask, "histogram": scan.counts}
     with replacing(folder) as temporary:
         temporary.mkdir()
-        np.save(temporary / "image.npy", scan.image)
-        np.save(temporary / "mask.npy", mask)
-        np.save(temporary / "histogram.npy", scan.counts)
+        for array in ARRAYS:
+            np.save(temporary / f"{array}.npy", arrays[array])
         index.to_parquet(temporary / INDEX)
-        write_json(temporary / "scan.json", facts | {"body": scan.body})
+        files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
+        write_json(temporary / FACTS, facts | {"files": files, "body": scan.body})

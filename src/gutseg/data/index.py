@@ -1,6 +1,7 @@
 """Which slices there are: names parsed into ids, joined with the rows of train.csv by id."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,10 +9,17 @@ import pandas as pd
 
 from gutseg.constants import CLASSES
 
-SLICE_ID = re.compile(r"case(\d+)_day(\d+)_slice_(\d{4})")
-SCAN_FOLDER = re.compile(r"case(\d+)_day(\d+)")
+# [0-9] and not \d, which takes the digits of every script; nine of them fit into an integer
+SLICE_ID = re.compile(r"case([0-9]{1,9})_day([0-9]{1,9})_slice_([0-9]{4})")
+SCAN_FOLDER = re.compile(r"case([0-9]{1,9})_day([0-9]{1,9})")
 # Width first: the array of slice_0001_360_310_1.50_1.50.png has shape (310, 360).
-PNG_NAME = re.compile(r"slice_(\d{4})_(\d+)_(\d+)_(\d+\.\d+)_(\d+\.\d+)\.png")
+PNG_NAME = re.compile(
+    r"slice_([0-9]{4})_([0-9]{1,9})_([0-9]{1,9})_([0-9]{1,4}\.[0-9]+)_([0-9]{1,4}\.[0-9]+)\.png"
+)
+LARGEST_SIDE = 2048  # pixels; the competition's largest slice is 360 wide
+
+# problems of one kind that are named one by one; more are counted
+NAMED = 5
 
 SLICE_COLUMNS = [
     *("id", "scan", "case", "day", "slice", "height", "width", "spacing_y", "spacing_x", "file")
@@ -31,6 +39,22 @@ class Faults:
             raise ValueError(f"{where}: {problem} (--skip-bad records such input and goes on)")
         self.rows.append((where, problem))
 
+    def summary(self) -> list[str]:
+        """Return a line a problem, the first NAMED of a kind, and how many more there are.
+
+        Problems are of one kind when only numbers and quoted values differ.
+        """
+        kinds: dict[str, list[str]] = {}
+        for where, problem in self.rows:
+            kind = re.sub(r"'[^']*'|[0-9]+", "…", problem)
+            kinds.setdefault(kind, []).append(f"{where}: {problem}")
+        lines = []
+        for found in kinds.values():
+            lines += found[:NAMED]
+            if len(found) > NAMED:
+                lines.append(f"... and {len(found) - NAMED} more like these")
+        return lines
+
     def table(self) -> pd.DataFrame:
         """Return the collected faults with the columns where, problem."""
         return pd.DataFrame(self.rows, columns=["where", "problem"])
@@ -41,15 +65,18 @@ def list_slices(folder: Path, faults: Faults) -> pd.DataFrame:
 
     folder: the competition's train/ or test/. Columns: SLICE_COLUMNS; `file` is relative to
     the parent of folder. Files that are not PNGs are ignored; a PNG whose name cannot be
-    parsed and two PNGs of one slice are faults.
+    parsed, two PNGs of one slice and a folder that cannot be listed are faults.
     """
     rows = []
-    for path in sorted(folder.glob("*/*/scans/*.png")):
+    for path in _pngs(folder, faults):
         file = path.relative_to(folder.parent).as_posix()
         row = _parse(path, file)
         if row is None:
             expected = "caseC/caseC_dayD/scans/slice_NNNN_WIDTH_HEIGHT_SX_SY.png"
             faults.add(file, f"the name does not read as {expected}")
+        elif not (1 <= row[5] <= LARGEST_SIDE and 1 <= row[6] <= LARGEST_SIDE):
+            sizes = f"{row[6]}x{row[5]}, expected 1 to {LARGEST_SIDE} pixels a side"
+            faults.add(file, f"the name says {sizes}")
         else:
             rows.append(row)
     slices = pd.DataFrame(rows, columns=SLICE_COLUMNS)
@@ -58,6 +85,27 @@ def list_slices(folder: Path, faults: Faults) -> pd.DataFrame:
     for slice_id, group in slices[twice].groupby("id"):
         faults.add(" and ".join(group["file"]), f"two PNGs of one slice, {slice_id}; keep one")
     return slices[~twice].reset_index(drop=True)
+
+
+def _pngs(folder: Path, faults: Faults) -> Iterator[Path]:
+    for case in _entries(folder, folder, faults):
+        for scan in _entries(case, folder, faults):
+            for path in _entries(scan / "scans", folder, faults):
+                if path.suffix == ".png":
+                    yield path
+
+
+def _entries(folder: Path, root: Path, faults: Faults) -> list[Path]:
+    """List a folder, nothing for a file or an absent one; glob would pass over errors."""
+    try:
+        return sorted(folder.iterdir())
+    except NotADirectoryError:
+        return []
+    except OSError as error:
+        if folder.is_symlink() or not isinstance(error, FileNotFoundError):
+            where = folder.relative_to(root.parent).as_posix()
+            faults.add(where, f"this folder cannot be listed: {error.strerror}")
+        return []
 
 
 def _parse(path: Path, file: str) -> tuple | None:
@@ -77,8 +125,8 @@ def read_labels(path: Path, faults: Faults) -> pd.DataFrame:
     Columns: id, class, segmentation ("" when empty), row (line of the file, the header is 1),
     scan. Malformed ids, unknown classes and repeated (id, class) pairs are faults.
     """
-    labels = read_rows(path, ["id", "class", "segmentation"])
-    good = pd.Series(True, index=labels.index)
+    labels = read_rows(path, ["id", "class", "segmentation"], faults)
+    good = ~labels["broken"]
     ids = labels["id"].str.fullmatch(SLICE_ID.pattern)
     checks = (
         (~ids, "id", "is not of the form case123_day20_slice_0001"),
@@ -86,29 +134,55 @@ def read_labels(path: Path, faults: Faults) -> pd.DataFrame:
         (labels.duplicated(["id", "class"]), "id", "has this class a second time"),
     )
     for wrong, column, problem in checks:
-        for position in labels.index[wrong]:
+        for position in labels.index[wrong & good]:
             where = f"{path.name} row {labels.at[position, 'row']}"
             faults.add(where, f"{column} {labels.at[position, column]!r} {problem}")
         good &= ~wrong
-    labels = labels[good].reset_index(drop=True)
+    labels = labels[good].drop(columns="broken").reset_index(drop=True)
     return labels.assign(scan=labels["id"].str.rsplit("_", n=2).str[0])
 
 
-def read_rows(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a csv as text with an added `row` column (line of the file, the header is 1).
+def read_rows(path: Path, columns: list[str], faults: Faults) -> pd.DataFrame:
+    """Read a csv as text with two more columns, `row` and `broken`.
 
-    Empty fields are "". Raises ValueError when the header is another or a row is broken.
+    row: line of the file, the header is 1. Empty fields are "". Rows with too many fields and
+    bytes that are no text are faults; they stay, and are broken. Raises ValueError when the
+    file is empty or the header is another.
     """
+    broken: dict[int, str] = {}
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a readable csv: {error}") from None
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path} is not a readable csv: it is empty") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        faults.add(str(path), f"is not a readable csv: {error}")
+        table, broken = _line_by_line(path)
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise ValueError(
             f"{path}: header is {','.join(table.columns)}; expected {','.join(columns)}"
         )
-    return table[columns].assign(row=range(2, len(table) + 2))
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first field for an index
+        raise ValueError(f"{path}: the rows have more fields than the header, {','.join(columns)}")
+    for position, problem in broken.items():
+        faults.add(f"{path.name} row {position + 2}", problem)
+    table = table[columns].assign(row=table.index + 2, broken=table.index.isin(list(broken)))
+    # a line without any text is no row, but it counts as a line
+    return table[(table[columns] != "").any(axis=1)].reset_index(drop=True)
+
+
+def _line_by_line(path: Path) -> tuple[pd.DataFrame, dict[int, str]]:
+    """Read what can be read of a damaged csv; return it and what is wrong by position."""
+    header, *lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    columns, rows, broken = header.split(","), [], {}
+    for position, line in enumerate(lines):
+        row = [part.strip('"') for part in line.split(",")]
+        if len(row) > len(columns):
+            broken[position] = f"has {len(row)} fields; expected {header}"
+        elif "\N{REPLACEMENT CHARACTER}" in line:
+            broken[position] = f"is not UTF-8 text; expected {header}"
+        rows.append((row + [""] * len(columns))[: len(columns)])
+    return pd.DataFrame(rows, columns=columns), broken
 
 
 @dataclass(frozen=True)
@@ -130,8 +204,10 @@ def join(slices: pd.DataFrame, labels: pd.DataFrame, faults: Faults) -> Joined:
     """Match PNGs with csv rows by id.
 
     A scan that is on one side only is listed. A scan of which single slices lack their PNG
-    is an incomplete download, and so is a gap in the slice numbers: both are faults.
+    is an incomplete download, and so is a gap in the slice numbers: both are faults. So is a
+    slice that lacks the row of a class, which nobody may take for an empty one; its rows go.
     """
+    labels = _complete(labels, slices, faults)
     labelled = slices["id"].isin(labels["id"])
     both = slices["scan"].isin(labels["scan"])
     has_pngs = labels["scan"].isin(slices["scan"])
@@ -150,6 +226,16 @@ def join(slices: pd.DataFrame, labels: pd.DataFrame, faults: Faults) -> Joined:
         scans_without_pngs=sorted(set(labels["scan"]) - set(slices["scan"]), key=scan_key),
         slices_without_rows=slices["id"][~labelled].tolist(),
     )
+
+
+def _complete(labels: pd.DataFrame, slices: pd.DataFrame, faults: Faults) -> pd.DataFrame:
+    """Leave out the labels of slices that have rows for some classes only."""
+    few = labels.groupby("id")["class"].transform("size") < len(CLASSES)
+    partial = few & labels["scan"].isin(slices["scan"])
+    for slice_id, organs in labels[partial].groupby("id", sort=False)["class"]:
+        absent = ", ".join(organ for organ in CLASSES if organ not in set(organs))
+        faults.add(slice_id, f"the csv has no row for {absent}; the labels of it are left out")
+    return labels[~partial].reset_index(drop=True)
 
 
 def scan_key(scan: str) -> tuple[int, int]:

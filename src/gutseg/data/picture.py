@@ -1,12 +1,17 @@
 """Pictures as arrays: colour, grey and label maps, each fault named with its file."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from gutseg.data.volume import PNG_END, PNG_SIGNATURE
+from gutseg.data.volume import PNG_COLOURS, decode_picture, png_header, read_file
+
+# pixels; a whole slide is larger, but no tile of one
+LARGEST_PICTURE = 2**26
 
 
 def by_number(paths: list[Path]) -> list[Path]:
@@ -66,29 +71,37 @@ def read_numbers(path: Path) -> np.ndarray:
     Raises ValueError for colour, palettes and fewer than 8 bits, which decoders stretch to
     0-255.
     """
-    bits, colour = _bytes(path)[24:26]
+    with _named(path):
+        *_, bits, colour = png_header(read_file(path))
     if colour != 0 or bits < 8:
-        kind = {0: "grey", 2: "RGB", 3: "palette", 4: "grey + alpha", 6: "RGBA"}.get(colour)
         raise ValueError(
-            f"{path} is a {bits}-bit {kind} PNG; a label map is 8-bit grey and holds class "
-            "numbers, save it so"
+            f"{path} is a {bits}-bit {PNG_COLOURS.get(colour)} PNG; a label map is 8-bit grey "
+            "and holds class numbers, save it so"
         )
     return _decode(path, cv2.IMREAD_UNCHANGED)
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
 def _bytes(path: Path) -> bytes:
-    data = path.read_bytes()
-    if path.suffix.lower() != ".png":
-        return data
-    # a cut PNG decodes without complaint, its last rows black
-    if not data.startswith(PNG_SIGNATURE) or not data.rstrip(b"\0").endswith(PNG_END):
-        raise ValueError(f"{path} is no complete PNG ({len(data)} bytes); download it again")
+    data = read_file(path)
+    if path.suffix.lower() == ".png":
+        height, width, *_ = png_header(data)
+        if height * width > LARGEST_PICTURE:
+            raise ValueError(f"claims {width}x{height} pixels; expected at most {LARGEST_PICTURE}")
     return data
 
 
 def _decode(path: Path, flags: int) -> np.ndarray:
-    data = _bytes(path)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    with _named(path):
+        data = _bytes(path)
+    image = decode_picture(data, flags)
     if image is None:
         raise ValueError(f"{path} does not decode as a picture; download it again")
     return image

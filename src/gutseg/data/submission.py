@@ -30,13 +30,17 @@ def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFr
 
     slices: all of the scans that the rows name, with `wanted` for those the rows ask for;
     the others are neighbours. A sample of only a header asks for the first debug_scans scans
-    that have both PNGs and rows in train.csv, the rows in the order of train.csv.
+    that have both PNGs and rows in train.csv, the rows in the order of train.csv. A slice that
+    is asked for but absent is a fault, so while faults are collected there may be none to read.
     """
-    sample = read_rows(need_file(root / "sample_submission.csv", "give --images"), COLUMNS)
+    path = need_file(root / "sample_submission.csv", "give --images")
+    sample = read_rows(path, COLUMNS, faults)
     part = "test"
     if sample.empty:
         part = "train"
         sample = read_labels(need_file(root / "train.csv", "the sample is empty"), faults)
+    else:
+        _check_rows(sample, path, faults)
     slices = list_slices(root / part, faults)
     present = slices["id"].isin(sample["id"])
     if part == "train":
@@ -49,16 +53,16 @@ def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFr
         present &= slices["scan"].isin(chosen)
         sample = sample[sample["id"].isin(slices["id"][present])]
     if not present.any():
-        raise ValueError(f"{root / part} holds no PNG of a slice that the csv asks for")
-    _check_rows(sample, slices, faults)
+        faults.add(str(root / part), "holds no PNG of a slice that the csv asks for")
+    for slice_id in sample["id"][~sample["id"].isin(slices["id"])].unique():
+        faults.add(slice_id, "the sample asks for this slice, but there is no PNG of it")
     # neighbours that the sample does not ask for still belong to the stacks
     return sample, slices[slices["scan"].isin(slices["scan"][present])].assign(wanted=present)
 
 
-def _check_rows(sample: pd.DataFrame, slices: pd.DataFrame, faults: Faults) -> None:
-    unknown = sample[~sample["class"].isin(CLASSES)]
-    for row in unknown.itertuples():
-        faults.add(f"row {row.row}", f"class {row[2]!r} is not one of {', '.join(CLASSES)}")
-    absent = sample[~sample["id"].isin(slices["id"])]
-    for slice_id in absent["id"].unique():
-        faults.add(slice_id, "the sample asks for this slice, but there is no PNG of it")
+def _check_rows(sample: pd.DataFrame, path: Path, faults: Faults) -> None:
+    for row in sample[~sample["class"].isin(CLASSES)].itertuples():
+        where = f"{path.name} row {row.row}"
+        faults.add(where, f"class {row[2]!r} is not one of {', '.join(CLASSES)}")
+    for row in sample[sample.duplicated(["id", "class"])].itertuples():
+        faults.add(f"{path.name} row {row.row}", f"{row.id!r}, {row[2]!r} is listed twice")

@@ -1,5 +1,9 @@
 """Scans as arrays, read from 16-bit PNGs."""
 
+import math
+import os
+import stat
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +17,11 @@ from gutseg.data.index import Faults
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
+PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey + alpha", 6: "RGBA"}
+# a picture of 2048 x 2048 RGBA pixels of 16 bits has 32 MiB before it is compressed
+LARGEST_FILE = 2**28
+# 16 times the largest scan of the competition (144 x 310 x 360), 512 MiB as an array
+LARGEST_SCAN = 2**28
 BODY_THRESHOLD = 0.08  # of the scan's 99.5th percentile: air and noise stay below, fat above
 
 
@@ -45,54 +54,100 @@ class Scan:
         return float(np.searchsorted(self._cumulated, max(rank, 1)))
 
 
+def read_file(path: Path) -> bytes:
+    """Read a regular file whole; neither a pipe nor a device is waited for.
+
+    Raises ValueError saying what is wrong, without the name: absent, unreadable, a pipe, a
+    folder, too large.
+    """
+
+    def at_once(name: str, flags: int) -> int:
+        # opening a pipe that nobody writes to would block for ever
+        return os.open(name, flags | os.O_NONBLOCK)
+
+    try:
+        with open(path, "rb", opener=at_once) as stream:
+            facts = os.fstat(stream.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise ValueError("is a pipe or a device, not a file")
+            if facts.st_size > LARGEST_FILE:
+                raise ValueError(f"has {facts.st_size} bytes; expected at most {LARGEST_FILE}")
+            return stream.read()
+    except FileNotFoundError:
+        problem = "is a link to a file that does not exist" if path.is_symlink() else "is gone"
+        raise ValueError(problem) from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+
+
+def png_header(data: bytes) -> tuple[int, int, int, int]:
+    """Return (height, width, bits, colour) of a complete PNG; colour: a key of PNG_COLOURS.
+
+    Raises ValueError: not a PNG, truncated, or without the header that comes first.
+    """
+    if not data:
+        raise ValueError("not a PNG: the file is empty; download it again")
+    if not data.startswith(PNG_SIGNATURE):
+        raise ValueError(f"not a PNG: the file starts with {data[:8]!r}")
+    # a cut PNG decodes without complaint, its last rows black
+    if not data.rstrip(b"\0").endswith(PNG_END):
+        raise ValueError(f"truncated after {len(data)} bytes: no IEND chunk; download it again")
+    if data[8:16] != b"\0\0\0\rIHDR" or len(data) < 33:
+        raise ValueError("damaged: the PNG has no IHDR chunk; download it again")
+    width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
+    return height, width, bits, colour
+
+
 def read_png(path: Path, height: int, width: int) -> np.ndarray:
-    """Read one 16-bit grey slice as (H, W) uint16.
+    """Read one 16-bit grey slice as (H, W) uint16; raises what `decode_png` does."""
+    return decode_png(read_file(path), height, width)
+
+
+def decode_png(data: bytes, height: int, width: int) -> np.ndarray:
+    """Decode one 16-bit grey slice: (H, W) uint16.
 
     Raises ValueError saying what was found and what was expected: no PNG, truncated, 8-bit,
     colour, or another size than the file name says.
     """
-    data = path.read_bytes()
-    if not data.startswith(PNG_SIGNATURE):
-        raise ValueError(f"not a PNG: the file starts with {data[:8]!r}")
-    if not data.rstrip(b"\0").endswith(PNG_END):
-        raise ValueError(f"truncated after {len(data)} bytes: no IEND chunk; download it again")
-    bits, colour = data[24], data[25]
+    *size, bits, colour = png_header(data)
     if bits != 16 or colour != 0:
-        kind = {0: "grey", 2: "RGB", 3: "palette", 4: "grey + alpha", 6: "RGBA"}.get(colour)
-        raise ValueError(f"a {bits}-bit {kind} PNG; expected 16-bit grey")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise ValueError("damaged: the PNG does not decode; download it again")
-    if image.shape != (height, width):
-        found = f"{image.shape[1]}x{image.shape[0]}"
+        raise ValueError(f"a {bits}-bit {PNG_COLOURS.get(colour)} PNG; expected 16-bit grey")
+    # before decoding: a header may claim sizes that nobody has the memory for
+    if size != [height, width]:
+        found = f"{size[1]}x{size[0]}"
         raise ValueError(f"is {found} (width x height); its name says {width}x{height}")
+    image = decode_picture(data, cv2.IMREAD_UNCHANGED)
+    if image is None or image.shape != (height, width):
+        raise ValueError("damaged: the PNG does not decode; download it again")
     return image
 
 
+def decode_picture(data: bytes, flags: int) -> np.ndarray | None:
+    """Decode a file's bytes with OpenCV, as its IMREAD flags say; None when that fails."""
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # no bytes, or a header that claims more pixels than OpenCV takes
+        return None
+
+
 def read_scan(
-    slices: pd.DataFrame, root: Path, faults: Faults, mapper: Callable = map
+    slices: pd.DataFrame, read: Callable[[str], bytes], faults: Faults, mapper: Callable = map
 ) -> tuple[Scan, pd.DataFrame]:
     """Read the PNGs of one scan; return it and the rows that could be read, with a column z.
 
-    slices: rows of list_slices of one scan. Plane z holds slice first + z; a plane that could
-    not be read, or is missing, stays 0 so that distances along z remain true. mapper: the map
-    of an executor decodes in parallel.
+    slices: rows of list_slices of one scan. read: returns the bytes of a `file`, or raises
+    ValueError. Plane z holds slice first + z; a plane that could not be read, or is missing,
+    stays 0 so that distances along z remain true. mapper: the map of an executor decodes in
+    parallel. Raises ValueError for a scan of more than LARGEST_SCAN voxels.
     """
-    name = slices["scan"].iloc[0]
-    sizes = slices.groupby(["height", "width"])["file"].agg(["size", "first"])
-    height, width = sizes["size"].idxmax()
-    for (other_height, other_width), row in sizes.drop((height, width)).iterrows():
-        faults.add(
-            row["first"], f"{other_width}x{other_height}, the rest of {name} is {width}x{height}"
-        )
-    slices = slices[(slices["height"] == height) & (slices["width"] == width)]
+    slices, height, width = _of_one_size(slices, faults)
     z = slices["slice"] - slices["slice"].min()
-    image = np.zeros((z.max() + 1, height, width), np.uint16)
+    image = _blank(slices["scan"].iloc[0], int(z.max()) + 1, height, width)
 
     def load(plane: int, file: str) -> str | None:
         try:
-            image[plane] = read_png(root / file, height, width)
-        except (ValueError, OSError) as error:
+            image[plane] = decode_png(read(file), height, width)
+        except ValueError as error:
             return str(error)
         return None
 
@@ -101,7 +156,28 @@ def read_scan(
         if problem:
             faults.add(file, problem)
     kept = slices.assign(z=z)[[problem is None for problem in problems]]
-    return describe(name, image), kept
+    return describe(slices["scan"].iloc[0], image), kept
+
+
+def _of_one_size(slices: pd.DataFrame, faults: Faults) -> tuple[pd.DataFrame, int, int]:
+    """Return the slices of the scan's most frequent size (by name), its height and its width."""
+    sizes = slices.groupby(["height", "width"])["file"].agg(["size", "first"])
+    height, width = sizes["size"].idxmax()
+    rest = f"the rest of {slices['scan'].iloc[0]} is {width}x{height}"
+    for (other_height, other_width), row in sizes.drop((height, width)).iterrows():
+        count = f" ({row['size']} slices)" if row["size"] > 1 else ""
+        faults.add(row["first"], f"{other_width}x{other_height}{count}, {rest}")
+    kept = slices[(slices["height"] == height) & (slices["width"] == width)]
+    return kept, height, width
+
+
+def _blank(name: str, *shape: int) -> np.ndarray:
+    if math.prod(shape) > LARGEST_SCAN:
+        raise ValueError(
+            f"{name} has {' x '.join(map(str, shape))} voxels by its file names (slices x "
+            f"height x width); expected at most {LARGEST_SCAN:,}"
+        )
+    return np.zeros(shape, np.uint16)
 
 
 def describe(name: str, image: np.ndarray) -> Scan:
