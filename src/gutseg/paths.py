@@ -1,10 +1,21 @@
-"""Where the raw data lies, and how files are written so that none is ever half there."""
+"""Where the raw data lies, and how files and folders are written: whole, and over nothing else.
 
+A file of the user's is never lost to an output: `replacing` takes the place of a regular file,
+`replacing_folder` of what this program wrote; `check_output` and `check_output_folder` say so
+before the work starts. A folder that a command fills step by step is held by `claims.claimed`.
+"""
+
+import errno
+import fcntl
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +23,7 @@ from gutseg.constants import COMPETITION
 
 KAGGLE_INPUT = Path("/kaggle/input")
 SUBMISSION = "submission.csv"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def competition_folder(start: Path) -> Path:
@@ -33,40 +45,221 @@ def competition_folder(start: Path) -> Path:
 
 def need_file(path: Path, remedy: str) -> Path:
     """Return path when it is a file; otherwise raise FileNotFoundError with the remedy."""
+    if path.is_dir():
+        raise FileNotFoundError(f"{path} is a folder, expected a file; {remedy}")
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; {remedy}")
     return path
 
 
+def check_output(path: Path, inputs: Iterable[Path] = (), begins: bytes = b"") -> Path:
+    """Return the file that an output at path replaces, links followed; call it before the work.
+
+    inputs: files and folders that the same command reads. begins: how a file of this kind
+    starts; one that starts otherwise is somebody's and stays. Raises FileExistsError for what
+    must not be replaced: a folder, a device, an input, another kind of file.
+    """
+    target = Path(os.path.realpath(path))
+    if _is_device(path):
+        raise FileExistsError(f"{path} is a device or a pipe; expected the name of a file")
+    if target.is_dir():
+        raise FileExistsError(f"{path} is a folder; expected the name of a file to write")
+    check_place(path, target, inputs)
+    if begins and target.is_file():
+        with target.open("rb") as stream:
+            found = stream.read(len(begins))
+        if found and found != begins:
+            raise FileExistsError(
+                f"{path} exists and begins with {found!r}, expected {begins!r}: it is not an "
+                "earlier output of this command; give another name or delete it first"
+            )
+    return target
+
+
+def check_output_folder(
+    path: Path, written: Sequence[str], *, marker: str = "", inputs: Iterable[Path] = ()
+) -> Path:
+    """Return the folder that an output at path replaces, links followed; call it before the work.
+
+    written: patterns of the files that this program puts there (bundle/*). marker: one of them
+    that a finished folder always has. Raises FileExistsError when the folder holds anything
+    else, is an input, holds one or lies in one, or has the working directory inside.
+    """
+    target = Path(os.path.realpath(path))
+    homes = (Path.cwd(), Path(os.path.realpath(Path.home())))
+    if any(target in (home, *home.parents) for home in homes):
+        raise FileExistsError(
+            f"{path} is the working directory, your home or a folder above them, and its content "
+            "would be replaced; give the name of a folder for this output alone"
+        )
+    if target.exists() and not target.is_dir():
+        raise FileExistsError(f"{path} is not a folder; give another name or delete it first")
+    check_place(path, target, inputs)
+    files = sorted(str(file.relative_to(target)) for file in _leaves(target))
+    foreign = [name for name in files if not any(fnmatch(name, form) for form in written)]
+    if not foreign and marker and files and marker not in files:
+        foreign = files
+    if foreign:
+        raise FileExistsError(
+            f"{path} holds {foreign[0]}, which this command did not write, and would be replaced; "
+            "give another folder or delete this one first"
+        )
+    return target
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside path and rename it to path once the block has succeeded.
+    """Yield a name to write a file under; it takes the place of path once the block has succeeded.
 
-    A kill or a full disk leaves the old file or none. The temporary is removed on an error.
+    A kill or a full disk leaves the old file or none. A link at path stays and its target is
+    replaced; the mode of an old file is kept. Raises FileExistsError as `check_output` does, and
+    OSError naming path when the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    target = check_output(path)
+    with _temporary(path, target) as temporary:
         yield temporary
-        if path.is_dir():  # rename does not replace a folder that holds files
-            shutil.rmtree(path)
-        temporary.replace(path)
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        _sync(temporary)
+        temporary.replace(target)
+
+
+@contextmanager
+def replacing_folder(path: Path, written: Sequence[str], *, marker: str = "") -> Iterator[Path]:
+    """Yield the name of a folder to make; it takes the place of path once the block has succeeded.
+
+    written, marker: as for `check_output_folder`, which is asked before and after the block. The
+    old folder stands until the new one is complete; after a kill at the worst moment the next
+    call for the same path puts the complete one in place.
+    """
+    target = check_output_folder(path, written, marker=marker)
+    with _temporary(path, target) as temporary:
+        yield temporary
+        check_output_folder(path, written, marker=marker)
+        if target.exists():
+            target.rename(temporary.with_name(f"{target.name}.old"))
+        temporary.rename(target)
+
+
+def _is_device(path: Path) -> bool:
+    """Say whether path is no place for a file: /dev/stdout is one even when it leads to a file."""
+    parts = Path(os.path.abspath(path)).parts  # noqa: PTH100, resolve() would follow the link
+    if parts[1:2] in (("dev",), ("proc",)) and parts[1:3] != ("dev", "shm"):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def check_place(path: Path, target: Path, inputs: Iterable[Path]) -> None:
+    """Raise when no folder can hold target, or when it is, holds or lies in one of the inputs."""
+    standing = next(folder for folder in target.parents if folder.exists())
+    if not standing.is_dir():
+        raise FileExistsError(f"{path} cannot be written: {standing} is not a folder")
+    if not os.access(standing, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path} cannot be written: {standing} is not writable")
+    for given in inputs:
+        read = Path(os.path.realpath(given))
+        same = target.exists() and read.exists() and target.samefile(read)
+        if same or read in target.parents or target in read.parents:
+            raise FileExistsError(
+                f"{path} cannot be written: this command reads {given}; give another place"
+            )
+
+
+def _leaves(folder: Path) -> Iterator[Path]:
+    """Every file and link below a folder, and every folder that is empty."""
+    for base, folders, files in os.walk(folder):
+        here = Path(base)
+        yield from (here / name for name in files)
+        yield from (here / name for name in folders if (here / name).is_symlink())
+        if here != folder and not folders and not files:
+            yield here
+
+
+# A private folder beside the target, for what is being written: nobody can have put a link
+# there, and whoever holds its lock is alive.
+_ROOM = re.compile(r"\.(?P<name>.+)\.([a-z0-9_]{8}|\d+)\.tmp", re.DOTALL)
+_rooms: set[Path] = set()
+
+
+@contextmanager
+def _temporary(path: Path, target: Path) -> Iterator[Path]:
+    name = target.name[:60]  # with what is added, a name may have 255 bytes
+    room, handle = None, None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, name)
+        room = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=target.parent))
+        _rooms.add(room)
+        handle = os.open(room, os.O_RDONLY)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield room / target.name
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        why = f"{path} could not be written: {os.strerror(error.errno)}"
+        raise OSError(f"{why}; nothing that was there before is lost") from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        if room:
+            _clear(room)
+            _rooms.discard(room)
+        if handle is not None:
+            os.close(handle)
+
+
+def remove_temporaries() -> None:
+    """Remove what this process was writing; for an end that runs no `finally`."""
+    for room in list(_rooms):
+        _clear(room)
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed processes were writing to folder/name, or to any file in folder."""
+    for entry in list(os.scandir(folder)):
+        found = _ROOM.fullmatch(entry.name)
+        if not found or name not in ("", found["name"]):
+            continue
+        try:
+            handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            continue  # not ours: a link, or gone since
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _clear(Path(entry.path))
+        except OSError:
+            continue  # its process is alive
+        finally:
+            os.close(handle)
+
+
+def _clear(room: Path) -> None:
+    """Delete a room; a folder that was moved aside without its successor in place comes first."""
+    for old in room.glob("*.old"):
+        target = room.parent / old.name.removesuffix(".old")
+        new = room / target.name
+        if not os.path.lexists(target):
+            (new if new.exists() else old).rename(target)
+    if room.is_dir():
+        shutil.rmtree(room, ignore_errors=True)
+    else:
+        room.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file: a rename alone may survive a power cut without content."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write content as indented JSON, all or nothing."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; a damaged one raises ValueError naming it."""
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it and rerun") from None
