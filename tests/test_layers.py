@@ -8,7 +8,7 @@ import gutseg
 PACKAGE = Path(gutseg.__file__).parent
 
 LAYERS = (
-    ("constants", "paths", "progress", "registry"),
+    ("constants", "paths", "claims", "progress", "registry"),
     ("metrics", "losses", "models"),
     ("data",),
     ("config",),

@@ -15,10 +15,24 @@ import typer
 import gutseg
 from gutseg.config import dump, load_blend
 from gutseg.constants import COMPETITION
-from gutseg.paths import SUBMISSION, competition_folder, need_file, replacing, write_json
+from gutseg.paths import (
+    SUBMISSION,
+    check_output_folder,
+    competition_folder,
+    need_file,
+    replacing_folder,
+    write_json,
+)
 
 # Not on Kaggle's image; pure Python or manylinux wheels, fetched by `build --wheels`.
 WHEELS = ("segmentation-models-pytorch", "connected-components-3d")
+# All that `build` writes: what a folder may hold to be replaced.
+WRITTEN = (
+    *("bundle/code/*", "bundle/runs/*", "bundle/wheels/*", "bundle/blend.yaml"),
+    *("bundle/bundle.json", "bundle/dataset-metadata.json"),
+    *("infer/infer.py", "infer/kernel-metadata.json"),
+)
+MARKER = "bundle/bundle.json"
 
 
 def kernel(
@@ -55,7 +69,9 @@ def kernel(
 def build_bundle(blend: Path, folder: Path, user: str, wheels: bool) -> None:
     """Write folder/bundle (code, weights, blend, wheels) and folder/infer (the kernel)."""
     solved = load_blend(blend)
-    with replacing(folder) as build:
+    runs = [blend.parent / member.run for member in solved.members]
+    check_output_folder(folder, WRITTEN, marker=MARKER, inputs=[blend, *runs])
+    with replacing_folder(folder, WRITTEN, marker=MARKER) as build:
         bundle = build / "bundle"
         members = []
         for number, member in enumerate(solved.members):

@@ -65,6 +65,8 @@ def check_output(path: Path, inputs: Iterable[Path] = (), begins: bytes = b"") -
     if target.is_dir():
         raise FileExistsError(f"{path} is a folder; expected the name of a file to write")
     check_place(path, target, inputs)
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(f"{path} is write-protected; give another name")
     if begins and target.is_file():
         with target.open("rb") as stream:
             found = stream.read(len(begins))
@@ -86,8 +88,8 @@ def check_output_folder(
     else, is an input, holds one or lies in one, or has the working directory inside.
     """
     target = Path(os.path.realpath(path))
-    homes = (Path.cwd(), Path(os.path.realpath(Path.home())))
-    if any(target in (home, *home.parents) for home in homes):
+    home = Path(os.path.realpath(os.path.expanduser("~")))  # noqa: PTH111, "~" where there is none
+    if any(target in (place, *place.parents) for place in (Path.cwd(), home)):
         raise FileExistsError(
             f"{path} is the working directory, your home or a folder above them, and its content "
             "would be replaced; give the name of a folder for this output alone"
@@ -95,7 +97,7 @@ def check_output_folder(
     if target.exists() and not target.is_dir():
         raise FileExistsError(f"{path} is not a folder; give another name or delete it first")
     check_place(path, target, inputs)
-    files = sorted(str(file.relative_to(target)) for file in _leaves(target))
+    files = sorted(_leaves(target))
     foreign = [name for name in files if not any(fnmatch(name, form) for form in written)]
     if not foreign and marker and files and marker not in files:
         foreign = files
@@ -165,14 +167,14 @@ def check_place(path: Path, target: Path, inputs: Iterable[Path]) -> None:
             )
 
 
-def _leaves(folder: Path) -> Iterator[Path]:
-    """Every file and link below a folder, and every folder that is empty."""
+def _leaves(folder: Path) -> Iterator[str]:
+    """Every file, link and (with a slash at its end) empty folder below a folder."""
     for base, folders, files in os.walk(folder):
-        here = Path(base)
-        yield from (here / name for name in files)
-        yield from (here / name for name in folders if (here / name).is_symlink())
-        if here != folder and not folders and not files:
-            yield here
+        here = Path(base).relative_to(folder)
+        links = [name for name in folders if Path(base, name).is_symlink()]
+        yield from (str(here / name) for name in files + links)
+        if base != str(folder) and not folders and not files:
+            yield f"{here}/"
 
 
 # A private folder beside the target, for what is being written: nobody can have put a link

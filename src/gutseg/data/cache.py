@@ -13,7 +13,7 @@ from gutseg.constants import CLASSES
 from gutseg.data import rle
 from gutseg.data.index import SCAN_FOLDER, SLICE_COLUMNS, Faults
 from gutseg.data.volume import Scan, read_file, read_scan
-from gutseg.paths import need_file, read_json, replacing, write_json
+from gutseg.paths import need_file, read_json, replacing_folder, write_json
 
 INDEX = "index.parquet"
 FACTS = "scan.json"
@@ -22,6 +22,8 @@ ARRAYS = {
     "mask": (np.uint8, 3),
     "histogram": (np.uint32, 1),
 }
+# all that lies in the folder of a scan
+SCAN_FILES = (*(f"{array}.npy" for array in ARRAYS), INDEX, FACTS)
 # raised whenever prepare computes other pixels, labels or facts from the same input
 VERSION = 2
 
@@ -238,7 +240,7 @@ def _decode(
 
 def _write(folder: Path, scan: Scan, mask: np.ndarray, index: pd.DataFrame, facts: dict) -> None:
     arrays = {"image": scan.image, "mask": mask, "histogram": scan.counts}
-    with replacing(folder) as temporary:
+    with replacing_folder(folder, SCAN_FILES) as temporary:
         temporary.mkdir()
         for array in ARRAYS:
             np.save(temporary / f"{array}.npy", arrays[array])

@@ -17,7 +17,7 @@ from gutseg.data.phantom.labels import draw_labels
 from gutseg.data.phantom.roster import Scan, roster
 from gutseg.data.phantom.scan import draw_scan
 from gutseg.data.rle import encode
-from gutseg.paths import read_json, replacing, write_json
+from gutseg.paths import read_json, replacing, replacing_folder, write_json
 from gutseg.progress import progress
 
 SETTINGS = "phantom.json"
@@ -136,7 +136,7 @@ def write_scan(job: Job) -> str:
     if len(list(job.scans.glob("*.png"))) == count:
         return label_rows(scan, draw_labels(job.seed, scan))
     drawing = draw_scan(job.seed, scan)
-    with replacing(job.scans) as folder:
+    with replacing_folder(job.scans, ["slice_*.png"]) as folder:
         folder.mkdir()
         for number, image in enumerate(drawing.image, 1):
             path = folder / scan.file_name(number)
