@@ -109,3 +109,27 @@ def test_a_faulty_blend_is_named(tmp_path):
     (tmp_path / "b.yaml").write_text("members: []\n")
     with pytest.raises(ValueError, match="members: .*at least 1 item"):
         load_blend(tmp_path / "b.yaml")
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ("{run: a, folds: [1, 0, 1]}", "members.0.folds: fold 1 is listed twice"),
+        ("{run: a, folds: [-1]}", "members.0.folds.0: .*greater than or equal to 0"),
+        ("{run: a, folds: [0], weight: .inf}", "members.0.weight: .*finite number, found inf"),
+        ("{run: a, folds: [0], weight: .nan}", "members.0.weight: .*found nan"),
+        ("{run: a, folds: [0], weight: 0}", "members.0.weight: .*greater than 0"),
+        ("{run: a, folds: [0]}, {run: b/../a, folds: [1]}", "members: run a is listed twice"),
+    ],
+)
+def test_members_of_a_blend_are_listed_once_with_finite_weights(tmp_path, members, message):
+    (tmp_path / "b.yaml").write_text(f"members: [{members}]\n")
+    with pytest.raises(ValueError, match=f"b.yaml: {message}"):
+        load_blend(tmp_path / "b.yaml")
+
+
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan"])
+@pytest.mark.parametrize("key", ["optim.lr", "optim.warmup_epochs", "optim.power", "scaling.low"])
+def test_numbers_are_finite(path, key, number):
+    with pytest.raises(ValueError, match=f"{key}: Input should be a finite number"):
+        load(path, [f"{key}={number}"])

@@ -17,8 +17,9 @@ from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
 from gutseg.data.sampler import BatchSampler
 from gutseg.engine import checkpoint, precision
+from gutseg.engine.budget import Budget
 from gutseg.engine.distributed import World
-from gutseg.engine.loop import Budget, Learner
+from gutseg.engine.loop import Learner
 from gutseg.engine.optim import optimizer
 from gutseg.engine.schedule import Schedule
 from gutseg.inference.predictor import Predictor
@@ -52,7 +53,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         from safetensors.torch import load_file
 
         return load_file(path)
-    return checkpoint.load(path)
+    return checkpoint.load(path, "give an encoder's own file again")
 
 
 def rows(config: Config, cache: Cache) -> pd.DataFrame:
@@ -158,9 +159,14 @@ def budget(config: Config) -> Budget:
 
 
 def as_predictor(
-    config: Config, network: nn.Module, device: torch.device, *, tta: str | None = None
+    config: Config,
+    network: nn.Module,
+    device: torch.device,
+    *,
+    tta: str | None = None,
+    name: str = "the network",
 ) -> Predictor:
-    """Wrap a network for prediction as the config says."""
+    """Wrap a network for prediction as the config says; name: what errors call it."""
     return Predictor(
         network,
         inputs(config),
@@ -168,6 +174,7 @@ def as_predictor(
         dtype=precision.choose(device, config.train.amp).dtype,
         batch_size=config.predict.batch_size,
         tta=tta or config.predict.tta,
+        name=name,
     )
 
 

@@ -45,8 +45,9 @@ def predictor(folder: Path, device: torch.device, *, tta: str | None = None) -> 
         update={"model": config.model.model_copy(update={"encoder_weights": None})}
     )
     network = build.model(config)
-    network.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
-    return build.as_predictor(config, network, device, tta=tta)
+    path = folder / "best.pt"
+    checkpoint.fill(network, checkpoint.weights(path), path)
+    return build.as_predictor(config, network, device, tta=tta, name=str(folder))
 
 
 def cache_of(run: Path) -> Cache:

@@ -17,9 +17,10 @@ from gutseg import build
 from gutseg.config import Config, dump, load
 from gutseg.data.cache import Cache
 from gutseg.data.dataset import loader
+from gutseg.engine.budget import best_epoch
 from gutseg.engine.distributed import World, join, leave
 from gutseg.engine.journal import Journal
-from gutseg.engine.loop import best_epoch, fit
+from gutseg.engine.loop import fit
 from gutseg.engine.processes import settle
 from gutseg.engine.provenance import provenance
 from gutseg.engine.seeding import INITIAL, seed_everything
@@ -105,7 +106,13 @@ def train_fold(
     evaluate = Evaluator(
         cache,
         table[table["fold"] == fold],
-        partial(build.as_predictor, config, device=world.device, tta="none"),
+        partial(
+            build.as_predictor,
+            config,
+            device=world.device,
+            tta="none",
+            name=f"{folder}, in training,",
+        ),
         criterion,
         maps=build.maps(config),
         rank=world.rank,

@@ -134,6 +134,133 @@ def test_early_stopping_waits_for_patience(tmp_path):
     assert best_epoch(history, Budget(6)) == 1
 
 
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("values", "highest", "best"),
+    [
+        ([NAN, 0.1, 0.3, NAN], True, 2),
+        ([NAN, 0.4, 0.2, NAN], False, 2),
+        ([0.5, NAN, 0.5], True, 0),
+        ([INF, -INF, 0.2], True, 2),
+        ([-INF, INF, 0.2], False, 2),
+        ([None, 0.2, NAN], False, 1),
+        ([NAN, NAN], True, None),
+        ([None], True, None),
+        ([], True, None),
+    ],
+)
+def test_only_finite_values_can_be_best(values, highest, best):
+    history = [{} if value is None else {"score": value} for value in values]
+    assert best_epoch(history, Budget(9, highest=highest)) == best
+
+
+def test_a_first_epoch_that_is_nan_is_overtaken(tmp_path):
+    scores = [NAN, 0.2, 0.1, 0.1]
+    history = fit(_learner(), Batches(), _evaluate(scores), Budget(9, patience=2), tmp_path, None)
+    assert len(history) == 4
+    assert checkpoint.load(tmp_path / "best.pt")["metrics"]["score"] == 0.2
+
+
+def test_a_training_without_one_finite_score_fails(tmp_path):
+    for _ in range(2):  # when it is asked for again, too
+        with pytest.raises(FloatingPointError, match="score was finite in none of 3 epochs"):
+            fit(_learner(), Batches(), _evaluate([NAN] * 3), Budget(3, patience=1), tmp_path, None)
+        assert not (tmp_path / "best.pt").exists()
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_weights_that_are_not_finite_are_never_kept(tmp_path, ema):
+    """The loss is looked at before a step; what the last step of an epoch does shows here."""
+    learner = _learner(ema=ema)
+    fit(learner, Batches(1), _evaluate([0.5]), Budget(1), tmp_path, None)
+    before = {name: (tmp_path / name).read_bytes() for name in ("best.pt", "last.pt")}
+    learner.schedule = Schedule(INF, steps=1, kind="constant")
+    message = "weights are not finite after epoch 1 .* under another name=..."
+    with pytest.raises(FloatingPointError, match=message):
+        fit(learner, Batches(1), _evaluate([0.6]), Budget(2), tmp_path, None)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def _spoil(change):
+    """Return a function that changes what a last.pt holds."""
+
+    def act(folder):
+        content = checkpoint.load(folder / "last.pt")
+        change(content)
+        torch.save(content, folder / "last.pt")
+
+    return act
+
+
+def _poisoned(content):
+    content["learner"]["optimizer"]["state"][0]["exp_avg"][0] = NAN
+
+
+SPOILT = {
+    "empty": (lambda folder: (folder / "last.pt").write_bytes(b""), "last.pt is empty"),
+    "a best.pt": (
+        lambda folder: (folder / "best.pt").rename(folder / "last.pt"),
+        "last.pt does not hold the state of a training",
+    ),
+    "no history": (_spoil(lambda c: c.pop("history")), "last.pt does not hold the state"),
+    "history of text": (_spoil(lambda c: c.update(history=["a"])), "last.pt does not hold the"),
+    "an epoch is missing": (_spoil(lambda c: c["history"].pop(0)), "last.pt does not hold the"),
+    "no learner": (_spoil(lambda c: c.pop("learner")), "last.pt does not hold the state"),
+    "no model": (_spoil(lambda c: c["learner"].pop("model")), "fit this training .*'model'"),
+    "no optimiser": (_spoil(lambda c: c["learner"].pop("optimizer")), "training .*'optimizer'"),
+    "no step": (_spoil(lambda c: c["learner"].pop("step")), "fit this training .*'step'"),
+    "optimiser without means": (
+        _spoil(lambda c: c["learner"]["optimizer"].update(state={})),
+        "fit this training .the optimiser's state is missing",
+    ),
+    "optimiser of another network": (
+        _spoil(
+            lambda c: c["learner"]["optimizer"]["state"][0].update(exp_avg=torch.ones(2, 3)),
+        ),
+        "fit this training .the optimiser's state is missing",
+    ),
+    "other shapes": (
+        _spoil(lambda c: c["learner"]["model"].update({"0.weight": torch.ones(2, 2)})),
+        "fit this training .RuntimeError",
+    ),
+    "means that are NaN": (
+        _spoil(_poisoned),
+        r"holds numbers that are not finite \(1: optimizer.state.0.exp_avg\)",
+    ),
+    "no best.pt": (
+        lambda folder: (folder / "best.pt").unlink(),
+        "best.pt does not exist; an earlier epoch made it",
+    ),
+    "cut best.pt": (
+        lambda folder: (folder / "best.pt").write_bytes(b"PK"),
+        "best.pt is not a checkpoint",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_training_goes_on_from_whole_files_only(tmp_path, kind):
+    fit(_learner(), Batches(), _evaluate([0.5, 0.4]), Budget(2), tmp_path, None)
+    change, message = SPOILT[kind]
+    change(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises((ValueError, OSError), match=message) as caught:
+        fit(_learner(), Batches(), _evaluate([0.6]), Budget(3), tmp_path, None)
+    assert "train this fold again" in str(caught.value) or "lower optim.lr" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_optimiser_without_momentum_has_nothing_to_lose(tmp_path):
+    for epochs in (1, 2):
+        learner = _learner()
+        learner.optimizer = optimizer(learner.model, "sgd", lr=0.1, momentum=0.0)
+        history = fit(learner, Batches(), _evaluate([0.5]), Budget(epochs), tmp_path, None)
+    assert len(history) == 2
+
+
 def test_lowest_is_best_for_a_loss():
     history = [{"val_loss": 0.5, "score": 0.9}, {"val_loss": 0.2}, {"val_loss": 0.3, "score": 1.0}]
     assert best_epoch(history, Budget(3, monitor="val_loss", highest=False)) == 1

@@ -2,10 +2,12 @@
 
 import math
 import random
+import zipfile
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from gutseg.engine import checkpoint, precision
@@ -79,12 +81,101 @@ def test_seeds_come_from_seed_epoch_and_rank():
 def test_checkpoints_hold_plain_data_only(tmp_path):
     checkpoint.save(tmp_path / "a.pt", {"model": {"w": torch.ones(2)}, "history": [{"x": 1.5}]})
     assert checkpoint.load(tmp_path / "a.pt")["history"] == [{"x": 1.5}]
-    torch.save({"model": math.sqrt, "code": nn.Linear(1, 1)}, tmp_path / "b.pt")
-    with pytest.raises(ValueError, match="b.pt is not a readable checkpoint"):
-        checkpoint.load(tmp_path / "b.pt")
-    whole = (tmp_path / "a.pt").read_bytes()
-    (tmp_path / "a.pt").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="a.pt is not a readable checkpoint"):
-        checkpoint.load(tmp_path / "a.pt")
     with pytest.raises(FileNotFoundError, match="train this fold first"):
         checkpoint.load(tmp_path / "c.pt")
+
+
+def _flipped(path):
+    """Turn one bit of the weights over."""
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.full((64,), 1.5).numpy().tobytes()) + 17
+    content[place] ^= 8
+    path.write_bytes(content)
+
+
+def _zip_without_data(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+
+
+# what it is called -> (how a file comes to be so, what is said of it)
+BROKEN = {
+    "empty": (lambda path: path.write_bytes(b""), "is empty"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:700]), "is not a checkpoint that"),
+    "cut at the end": (
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        "is not a checkpoint that",
+    ),
+    "text": (lambda path: path.write_text("weights: all\n"), "is not a checkpoint that torch can"),
+    "flipped": (_flipped, r"is damaged: the checksum of its part \S*data/0 differs"),
+    "foreign class": (
+        lambda path: torch.save({"model": nn.Linear(1, 1)}, path),
+        r"holds code \(torch.nn.modules.linear.Linear\) where plain tensors",
+    ),
+    "function": (
+        lambda path: torch.save({"model": math.sqrt}, path),
+        r"holds code \(math.sqrt\) where plain tensors",
+    ),
+    "zip without data": (_zip_without_data, "is not a checkpoint that torch can read"),
+    "safetensors": (
+        lambda path: save_file({"w": torch.ones(2)}, path),
+        "is not a checkpoint that torch can read",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_checkpoint_is_named_in_one_sentence(tmp_path, kind):
+    path = tmp_path / "best.pt"
+    checkpoint.save(path, {"model": {"w": torch.full((64,), 1.5)}})
+    breaks, said = BROKEN[kind]
+    breaks(path)
+    with pytest.raises(ValueError, match=f"best.pt {said}") as caught:
+        checkpoint.load(path)
+    message = str(caught.value)
+    assert message.endswith("; train this fold again or copy the file again")
+    assert "weights_only" not in message and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"w": torch.ones(2)}, "holds no weights under the key 'model'"),
+        ([torch.ones(2)], "holds no weights under the key 'model'"),
+        ({"model": {}}, "holds no weights under the key 'model'"),
+        ({"model": {"w": 1.0}}, "holds no weights under the key 'model'"),
+        (
+            {"model": {"w": torch.ones(2), "b": torch.tensor([1.0, math.nan])}},
+            r"holds weights that are not finite \(1: b\); .* lower optim.lr under another name",
+        ),
+        (
+            {"model": {"n": torch.tensor(3), "v": torch.tensor(-math.inf).half()}},
+            r"holds weights that are not finite \(1: v\)",
+        ),
+    ],
+)
+def test_weights_are_refused_unless_finite(tmp_path, content, said):
+    torch.save(content, tmp_path / "best.pt")
+    with pytest.raises(ValueError, match=f"best.pt {said}"):
+        checkpoint.weights(tmp_path / "best.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state: state.pop("0.weight"), "1: 0.weight missing; put the config.yaml back"),
+        (lambda state: state.update(x=torch.ones(1)), "1: x left over; put"),
+        (
+            lambda state: state.update({"0.bias": torch.ones(7), "1.bias": torch.ones(1, 4)}),
+            "2: 0.bias, 1.bias of another shape; put",
+        ),
+    ],
+)
+def test_weights_of_another_network_are_refused(tmp_path, change, said):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    state = {key: value + 1 for key, value in network.state_dict().items()}
+    checkpoint.fill(network, state, tmp_path / "best.pt")
+    assert torch.equal(network.state_dict()["0.bias"], state["0.bias"])
+    change(state)
+    with pytest.raises(ValueError, match=f"best.pt does not fit the network .*: {said}"):
+        checkpoint.fill(network, state, tmp_path / "best.pt")

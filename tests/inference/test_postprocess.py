@@ -68,8 +68,13 @@ def test_weighted_mean():
     assert weighted_mean(members, [3, 1]).tolist() == [64, 125, 255]
     assert weighted_mean(iter(members), [1, 1]).tolist() == [128, 150, 255]
     assert weighted_mean(members, [1, 0]).tolist() == [0, 100, 255]
-    with pytest.raises(ValueError, match="weights"):
-        weighted_mean(members, [0, 0])
+
+
+@pytest.mark.parametrize("weights", [[0, 0], [2, -1], [float("inf"), 1], [float("nan"), 1]])
+def test_weights_of_a_mean_are_finite_and_one_is_above_zero(weights):
+    members = [np.array([0, 100, 255], np.uint8), np.array([255, 200, 255], np.uint8)]
+    with pytest.raises(ValueError, match=r"weights \[.*\]; expected finite ones"):
+        weighted_mean(members, weights)
 
 
 def test_prior_is_the_mean_mask_of_the_place():

@@ -59,6 +59,27 @@ def test_a_scan_comes_back_at_native_size_in_place(opened):
     np.testing.assert_array_equal(some, found[:, [5, 2]])
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_probabilities_that_are_not_finite_are_refused(opened, value):
+    """A byte cannot say NaN: it would be 0, an empty mask. An infinite logit is certainty."""
+
+    class Broken(Bright):
+        def forward(self, images):
+            logits = super().forward(images)
+            logits[-1, 2, 3, 4] = value
+            return logits
+
+    predictor = Predictor(Broken(), INPUTS, device=CPU, tta="hflip", name="runs/x/fold3")
+    scan = opened.scan("case1_day0")
+    if np.isnan(value):
+        with pytest.raises(ValueError, match="runs/x/fold3 predicts probabilities of case1_day0"):
+            predictor(scan, np.array([2]))
+        with pytest.raises(ValueError, match="the network predicts .* that are not finite"):
+            _evaluate(opened, Broken(), opened.index[opened.index["scan"] == scan.name])
+    else:
+        assert predictor(scan, np.array([2])).shape == (3, 1, *scan.shape[1:])
+
+
 def test_flips_are_undone_before_the_mean():
     images = torch.rand(2, 3, 8, 8)
     bright = probabilities(Bright(), images, "none")

@@ -1,5 +1,6 @@
 """Every section of a config with its defaults, ranges and checks."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,9 +21,11 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """A part of the config; an unknown key is an error."""
+    """A part of the config; an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class Stack(Section):
@@ -168,9 +171,16 @@ class Member(Section):
     """A trained run in a blend; its folds are averaged. run: relative to the blend's file."""
 
     run: Path
-    folds: Annotated[list[int], Field(min_length=1)]
+    folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     weight: Positive = 1.0
     tta: Literal["none", "hflip", "flips"] = "none"
+
+    @field_validator("folds")
+    @classmethod
+    def _once(cls, folds: list[int]) -> list[int]:
+        if twice := sorted({fold for fold in folds if folds.count(fold) > 1}):
+            raise ValueError(f"fold {twice[0]} is listed twice; list every fold once")
+        return folds
 
 
 class OrganRule(Section):
@@ -196,6 +206,16 @@ class Blend(Section):
     rules: Rules = Rules()
     metric: str = "default"
     score: float | None = None
+
+    @field_validator("members")
+    @classmethod
+    def _once(cls, members: list[Member]) -> list[Member]:
+        names = [os.path.normpath(member.run) for member in members]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"run {twice[0]} is listed twice; list it once, with all its folds and one weight"
+            )
+        return members
 
 
 def _check_component(table: dict[str, Spec], component: Component, key: str) -> None:

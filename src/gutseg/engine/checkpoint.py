@@ -1,11 +1,17 @@
 """Run folders: last.pt to go on from, best.pt to predict with; written whole or not at all."""
 
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from gutseg.paths import replacing
+from gutseg.paths import need_file, replacing
+
+AGAIN = "train this fold again or copy the file again"
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -14,12 +20,141 @@ def save(path: Path, content: dict[str, Any]) -> None:
         torch.save(content, temporary)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; only plain data is unpickled."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; train this fold first: gutseg train")
+def load(path: Path, remedy: str = AGAIN) -> Any:
+    """Read a checkpoint onto the CPU; only plain data is unpickled.
+
+    Raises ValueError in one sentence, which ends with the remedy, for a file that is damaged (its
+    checksums are compared), that is no checkpoint or that holds code.
+    """
+    need_file(path, "train this fold first: gutseg train")
+    problem = _damage(path)
+    if problem is None:
+        try:
+            return torch.load(path, weights_only=True, map_location="cpu")
+        except Exception as error:
+            # RuntimeError, UnpicklingError, EOFError, KeyError ...: torch's own text is advice to
+            # its users, and weights_only=False, which it proposes, would run what the file says
+            code = re.search(r"GLOBAL (\S+)", str(error))
+            problem = (
+                f"holds code ({code[1]}) where plain tensors and numbers are expected"
+                if code
+                else "is not a checkpoint that torch can read"
+            )
+    raise ValueError(f"{path} {problem}; {remedy}")
+
+
+def _damage(path: Path) -> str | None:
+    """Say what is wrong with the bytes of a file, None where nothing is.
+
+    torch.save writes a zip with a checksum a tensor and torch.load does not look at them.
+    """
+    if path.stat().st_size == 0:
+        return "is empty"
     try:
-        return torch.load(path, weights_only=True, map_location="cpu")
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile:
+        # an encoder's file may have torch's old format, which torch.load knows by itself
+        return None
     except Exception as error:
-        # torch raises RuntimeError, UnpicklingError, EOFError ... for a damaged file
-        raise ValueError(f"{path} is not a readable checkpoint: {error}") from None
+        # NotImplementedError, RuntimeError, zlib.error ...: a header that makes no sense
+        return f"is damaged ({type(error).__name__})"
+    return f"is damaged: the checksum of its part {damaged} differs" if damaged else None
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights of a best.pt; raises ValueError unless all of them are finite."""
+    content = load(path)
+    found = content.get("model") if isinstance(content, dict) else None
+    if not _is_state(found):
+        raise ValueError(f"{path} holds no weights under the key 'model'; {AGAIN}")
+    if bad := not_finite(found):
+        raise ValueError(
+            f"{path} holds weights that are not finite ({some(bad)}); train this fold again "
+            "with a lower optim.lr under another name=..."
+        )
+    return found
+
+
+def state(path: Path) -> dict[str, Any]:
+    """Return what a last.pt holds, `learner` and `history`; raises ValueError unless it can."""
+    content = load(path, f"delete {path.parent} and train this fold again")
+    learner = content.get("learner") if isinstance(content, dict) else None
+    history = content.get("history") if isinstance(content, dict) else None
+    if not isinstance(learner, dict) or not _is_history(history):
+        raise ValueError(
+            f"{path} does not hold the state of a training (`learner`) and its `history`; "
+            f"delete {path.parent} and train this fold again"
+        )
+    if bad := not_finite(learner):
+        raise ValueError(
+            f"{path} holds numbers that are not finite ({some(bad)}), so training cannot go on; "
+            f"delete {path.parent} or give another name=..., and train with a lower optim.lr"
+        )
+    return content
+
+
+def fill(network: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
+    """Copy weights into a network; raises ValueError naming what does not fit, path and all."""
+    wanted = network.state_dict()
+    parts = {
+        "missing": wanted.keys() - found.keys(),
+        "left over": found.keys() - wanted.keys(),
+        "of another shape": {
+            key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape
+        },
+    }
+    if any(parts.values()):
+        shown = ", ".join(f"{some(keys)} {kind}" for kind, keys in parts.items() if keys)
+        raise ValueError(
+            f"{path} does not fit the network of the config.yaml beside it: {shown}; put the "
+            "config.yaml back that it was trained with, or train this fold again"
+        )
+    network.load_state_dict(dict(found))
+
+
+def not_finite(content: Any) -> list[str]:
+    """Return the places of tensors, at any depth, that hold NaN or infinity."""
+    return [
+        place
+        for place, value in _leaves(content)
+        if isinstance(value, Tensor)
+        and (value.is_floating_point() or value.is_complex())
+        and not torch.isfinite(value).all()
+    ]
+
+
+def some(names: Any) -> str:
+    """Return the first three names and how many there are."""
+    names = sorted(names)
+    return f"{len(names)}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+
+
+def _leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(content, Mapping):
+        items = content.items()
+    elif isinstance(content, list | tuple):
+        items = enumerate(content)
+    else:
+        yield place, content
+        return
+    for key, value in items:
+        yield from _leaves(value, f"{place}.{key}" if place else str(key))
+
+
+def _is_state(found: Any) -> bool:
+    return (
+        isinstance(found, dict)
+        and len(found) > 0
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in found.items())
+    )
+
+
+def _is_history(rows: Any) -> bool:
+    """Say whether there is one row an epoch, in order, each of numbers by name."""
+    return isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and row.get("epoch") == number
+        and all(isinstance(value, int | float) for value in row.values())
+        for number, row in enumerate(rows)
+    )

@@ -15,11 +15,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from gutseg.engine import checkpoint
+from gutseg.engine.budget import Budget, best_epoch, is_finished
 from gutseg.engine.distributed import World
 from gutseg.engine.journal import Journal
+from gutseg.engine.optim import has_moments
 from gutseg.engine.precision import Precision
 from gutseg.engine.schedule import Schedule
 from gutseg.engine.seeding import seed_everything
+from gutseg.paths import need_file
 from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
@@ -28,23 +31,11 @@ log = logging.getLogger(__name__)
 Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 # Looking at a loss stops the GPU until it is there; a few steps are looked at together.
 LOOK_EVERY = 16
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long to train and when to stop.
-
-    monitor: the column of the history that is best when `highest` (or lowest otherwise).
-    patience: epochs without a better one before stopping; None trains to the end.
-    """
-
-    epochs: int
-    accumulate: int = 1
-    clip_norm: float | None = None
-    patience: int | None = None
-    monitor: str = "score"
-    highest: bool = True
-    score_every: int = 1
+# A run goes on with its own config alone, so that advice to change it says how.
+OTHERWISE = (
+    "lower optim.lr or set train.clip_norm and start again under another name=... "
+    "(or delete the run folder)"
+)
 
 
 @dataclass
@@ -88,13 +79,20 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
-        self.model.load_state_dict(state["model"])
-        if self.average:
-            self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.scaler.load_state_dict(state["scaler"])
-        self.step = state["step"]
+        """Take over a state; raises ValueError when it is not one of this network's training."""
+        try:
+            self.model.load_state_dict(state["model"])
+            if self.average:
+                self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.precision.scaler.load_state_dict(state["scaler"])
+            self.step = state["step"]
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            # what torch raises depends on the part that is missing or does not fit
+            found = str(error).splitlines()[0]
+            raise ValueError(f"{type(error).__name__}: {found}") from None
+        if self.step and not has_moments(self.optimizer):
+            raise ValueError("the optimiser's state is missing")
 
 
 def fit(
@@ -108,19 +106,17 @@ def fit(
     """Train until the budget is spent; return the history, one row an epoch.
 
     evaluate(model, with_score): the validation columns. folder: takes last.pt after every
-    epoch and best.pt; when last.pt is there already, training goes on from it.
+    epoch and best.pt; when last.pt is there already, training goes on from it. Raises
+    FloatingPointError when losses, weights or all monitored values are not finite.
     """
-    history: list[dict[str, float]] = []
-    if (folder / "last.pt").is_file():
-        state = checkpoint.load(folder / "last.pt")
-        learner.restore(state["learner"])
-        history = state["history"]
+    history = _resume(learner, budget, folder) if (folder / "last.pt").is_file() else []
     for epoch in range(len(history), budget.epochs):
-        if _is_stale(history, budget):
+        if is_finished(history, budget):
             break
         started = time.perf_counter()
         row = {"epoch": epoch, **_train_epoch(learner, loader, epoch, budget)}
         learner.world.copy_from_main(learner.best)
+        _check_weights(learner, epoch)
         last = epoch + 1 == budget.epochs
         row |= evaluate(learner.best, last or (epoch + 1) % budget.score_every == 0)
         history.append(row | {"seconds": time.perf_counter() - started})
@@ -130,26 +126,43 @@ def fit(
             if journal:
                 journal.write(history)
         learner.world.wait()
+    if history and best_epoch(history, budget) is None:
+        raise FloatingPointError(
+            f"{budget.monitor} was finite in none of {len(history)} epochs, so no weights are the "
+            f"best; {OTHERWISE}"
+        )
     return history
+
+
+def _resume(learner: Learner, budget: Budget, folder: Path) -> list[dict[str, float]]:
+    """Take over last.pt; return its history. Raises ValueError when a file is not as written."""
+    state = checkpoint.state(folder / "last.pt")
+    afresh = f"delete {folder} and train this fold again"
+    try:
+        learner.restore(state["learner"])
+    except ValueError as error:
+        raise ValueError(
+            f"{folder / 'last.pt'} does not fit this training ({error}); {afresh}"
+        ) from None
+    if best_epoch(state["history"], budget) is not None:
+        checkpoint.load(need_file(folder / "best.pt", f"an earlier epoch made it; {afresh}"))
+    return state["history"]
+
+
+def _check_weights(learner: Learner, epoch: int) -> None:
+    """Raise FloatingPointError before weights are kept that are of no use."""
+    bad = checkpoint.not_finite([dict(learner.model.named_parameters()), learner.best.state_dict()])
+    if bad:
+        raise FloatingPointError(
+            f"weights are not finite after epoch {epoch} ({checkpoint.some(bad)}). Nothing of "
+            f"this epoch was saved; {OTHERWISE}"
+        )
 
 
 def _shown(row: dict[str, float]) -> list[str]:
     keys = ("train_loss", "val_loss", "dice", "hausdorff", "score")
     values = [f"{key} {row[key]:.4f}" for key in keys if key in row]
     return [f"epoch {row['epoch']}", *values, f"{row['seconds']:.0f} s"]
-
-
-def best_epoch(history: list[dict[str, float]], budget: Budget) -> int:
-    """Return the position of the best row; rows without the monitored column do not count."""
-    sign = 1 if budget.highest else -1
-    values = [sign * row.get(budget.monitor, -sign * float("inf")) for row in history]
-    return values.index(max(values))
-
-
-def _is_stale(history: list[dict[str, float]], budget: Budget) -> bool:
-    if not history or budget.patience is None:
-        return False
-    return len(history) - 1 - best_epoch(history, budget) >= budget.patience
 
 
 def _save(learner: Learner, history: list[dict], budget: Budget, folder: Path) -> None:
@@ -239,7 +252,7 @@ class _Watch:
                 raise FloatingPointError(
                     f"the loss is not finite in epoch {self.epoch}, batch {self.batches} "
                     f"({shown}); its slices: {', '.join(ids)}. Nothing of this epoch was "
-                    "saved; lower optim.lr, set train.clip_norm or look at these slices"
+                    f"saved; look at these slices, or {OTHERWISE}"
                 )
             for key, value in values.items():
                 self.sums[key] = self.sums.get(key, 0.0) + value

@@ -1,6 +1,6 @@
 """Optimisers; biases and normalisation layers are not decayed."""
 
-from torch import nn, optim
+from torch import Tensor, nn, optim
 
 
 def optimizer(
@@ -24,3 +24,18 @@ def optimizer(
         return optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
     kind = {"adam": optim.Adam, "adamw": optim.AdamW}[name]
     return kind(groups, lr=lr, betas=(momentum, 0.999))
+
+
+def has_moments(optimizer: optim.Optimizer) -> bool:
+    """Say whether the means that an optimiser keeps from its first step on are there and fit."""
+    names = ("exp_avg", "exp_avg_sq")
+    if isinstance(optimizer, optim.SGD):
+        names = ("momentum_buffer",) if optimizer.param_groups[0]["momentum"] else ()
+    # a weight that never had a gradient has none
+    kept = [(weight, means) for weight, means in optimizer.state.items() if means]
+    fitting = all(
+        isinstance(means.get(name), Tensor) and means[name].shape == weight.shape
+        for weight, means in kept
+        for name in names
+    )
+    return fitting and (bool(kept) or not names)

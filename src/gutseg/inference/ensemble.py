@@ -17,8 +17,10 @@ def weighted_mean(members: Iterable[np.ndarray], weights: Sequence[float]) -> np
     members: may be a generator, one is held at a time. weights: need not add up to 1.
     """
     total = sum(weights)
-    if total <= 0 or min(weights) < 0:
-        raise ValueError(f"weights {list(weights)}; expected none below 0 and one above")
+    if not np.isfinite(total) or total <= 0 or min(weights) < 0:
+        raise ValueError(
+            f"weights {list(weights)}; expected finite ones, none below 0 and one above"
+        )
     mean = None
     for member, weight in zip(members, weights, strict=True):
         share = np.float32(weight / total)

@@ -27,8 +27,13 @@ class Predictor:
         dtype: torch.dtype | None = None,
         batch_size: int = 16,
         tta: str = "none",
+        name: str = "the network",
     ) -> None:
-        """dtype: autocast type of the forward pass, None for float32. tta: see FLIPS."""
+        """dtype: autocast type of the forward pass, None for float32. tta: see FLIPS.
+
+        name: what errors call the network, its run and fold where it has them.
+        """
+        self.name = name
         self.model = model.to(device).eval()
         self.inputs = inputs
         self.device = device
@@ -59,7 +64,15 @@ class Predictor:
         return np.concatenate(parts, axis=1)
 
     def to_native(self, scan: Scan, found: Tensor) -> np.ndarray:
-        """Bring probabilities (B, C, h, w) back to the slice: (C, B, H, W) uint8."""
+        """Bring probabilities (B, C, h, w) back to the slice: (C, B, H, W) uint8.
+
+        Raises ValueError where they are not finite: a byte would hide it as an empty mask.
+        """
+        if not torch.isfinite(found).all():
+            raise ValueError(
+                f"{self.name} predicts probabilities of {scan.name} that are not finite; "
+                "its weights are of no use: train it again with a lower optim.lr or train.amp=false"
+            )
         batch, classes = found.shape[:2]
         planes = found.transpose(0, 1).reshape(batch * classes, *found.shape[2:])
         native = self.inputs.window(scan).inverse(planes.cpu().numpy())
