@@ -124,7 +124,9 @@ def test_predictions_are_kept_until_the_weights_change(trained, tmp_path):
 
 
 def test_two_runs_blend_no_worse_than_the_first(trained, tmp_path):
-    blend([trained.run, trained.run], tmp_path / "b", trials=12, seed=1)
+    copy = tmp_path / "tiny"
+    shutil.copytree(trained.run, copy)
+    blend([trained.run, copy], tmp_path / "b", trials=12, seed=1)
     solved = load_blend(tmp_path / "b" / "blend.yaml")
     plain = summarise(runs.out_of_fold(trained.run, METRICS["default"])["all"], METRICS["default"])
     assert solved.score >= plain.score - 1e-9
@@ -312,6 +314,7 @@ def test_bad_input_ends_with_one_sentence_and_code_2(tmp_path):
         (lambda t, p: predict(p), "no run folder"),
         (lambda t, p: predict(t.run, fold="5"), "has no fold5"),
         (lambda t, p: blend([p], p), "holds no predictions"),
+        (lambda t, p: blend([t.run, t.run / "."], p), "is listed twice; give every run once"),
         (lambda t, p: blend([t.run], p, metric="dice"), "--metric dice: choices: default"),
         (lambda t, p: score(p / "x.csv"), "--truth TRUTH.csv and --slices"),
         (lambda t, p: score(p / "b.yaml"), "b.yaml does not exist"),

@@ -35,6 +35,9 @@ def blend(
     """Search weights, thresholds, smallest component and presence gate out of fold."""
     if metric not in METRICS:
         raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
+    places = [run.resolve() for run in runs]
+    if twice := [run for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
+        raise ValueError(f"{twice[-1]} is listed twice; give every run once")
     members = [OutOfFold(run) for run in runs]
     floor = min(CHOICES["threshold"])
     search = Search(volumes(members, floor), METRICS[metric], os.cpu_count())
