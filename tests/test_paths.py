@@ -60,7 +60,7 @@ def test_json_and_missing_files(tmp_path):
         with pytest.raises(ValueError, match="x.json is not valid JSON"):
             read_json(tmp_path / "x.json")
     (tmp_path / "x.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="x.json is not valid JSON"):
+    with pytest.raises(ValueError, match="x.json is not UTF-8 text"):
         read_json(tmp_path / "x.json")
     with pytest.raises(FileNotFoundError, match="gone.csv does not exist; make it"):
         need_file(tmp_path / "gone.csv", "make it")
@@ -269,3 +269,12 @@ def test_a_foreign_folder_is_not_claimed(tmp_path):
         check_claim(tmp_path, ["cells/*/result.json"], [tmp_path / "cells"])
     with pytest.raises(FileExistsError, match="README.md is not a folder"):
         check_claim(tmp_path / "README.md", [])
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe{", b"{}".ljust(2**24 + 1), b"[" * 100_000])
+def test_a_damaged_json_is_named(tmp_path, content):
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(ValueError, match="x.json .*delete it and rerun"):
+        read_json(tmp_path / "x.json")
+    with pytest.raises(FileNotFoundError, match="is a folder, expected a file; make it"):
+        need_file(tmp_path, "make it")

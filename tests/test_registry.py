@@ -1,4 +1,7 @@
+from typing import Annotated
+
 import pytest
+from pydantic import Field
 
 from gutseg.registry import Spec, check
 
@@ -29,3 +32,23 @@ def test_defaults_are_filled_in_and_values_coerced():
 def test_what_is_wrong_is_named(name, params, message):
     with pytest.raises(ValueError, match=message):
         check(TABLE, name, params, where="model")
+
+
+def _bounded(*, share: Annotated[float, Field(le=1)] = 1, pair: tuple[int, int] = (1, 2)) -> None:
+    """A component whose annotations hold bounds."""
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"share": 2}, "loss.params.share: .*less than or equal to 1, found 2"),
+        ({"share": True}, "loss.params.share: .*valid number, found True"),
+        ({"share": float("nan")}, "loss.params.share: .*finite number, found nan"),
+        ({"pair": [1, "2"]}, "loss.params.pair.1: .*valid integer, found '2'"),
+    ],
+)
+def test_bounds_of_an_annotation_hold_and_nothing_is_taken_for_a_number(params, message):
+    table = {"bounded": Spec(_bounded, "nowhere")}
+    assert check(table, "bounded", {"share": 0, "pair": [3, 4]}) == {"share": 0.0, "pair": (3, 4)}
+    with pytest.raises(ValueError, match=message):
+        check(table, "bounded", params, where="loss")

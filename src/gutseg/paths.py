@@ -44,12 +44,27 @@ def competition_folder(start: Path) -> Path:
 
 
 def need_file(path: Path, remedy: str) -> Path:
-    """Return path when it is a file; otherwise raise FileNotFoundError with the remedy."""
+    """Return path when it is a regular file; otherwise raise FileNotFoundError with the remedy."""
+    if path.is_file():
+        return path
     if path.is_dir():
         raise FileNotFoundError(f"{path} is a folder, expected a file; {remedy}")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; {remedy}")
-    return path
+    if path.exists():
+        raise FileNotFoundError(f"{path} is a device or a pipe, expected a file; {remedy}")
+    if path.is_symlink():
+        raise FileNotFoundError(f"{path} is a link to {path.readlink()}, which is gone; {remedy}")
+    raise FileNotFoundError(f"{path} does not exist; {remedy}")
+
+
+def read_text(path: Path, remedy: str, largest: int = 2**24) -> str:
+    """Read a text file; one that is not UTF-8 or beyond `largest` bytes raises ValueError."""
+    size = need_file(path, remedy).stat().st_size
+    if size > largest:
+        raise ValueError(f"{path} has {size} bytes, at most {largest} were expected; {remedy}")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); {remedy}") from None
 
 
 def check_output(path: Path, inputs: Iterable[Path] = (), begins: bytes = b"") -> Path:
@@ -262,6 +277,6 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; a damaged one raises ValueError naming it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        return json.loads(read_text(path, "delete it and rerun"))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it and rerun") from None

@@ -2,11 +2,18 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+# what an error names of many; the rest is counted
+NAMED = 5
+# characters of a value that an error shows
+SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -24,20 +31,48 @@ def suggest(name: str, choices: list[str]) -> str:
     return f"{hint}choices: {', '.join(choices)}"
 
 
+def shown(value: Any) -> str:
+    """Return a value as an error shows it: on one line, the start of a long one."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
+
+
+def listed(names: Iterable[str], count: int, separator: str = ", ") -> str:
+    """Return the first five of `count` names and how many more there are."""
+    text = separator.join(islice(names, NAMED))
+    return text if count <= NAMED else f"{text}{separator}and {count - NAMED} more"
+
+
+def as_json(content: Any) -> str:
+    """Return plain values as JSON, the form whose strict reading by pydantic suits a config.
+
+    A list may stand for a tuple, text for a path and 1 for 1.0; true is no number, "3" is text.
+    """
+    return json.dumps(content, default=str)
+
+
+def explain(problem: Mapping[str, Any]) -> str:
+    """Return what one problem of a pydantic ValidationError was, without its place."""
+    if problem["type"] == "value_error":  # raised by a check of our own
+        return str(problem["ctx"]["error"])
+    return f"{problem['msg']}, found {shown(problem['input'])}"
+
+
 def check(
     table: Mapping[str, Spec], name: str, params: Mapping[str, Any], *, where: str = "name"
 ) -> dict[str, Any]:
     """Check a component's name and parameters; return all of them, defaults included, coerced.
 
     Only keyword-only parameters can be set from a config; the positional ones are what the
-    pipeline passes in (channels, logits, ...). where: the config key, for the error.
+    pipeline passes in (channels, logits, ...). Their annotations say what is accepted, bounds
+    (pydantic's Field) and validators included. where: the config key, for the error.
     Raises ValueError naming the key and the choices.
     """
     if name not in table:
         raise ValueError(f"{where}: unknown name {name!r}; {suggest(name, list(table))}")
     build = table[name].build
     signature = inspect.signature(build)
-    hints = get_type_hints(build.__init__ if inspect.isclass(build) else build)
+    hints = get_type_hints(build.__init__ if inspect.isclass(build) else build, include_extras=True)
     settable = {
         key: parameter
         for key, parameter in signature.parameters.items()
@@ -64,8 +99,10 @@ def check(
 
 
 def _coerce(value: Any, annotation: Any, where: str) -> Any:
+    adapter = TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
     try:
-        return TypeAdapter(annotation).validate_python(value)
+        return adapter.validate_json(as_json(value), strict=True)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise ValueError(f"{where}: {problem['msg']}, found {problem['input']!r}") from None
+        key = ".".join(map(str, (where, *problem["loc"])))
+        raise ValueError(f"{key}: {explain(problem)}") from None

@@ -2,25 +2,37 @@
 
 import json
 import re
-from pathlib import Path
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from gutseg.config import Section
+from gutseg.config.values import (
+    LARGEST_SIDE,
+    Count,
+    Name,
+    Natural,
+    Place,
+    Positive,
+    Seed,
+    check_batch,
+)
 from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.labelled import Labelled, folds
 from gutseg.data.maps import MAPS
 from gutseg.losses import LOSSES, Criterion
 from gutseg.losses.weights import WEIGHTS
 from gutseg.models import MODELS
-from gutseg.registry import check, suggest
+from gutseg.registry import check, shown, suggest
 
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Side = Annotated[int, Field(ge=8)]
+Side = Annotated[int, Field(ge=8, le=LARGEST_SIDE)]
 Patch = tuple[Side, Side]
+# together, of loss, network and input: a cell's folder is named after them and four numbers,
+# and file systems end at 255
+LONGEST_LABELS = 180
+# cells of a grid; the largest of the papers' has 396
+MOST_CELLS = 100_000
 
 # Averages over classes that a cell measures; `_fg` leaves the background out.
 SCORES = ("iou", "iou_fg", "dice", "dice_fg", "precision", "recall", "accuracy")
@@ -30,7 +42,7 @@ class Source(Section):
     """The data: a row of DATASETS and its folder."""
 
     name: str
-    folder: Path
+    folder: Place
     params: dict[str, Any] = Field({})
 
 
@@ -128,7 +140,7 @@ class Bench(Section):
     channels_last: memory format of weights and planes; on a CPU a step takes a quarter less time.
     """
 
-    name: str
+    name: Name
     dataset: Source
     losses: list[Loss] = Field(min_length=1)
     networks: list[Network] = Field(min_length=1)
@@ -137,15 +149,15 @@ class Bench(Section):
     background_from: Loss | None = None
     lrs: list[Positive] = Field([1e-3], min_length=1)
     patches: list[Patch] = Field([(128, 128)], min_length=1)
-    seeds: list[Natural] = Field([0, 1, 2], min_length=1)
-    folds: Annotated[int, Field(ge=2)] = 2
+    seeds: list[Seed] = Field([0, 1, 2], min_length=1)
+    folds: Annotated[int, Field(ge=2, le=1000)] = 2
     only_folds: list[Natural] | None = None
-    fold_seed: Natural = 0
+    fold_seed: Seed = 0
     batch_size: Count = 8
     optim: Optimizer = Optimizer()
     best_with: BestWith | None = None
     score: Literal[SCORES] = "iou"
-    tile: Annotated[int, Field(ge=32)] = 512
+    tile: Annotated[int, Field(ge=32, le=LARGEST_SIDE)] = 512
     hard_shares: list[Count] = Field([])
     tail: Natural = 0
     channels_last: bool = False
@@ -169,6 +181,25 @@ class Bench(Section):
         for fold in self.only_folds or []:
             if fold >= self.folds:
                 raise ValueError(f"only_folds: {fold}; choices: 0 to {self.folds - 1}")
+        for key in ("lrs", "patches", "seeds", "only_folds"):
+            _check_once(getattr(self, key) or [], key)
+        self._check_size()
+
+    def _check_size(self) -> None:
+        """Raise ValueError for a grid or a batch that no machine could hold."""
+        axes = ("losses", "inputs", "lrs", "patches", "seeds")
+        count = prod(len(getattr(self, key)) for key in axes)
+        count *= len(self.chosen_folds) * len(self._named_networks())
+        if count > MOST_CELLS:
+            raise ValueError(f"the grid has {count} cells; at most {MOST_CELLS} are allowed")
+        named = (self.losses, [network for _, network in self._named_networks()], self.inputs)
+        longest = [max((slug(part.label) for part in parts), key=len) for parts in named]
+        if sum(map(len, longest)) > LONGEST_LABELS:
+            raise ValueError(
+                f"{shown(max(longest, key=len))} is too long for a folder's name; give a `label`"
+            )
+        for number, patch in enumerate(self.patches):
+            check_batch(f"patches.{number} with batch_size", self.batch_size, 1, patch)
 
     def _named_networks(self) -> list[tuple[str, Network]]:
         named = [(f"networks.{number}", network) for number, network in enumerate(self.networks)]
@@ -251,4 +282,14 @@ def _check_distinct(labels: list[str], where: str) -> None:
     for label in labels:
         if (short := slug(label)) in seen:
             raise ValueError(f"{where}: {label!r} and {seen[short]!r} need labels that differ")
+        if not label.isprintable() or (label and not short):
+            raise ValueError(f"{where}: the label {shown(label)} cannot name a folder")
         seen[short] = label
+
+
+def _check_once(values: list, key: str) -> None:
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{key}: {value} is listed twice")
+        seen.add(value)

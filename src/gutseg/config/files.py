@@ -8,26 +8,90 @@ import yaml
 from pydantic import ValidationError
 
 from gutseg.config.sections import Blend, Config, Section
-from gutseg.paths import need_file, replacing
-from gutseg.registry import suggest
+from gutseg.paths import read_text, replacing
+from gutseg.registry import as_json, explain, listed, shown, suggest
 
 AnySection = TypeVar("AnySection", bound=Section)
 
+# far above any config; a deeper one would overrun the stack, a longer one take minutes to parse
+DEEPEST = 32
+LARGEST = 2**20
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 floats: PyYAML would read 3e-4 as a string."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"([-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|Inf)|\.(nan|NaN))$"),
-    list("-+0123456789."),
+TAG = "tag:yaml.org,2002:"
+REPLACED = ("int", "float", "timestamp")
+# a longer number becomes a float, which no whole number of a config may be
+INT = re.compile(r"[-+]?(0|[1-9][0-9_]{0,17})$")
+FLOAT = re.compile(
+    r"([-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.(nan|NaN))$"
 )
 
 
-def parse(text: str) -> Any:
-    """Read YAML in which 3e-4 is a number."""
-    return yaml.load(text, Loader=_Loader)
+class _Loader(yaml.SafeLoader):
+    """YAML with 1.2's numbers and without what bites: PyYAML would read 3e-4 as a string, 010
+    as 8, 1:30 as 90 and 2024-01-05 as a date, and take the later one of two equal keys.
+    """
+
+    level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise _fault(event, f"*{event.anchor} repeats another place; write its value out")
+        if getattr(event, "tag", None) is not None:
+            raise _fault(event, f"the tag {event.tag} is not supported; write the plain value")
+        if self.level == DEEPEST:
+            raise _fault(event, f"nested deeper than {DEEPEST} levels")
+        self.level += 1
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if key.tag != f"{TAG}str":
+                kind = key.tag.removeprefix(TAG)
+                raise _fault(key, f"a key of type {kind}; keys are text, write it in quotes")
+            if key.value in seen:
+                raise _fault(key, f"the key {key.value!r} is given twice")
+            seen.add(key.value)
+        return node
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what _Loader reads back: quotes around text that it would take for a number."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in rows if tag.removeprefix(TAG) not in REPLACED]
+    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(f"{TAG}int", INT, list("-+0123456789"))
+    _kind.add_implicit_resolver(f"{TAG}float", FLOAT, list("-+0123456789."))
+
+
+def _fault(place: yaml.Node | yaml.Event, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
+
+
+def parse(text: str, where: str = "the text") -> Any:
+    """Read YAML in which 3e-4 is a number; where names the source in errors.
+
+    Raises ValueError naming the line, also of a key given twice, an alias and deep nesting.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        problem = f"line {error.problem_mark.line + 1}: {error.problem}"
+    except yaml.YAMLError as error:
+        # characters that YAML forbids
+        problem = " ".join(str(error).split())
+    raise ValueError(f"{where} is not valid YAML: {problem}")
 
 
 def load(path: Path, overrides: list[str] | None = None) -> Config:
@@ -42,10 +106,11 @@ def read_with(path: Path, overrides: list[str] | None = None) -> dict:
     """Read a YAML and apply `key=value` overrides; `name` is the file's unless it gives one."""
     content = {"name": path.stem} | _read(path)
     for override in overrides or []:
+        given = shown(override)
         key, equals, value = override.partition("=")
         if not equals or not key:
-            raise ValueError(f"{override!r} is not of the form key=value, as in train.epochs=3")
-        _set(content, key.split("."), parse(value), override)
+            raise ValueError(f"{given} is not of the form key=value, as in train.epochs=3")
+        _set(content, key.split("."), parse(value, given), given)
     return content
 
 
@@ -55,42 +120,38 @@ def load_blend(path: Path) -> Blend:
 
 
 def _read(path: Path) -> dict:
-    need_file(path, "give a YAML file, for example configs/demo.yaml")
-    try:
-        content = parse(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from None
+    text = read_text(path, "give a YAML file, for example configs/demo.yaml", LARGEST)
+    content = parse(text, str(path))
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no `key: value` lines")
+        raise ValueError(f"{path} {'holds no `key: value` lines' if text.strip() else 'is empty'}")
     return content
 
 
-def _set(content: dict, keys: list[str], value: Any, override: str) -> None:
+def _set(content: dict, keys: list[str], value: Any, given: str) -> None:
     for key in keys[:-1]:
         content = content.setdefault(key, {})
         if not isinstance(content, dict):
-            raise ValueError(f"{override!r}: {key} is a value, not a section")
+            raise ValueError(f"{given}: {key} is a value, not a section")
     content[keys[-1]] = value
 
 
 def validate(kind: type[AnySection], content: dict, where: str) -> AnySection:
     """Build a section from plain values; where names the source in errors."""
     try:
-        return kind.model_validate(content)
+        return kind.model_validate_json(as_json(content), strict=True)
     except ValidationError as error:
-        problems = "; ".join(_explain(kind, problem) for problem in error.errors())
-        raise ValueError(f"{where}: {problems}") from None
+        problems = error.errors()
+        text = listed((_explain(kind, problem) for problem in problems), len(problems), "; ")
+        raise ValueError(f"{where}: {text}") from None
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
 
 
 def _explain(kind: type[Section], problem: dict) -> str:
     location = problem["loc"]
-    key = ".".join(map(str, location))
-    if problem["type"] == "value_error":  # raised by a check of our own
-        return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
+    key = ".".join(part if part.isprintable() else repr(part) for part in map(str, location))
     if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg']}, found {problem['input']!r}"
+        return f"{key}: {explain(problem)}" if key else explain(problem)
     for part in location[:-1]:
         if part in kind.model_fields:
             inner = kind.model_fields[part].annotation
@@ -100,5 +161,6 @@ def _explain(kind: type[Section], problem: dict) -> str:
 
 def dump(section: Section, path: Path) -> None:
     """Write a resolved config or blend, every default spelled out."""
+    text = yaml.dump(section.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
     with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(section.model_dump(mode="json"), sort_keys=False))
+        temporary.write_text(text, encoding="utf-8")

@@ -1,23 +1,36 @@
 """Every section of a config with its defaults, ranges and checks."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from gutseg.config.values import (
+    LARGEST_SIDE,
+    Count,
+    Name,
+    Natural,
+    Place,
+    Positive,
+    Seed,
+    Share,
+    check_batch,
+    not_bool,
+)
 from gutseg.constants import BLACKLISTS
 from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.index import SCAN_FOLDER
 from gutseg.data.maps import MAPS
 from gutseg.losses import LOSSES, modes
 from gutseg.losses.weights import WEIGHTS
+from gutseg.metrics.competition import METRICS
 from gutseg.models import MODELS
 from gutseg.registry import Spec, check, suggest
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
+Choice = BeforeValidator(not_bool)
 
 
 class Section(BaseModel):
@@ -31,8 +44,8 @@ class Section(BaseModel):
 class Stack(Section):
     """The neighbouring slices that become channels."""
 
-    slices: Literal[1, 3, 5, 7] = 5
-    stride: Literal[1, 2, 3] = 1
+    slices: Annotated[Literal[1, 3, 5, 7], Choice] = 5
+    stride: Annotated[Literal[1, 2, 3], Choice] = 1
     edge: Literal["clamp", "reflect", "blank"] = "clamp"
 
 
@@ -48,15 +61,15 @@ class Geometry(Section):
     """How native slices become the network's input size (height, width)."""
 
     kind: Literal["resize", "pad", "body"] = "resize"
-    size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = (320, 384)
-    margin: Annotated[int, Field(ge=0)] = 8
+    size: tuple[Side, Side] = (320, 384)
+    margin: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 8
 
 
 class Data(Section):
     """Where the slices come from and which of them an epoch sees."""
 
-    cache: Path = Path("cache")
-    folds: Path = Path("folds/organs_5fold.csv")
+    cache: Place = Path("cache")
+    folds: Place = Path("folds/organs_5fold.csv")
     blacklist: list[str] = []
     empty_share: Share = 1.0
 
@@ -88,7 +101,7 @@ class Model(Component):
     """The network; encoder_weights is a local file, nothing is ever fetched for it."""
 
     name: str = "hybrid4"
-    encoder_weights: Path | None = None
+    encoder_weights: Place | None = None
 
 
 class Loss(Component):
@@ -130,7 +143,7 @@ class Train(Section):
     amp: bool = True
     channels_last: bool = False
     compile: bool = False
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
     tensorboard: bool = True
     wandb: bool = False
 
@@ -145,9 +158,9 @@ class Predict(Section):
 class Config(Section):
     """A whole experiment."""
 
-    name: str
-    seed: Annotated[int, Field(ge=0)] = 0
-    runs: Path = Path("runs")
+    name: Name
+    seed: Seed = 0
+    runs: Place = Path("runs")
     data: Data = Data()
     stack: Stack = Stack()
     scaling: Scaling = Scaling()
@@ -165,21 +178,25 @@ class Config(Section):
         for key, table in tables:
             _check_component(table, getattr(self, key), key)
         _check_loss(self.loss)
+        for key in ("train", "predict"):
+            batch = getattr(self, key).batch_size
+            check_batch(f"{key}.batch_size", batch, self.stack.slices, self.geometry.size)
 
 
 class Member(Section):
     """A trained run in a blend; its folds are averaged. run: relative to the blend's file."""
 
-    run: Path
-    folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    run: Place
+    folds: Annotated[list[Natural], Field(min_length=1)]
     weight: Positive = 1.0
     tta: Literal["none", "hflip", "flips"] = "none"
 
     @field_validator("folds")
     @classmethod
     def _once(cls, folds: list[int]) -> list[int]:
-        if twice := sorted({fold for fold in folds if folds.count(fold) > 1}):
-            raise ValueError(f"fold {twice[0]} is listed twice; list every fold once")
+        for fold, count in Counter(folds).items():
+            if count > 1:
+                raise ValueError(f"fold {fold} is listed twice; list every fold once")
         return folds
 
 
@@ -187,7 +204,7 @@ class OrganRule(Section):
     """How one class becomes a mask; see gutseg.inference.postprocess.Rule."""
 
     threshold: Share = 0.5
-    smallest: Annotated[int, Field(ge=0)] = 0
+    smallest: Natural = 0
     gate: Share = 0.0
 
 
@@ -216,6 +233,13 @@ class Blend(Section):
                 f"run {twice[0]} is listed twice; list it once, with all its folds and one weight"
             )
         return members
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise ValueError(f"unknown name {metric!r}; {suggest(metric, list(METRICS))}")
+        return metric
 
 
 def _check_component(table: dict[str, Spec], component: Component, key: str) -> None:
