@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import pandas as pd
 import typer
 
@@ -20,6 +21,10 @@ from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
 
+# How the prediction of one scan can end because of its images or the memory they ask for
+# (torch reports that as RuntimeError). A TypeError or a NameError is a bug and stays loud.
+FAILURES = (ValueError, OSError, ArithmeticError, LookupError, RuntimeError, MemoryError, cv2.error)
+
 
 def submit(
     blend: Annotated[Path, typer.Argument(help="a blend.yaml")],
@@ -28,7 +33,9 @@ def submit(
     debug_scans: Annotated[
         int, typer.Option(help="train scans to predict when the sample is only a header", min=1)
     ] = 3,
-    skip_bad: Annotated[bool, typer.Option(help="empty masks for unreadable slices")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option(help="empty masks for whatever cannot be read or predicted")
+    ] = False,
 ) -> None:
     """Write submission.csv in the sample's row order, scan by scan.
 
@@ -42,11 +49,27 @@ def submit(
     masks: dict[tuple[str, str], str] = {}
     with ThreadPoolExecutor() as pool:
         for _, scan in progress(slices.groupby("scan", sort=False), desc="submit", unit="scan"):
-            masks |= _predict(scan, root, ensemble, faults, pool)
-    for where, problem in faults.rows:
-        log.warning("%s: %s; its masks are left empty", where, problem)
+            masks |= _texts(scan, root, ensemble, faults, pool)
+    for line in faults.summary():
+        log.warning("%s", line)
     write_submission(out, rows, masks)
-    print(f"{out}: {len(rows)} rows, {sum(map(bool, masks.values()))} not empty")
+    skipped = f", {len(faults.rows)} faults skipped: their masks are empty" if faults.rows else ""
+    print(f"{out}: {len(rows)} rows, {sum(map(bool, masks.values()))} not empty{skipped}")
+
+
+def _texts(
+    slices: pd.DataFrame, root: Path, ensemble: Ensemble, faults: Faults, pool: ThreadPoolExecutor
+) -> dict[tuple[str, str], str]:
+    """Return what `_predict` does, or nothing and a fault for a scan that cannot be predicted."""
+    try:
+        return _predict(slices, root, ensemble, faults, pool)
+    except FAILURES as error:
+        if not faults.collect and isinstance(error, (ValueError, OSError)):
+            raise  # such an error says what is wrong
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        scan = slices["scan"].iloc[0]
+        faults.add(scan, f"cannot be predicted ({type(error).__name__}: {reason})")
+        return {}
 
 
 def _predict(
@@ -55,6 +78,8 @@ def _predict(
     """Return the run-length text of every wanted (id, class) of one scan."""
     scan, readable = read_scan(slices, lambda file: read_file(root / file), faults, pool.map)
     wanted = readable[readable["wanted"]].sort_values("z")
+    if wanted.empty:
+        return {}
     masks = ensemble(scan, wanted["z"].to_numpy())
     texts = rle.encode_scan(masks)
     classes = len(CLASSES)

@@ -71,3 +71,14 @@ def test_mirrored_input_gives_mirrored_output():
 def test_too_large_for_the_padded_size():
     with pytest.raises(ValueError, match="310x360 slice does not fit into the padded size 266x384"):
         window((310, 360), BODY, kind="pad", size=(266, 384))
+
+
+@pytest.mark.parametrize(
+    ("native", "size"),
+    [((310, 360), (320, 384)), ((200, 385), (266, 416)), ((512, 96), (512, 384))],
+)
+def test_a_padded_size_grows_to_multiples_of_32_where_it_must(native, size):
+    planes = np.random.default_rng(0).random((1, *native)).astype(np.float32)
+    view = window(native, BODY, kind="pad", size=(266, 384), grow=True)
+    assert view.size == size == view.forward(planes).shape[1:]
+    np.testing.assert_array_equal(view.inverse(view.forward(planes)), planes)

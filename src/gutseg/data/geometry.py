@@ -67,13 +67,15 @@ def window(
     kind: Kind = "resize",
     size: tuple[int, int],
     margin: int = 8,
+    grow: bool = False,
 ) -> Window:
     """Choose the window of a scan.
 
     native: (H, W). body: (top, bottom, left, right) of the scan. kind: `resize` stretches the
     whole slice, `pad` puts it in the middle of the input without resampling, `body` stretches
     the body and `margin` pixels around it (used by `body` alone). size: (h, w) of the input.
-    Raises ValueError when a slice is larger than the input it should be padded to.
+    grow: a side of `pad` that is too small for the slice becomes the next multiple of 32,
+    which networks of any size take; without it such a slice raises ValueError.
     """
     height, width = native
     if kind == "resize":
@@ -83,6 +85,11 @@ def window(
         box = (top - margin, bottom + margin, left - margin, right + margin)
         limits = (max(box[0], 0), min(box[1], height), max(box[2], 0), min(box[3], width))
         return Window(native, limits, size)
+    if grow:
+        size = tuple(
+            given if length <= given else -(-length // 32) * 32
+            for given, length in zip(size, native, strict=True)
+        )
     if height > size[0] or width > size[1]:
         raise ValueError(
             f"a {height}x{width} slice does not fit into the padded size {size[0]}x{size[1]}; "

@@ -1,7 +1,7 @@
 """From a scan to what a network sees: stack, intensity scaling and geometry in one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,13 @@ class Inputs:
     def channels(self) -> int:
         """Slices in one stack."""
         return self.stack["slices"]
+
+    def for_any_size(self) -> "Inputs":
+        """Return the same for scans larger than the padded size: the input grows for them.
+
+        Training cannot take them, its batches are of one size.
+        """
+        return replace(self, geometry={**self.geometry, "grow": True})
 
     def window(self, scan: Scan) -> Window:
         """Return the window of a scan; one for all of its slices."""

@@ -35,7 +35,7 @@ class Predictor:
         """
         self.name = name
         self.model = model.to(device).eval()
-        self.inputs = inputs
+        self.inputs = inputs.for_any_size()
         self.device = device
         self.dtype = dtype
         self.batch_size = batch_size
