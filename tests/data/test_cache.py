@@ -1,4 +1,6 @@
+import contextlib
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -52,3 +54,84 @@ def test_missing_cache_and_scan(cache, tmp_path):
         Cache(tmp_path)
     with pytest.raises(FileNotFoundError, match="run: gutseg prepare RAW --out .*cache again"):
         Cache(cache).scan("case9_day9")
+
+
+@pytest.fixture
+def own(cache, tmp_path):
+    """A copy of the cache that a test may damage."""
+    shutil.copytree(cache, tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def _other_type(path):
+    np.save(path, np.load(path).astype(np.int64))
+
+
+DAMAGE = {
+    "image.npy": [
+        (_cut, r"image.npy is cut: it has 30841 of 30848 bytes; run: gutseg prepare RAW --out"),
+        (lambda p: p.write_bytes(b""), "image.npy .*run: gutseg prepare"),
+        (lambda p: p.unlink(), "image.npy does not exist; run: gutseg prepare"),
+        (_other_type, r"image.npy holds int64 \(8, 40, 48\); expected 3 axes of uint16"),
+        (lambda p: np.save(p, np.load(p)[:, :8]), "image .8, 8, 48., mask .8, 40, 48. and a hist"),
+        (lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 300), "image.npy .*prepare"),
+    ],
+    "mask.npy": [(_cut, "mask.npy is cut: it has 15481 of 15488 bytes")],
+    "histogram.npy": [
+        (_cut, "histogram.npy is cut"),
+        (lambda p: np.save(p, np.zeros(9, np.uint32)), "a histogram of 0 voxels"),
+    ],
+    "scan.json": [
+        (lambda p: p.write_text("{}"), "scan.json is damaged or of another version; run: gut"),
+        (lambda p: p.write_text("[1, 2"), "scan.json is damaged"),
+        (lambda p: p.write_bytes(b"\xff\x00"), "scan.json is damaged"),
+        (lambda p: p.write_text("[" * 100_000), "scan.json is damaged"),
+        (lambda p: p.write_text(p.read_text().replace(": true", ": false")), "is damaged"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [(name, *case) for name, cases in DAMAGE.items() for case in cases],
+)
+def test_a_damaged_scan_is_named_when_it_opens(own, name, spoil, message):
+    """A cut array that is mapped ends the process with a bus error on its last page."""
+    opened = Cache(own)
+    spoil(own / "case1_day0" / name)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        opened.scan("case1_day0")
+    assert opened.scan("case1_day5").shape == (8, 40, 48)
+
+
+def _as_table(path, change):
+    change(pd.read_parquet(path)).to_parquet(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_cut, "index.parquet is damaged .*run: gutseg prepare RAW --out .* again"),
+        (lambda p: p.write_bytes(b""), "index.parquet is damaged"),
+        (lambda p: p.write_text("id,scan\n"), "index.parquet is damaged"),
+        (lambda p: _as_table(p, lambda t: t.drop(columns=["z"])), "has no column z; run"),
+        (lambda p: _as_table(p, lambda t: t.assign(scan="../x")), "not of the form case1_day0"),
+    ],
+)
+def test_a_damaged_index_is_named(own, spoil, message):
+    spoil(own / "index.parquet")
+    with pytest.raises(ValueError, match=message):
+        Cache(own)
+
+
+def test_a_flipped_byte_of_the_index_is_never_taken_for_another_index(own):
+    path = own / "index.parquet"
+    data, index = path.read_bytes(), Cache(own).index
+    for at in range(4, len(data) // 2, 37):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+        with contextlib.suppress(ValueError):
+            assert Cache(own).index.equals(index), f"byte {at} of {len(data)}"

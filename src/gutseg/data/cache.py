@@ -1,6 +1,7 @@
 """The cache of `gutseg prepare`: one folder of memory-mapped arrays a scan, and one index."""
 
 import hashlib
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class Cache:
         path = need_file(self.folder / name / FACTS, f"{self.remedy} again")
         facts = _facts(path)
         if facts is None:
-            raise ValueError(f"{path} is damaged; {self.remedy} again")
+            raise ValueError(f"{path} is damaged or of another version; {self.remedy} again")
         return facts
 
     def _open(self, name: str) -> Scan:
@@ -117,11 +118,15 @@ def _facts(path: Path) -> dict[str, Any] | None:
     """Read a scan.json; None when it is not one that `prepare` wrote."""
     try:
         facts = read_json(path)
-        body, files = [int(edge) for edge in facts["body"]], dict(facts["files"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        seal = facts.pop("seal")
+        return facts if seal == _seal(facts) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    whole = len(body) == 4 and isinstance(facts.get("fingerprint"), str)
-    return facts | {"body": body, "files": files} if whole else None
+
+
+def _seal(facts: dict[str, Any]) -> str:
+    """A hash of what a scan.json says, kept in it: a changed digit of the box is noticed."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _open_array(path: Path, dtype: type, axes: int) -> np.ndarray:
@@ -203,7 +208,7 @@ def _unchanged(folder: Path, fingerprint: str) -> pd.DataFrame | None:
     A scan with faults is read again: what is said about them names rows, which may have moved.
     """
     facts = _facts(folder / FACTS)
-    if facts is None or facts["fingerprint"] != fingerprint or not facts.get("whole"):
+    if facts is None or facts["fingerprint"] != fingerprint or not facts["whole"]:
         return None
     names = [*(f"{array}.npy" for array in ARRAYS), INDEX]
     if facts["files"] != {name: _sha256(folder / name) for name in names}:
@@ -246,4 +251,5 @@ def _write(folder: Path, scan: Scan, mask: np.ndarray, index: pd.DataFrame, fact
             np.save(temporary / f"{array}.npy", arrays[array])
         index.to_parquet(temporary / INDEX)
         files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
-        write_json(temporary / FACTS, facts | {"files": files, "body": scan.body})
+        facts = facts | {"files": files, "body": list(scan.body)}
+        write_json(temporary / FACTS, facts | {"seal": _seal(facts)})
