@@ -253,8 +253,17 @@ def test_a_folder_is_filled_by_one_process(tmp_path, holder):
         with pytest.raises(FileExistsError, match="by this process already"):
             claimed(tmp_path / "run", ["x"]).__enter__()
         assert [p.name for p in (tmp_path / "run").iterdir()] == [".gutseg"]
+        (tmp_path / "run" / "y").touch()
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {".gutseg", "y"}
     with claimed(tmp_path / "run", ["x"]):
-        pass
+        (tmp_path / "run" / "x").touch()
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"x", "y"}
+
+
+def test_a_claim_that_came_to_nothing_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), claimed(tmp_path / "run", ["x"]):
+        raise ZeroDivisionError
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_foreign_folder_is_not_claimed(tmp_path):

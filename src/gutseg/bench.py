@@ -9,6 +9,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from gutseg.claims import check_claim, claimed
 from gutseg.comparison import grid, parallel
 from gutseg.comparison.cell import Cell
 from gutseg.comparison.sections import Bench, check_data
@@ -19,6 +20,8 @@ from gutseg.registry import check
 from gutseg.reporting import bench_report
 
 log = logging.getLogger(__name__)
+# What the folder of a comparison holds; nothing is written into another folder.
+MARKS = ("cells/*/settings.json",)
 
 
 def bench(
@@ -36,11 +39,17 @@ def bench(
     source = settings.dataset
     params = check(datasets.DATASETS, source.name, source.params, where="dataset")
     folder = out or Path("bench") / settings.name
+    check_claim(folder, MARKS)
     work = parallel.Work(settings, partial(datasets.read, source.name, source.folder, params))
     frame = compare(settings, work, folder, jobs or parallel.default_jobs(), ray)
     path = bench_report.write(frame, settings, folder)
-    finished = (frame["status"] == "ok").sum()
-    print(f"{path}: {finished} of {len(frame)} cells ran to their end")
+    lost = frame[frame["status"] != "ok"]
+    print(f"{path}: {len(frame) - len(lost)} of {len(frame)} cells ran to their end")
+    if len(lost) == len(frame):
+        raise ValueError(
+            f"none of {len(frame)} cells ran to its end, {path} lists why; the first: "
+            f"{lost['id'].iloc[0]}: {lost['reason'].iloc[0]}"
+        )
 
 
 def compare(
@@ -51,12 +60,15 @@ def compare(
     data = work.read()
     check_data(settings, data)
     store = grid.Store(folder, settings, grid.fingerprint(data))
-    dump(settings, folder / "config.yaml")
     wanted = grid.cells(settings)
-    _run_missing(wanted, work, store, jobs, ray)
-    second = grid.second_cells(settings, store.frame(wanted))
-    _run_missing(second, work, store, jobs, ray)
-    return store.frame(wanted + second)
+    with claimed(folder, MARKS):
+        for cell in wanted:
+            store.finished(cell)  # other settings are refused before config.yaml is replaced
+        dump(settings, folder / "config.yaml")
+        _run_missing(wanted, work, store, jobs, ray)
+        second = grid.second_cells(settings, store.frame(wanted))
+        _run_missing(second, work, store, jobs, ray)
+        return store.frame(wanted + second)
 
 
 def _run_missing(

@@ -13,6 +13,7 @@ from gutseg.inference.oof import OutOfFold
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.search import Search
 from gutseg.metrics.competition import METRICS
+from gutseg.paths import check_output
 from gutseg.progress import progress
 from gutseg.registry import suggest
 from gutseg.runs import volumes
@@ -38,6 +39,7 @@ def blend(
     places = [run.resolve() for run in runs]
     if twice := [run for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"{twice[-1]} is listed twice; give every run once")
+    check_output(out / "blend.yaml", begins=b"members:")
     members = [OutOfFold(run) for run in runs]
     floor = min(CHOICES["threshold"])
     search = Search(volumes(members, floor), METRICS[metric], os.cpu_count())

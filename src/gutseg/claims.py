@@ -5,7 +5,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gutseg.paths import check_place, sweep
@@ -20,23 +20,30 @@ def claimed(folder: Path, marks: Sequence[str], inputs: Iterable[Path] = ()) -> 
     """Hold a folder that a command fills: a second process is refused, leftovers are removed.
 
     marks: patterns of which a folder of this kind, if it is not empty, has one. The lock is the
-    system's, on the file .gutseg: it ends with the process, however that ends. Raises
-    FileExistsError for a foreign folder and for one that another process fills.
+    system's, on the file .gutseg: it ends with the process, however that ends. The file itself
+    stays only where no mark does, as after a kill. Raises FileExistsError for a foreign folder
+    and for one that another process fills.
     """
     check_claim(folder, marks, inputs)
-    folder.mkdir(parents=True, exist_ok=True)
     key = os.path.realpath(folder)
     if key in _claims:
         raise FileExistsError(f"{folder} is being written by this process already")
-    handle = os.open(folder / CLAIM, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = _locked(folder)
     _claims.add(key)
     try:
-        _lock(handle, folder)
         sweep(folder)
         yield
     finally:
         _claims.discard(key)
+        is_empty = {path.name for path in folder.glob("*")} == {CLAIM}
+        if is_empty or _is_marked(folder, marks):
+            (folder / CLAIM).unlink(missing_ok=True)
         os.close(handle)
+        if is_new and is_empty:
+            with suppress(OSError):  # somebody needs it already
+                folder.rmdir()
 
 
 def check_claim(folder: Path, marks: Sequence[str], inputs: Iterable[Path] = ()) -> None:
@@ -47,11 +54,30 @@ def check_claim(folder: Path, marks: Sequence[str], inputs: Iterable[Path] = ())
     check_place(folder, target, inputs)
     content = [] if not target.exists() else sorted(target.iterdir())
     shown = [entry.name for entry in content if not entry.name.startswith(".")]
-    if shown and not any(any(target.glob(mark)) for mark in (CLAIM, *marks)):
+    if shown and not _is_marked(target, (CLAIM, *marks)):
         raise FileExistsError(
             f"{folder} holds {shown[0]} and nothing that this command wrote; expected a new or "
             f"empty folder, or one with {' or '.join(marks)}: give another"
         )
+
+
+def _is_marked(folder: Path, marks: Iterable[str]) -> bool:
+    return any(any(folder.glob(mark)) for mark in marks)
+
+
+def _locked(folder: Path) -> int:
+    """Open and lock the folder's lock file; one that its last holder deleted does not count."""
+    path = folder / CLAIM
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            _lock(handle, folder)
+            if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
 
 
 def _lock(handle: int, folder: Path) -> None:

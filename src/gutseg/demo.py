@@ -8,6 +8,7 @@ import typer
 
 from gutseg import build, runs
 from gutseg.blend import blend
+from gutseg.claims import check_claim
 from gutseg.config import Config, dump, load, load_blend
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
@@ -40,6 +41,7 @@ def demo(
     phantom, prepare, split, train five folds, predict, blend, score, submit, and the same for
     a baseline that sees no image.
     """
+    check_claim(out, ["phantom/phantom.json"])
     raw, cache, folds = out / "phantom", out / "cache", out / "folds.csv"
     phantom(raw, cases=cases, seed=seed)
     prepare(raw, cache)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from gutseg import build, runs
+from gutseg.claims import claimed
 from gutseg.config import load
 from gutseg.data.cache import Cache
 from gutseg.inference import oof
@@ -27,7 +28,10 @@ def predict(
     there already, from the same weights, are left alone: a stopped prediction goes on.
     """
     folders = runs.fold_folders(run, fold)
-    written = sum(_predict_fold(folder, tta) for folder in folders)
+    written = 0
+    for folder in folders:
+        with claimed(folder / "oof", ["made_with.json", "*.npz"]):
+            written += _predict_fold(folder, tta)
     print(f"{run}: {written} predictions written, {len(folders)} folds")
 
 

@@ -9,12 +9,15 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from gutseg.claims import check_claim, claimed
 from gutseg.data.cache import INDEX, cache_scan
 from gutseg.data.index import Faults, Joined, join, list_slices, read_labels
 from gutseg.paths import competition_folder, need_file, replacing
 from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
+# What a cache that is not empty holds; nothing is written into another folder.
+MARKS = ("case*_day*/scan.json",)
 
 
 def prepare(
@@ -25,28 +28,36 @@ def prepare(
 ) -> None:
     """Index the slices and cache every scan as arrays that training can memory-map."""
     raw = competition_folder(raw)
+    check_claim(out, MARKS, [raw / name for name in ("train", "train.csv", "test")])
     faults = Faults(collect=skip_bad)
     table = need_file(raw / "train.csv", "prepare needs the training set's labels")
     joined = join(list_slices(raw / "train", faults), read_labels(table, faults), faults)
     _name_the_unmatched(joined)
     if joined.slices.empty:
         raise ValueError(f"{raw}: no scan has both PNGs below train/ and rows in train.csv")
+    with claimed(out, MARKS):
+        index = _write_cache(joined, raw, out, workers or os.cpu_count(), faults)
+    print(
+        f"{out}: {index['scan'].nunique()} scans, {len(index)} slices, "
+        f"{len(faults.table())} faults skipped"
+    )
+
+
+def _write_cache(
+    joined: Joined, raw: Path, out: Path, workers: int, faults: Faults
+) -> pd.DataFrame:
     # the index stands only beside complete scans: it goes first and comes back last
     (out / INDEX).unlink(missing_ok=True)
-    index = _cache_all(joined, raw, out, workers or os.cpu_count(), faults)
+    index = _cache_all(joined, raw, out, workers, faults)
     for line in faults.summary():
         log.warning(line)
     if index.empty:
         raise ValueError(f"{raw}: no labelled slice could be read, so there is nothing to cache")
-    skipped = faults.table()
     with replacing(out / "skipped.csv") as temporary:
-        skipped.to_csv(temporary, index=False)
+        faults.table().to_csv(temporary, index=False)
     with replacing(out / INDEX) as temporary:
         index.to_parquet(temporary, write_page_checksum=True)
-    print(
-        f"{out}: {index['scan'].nunique()} scans, {len(index)} slices, "
-        f"{len(skipped)} faults skipped"
-    )
+    return index
 
 
 def _name_the_unmatched(joined: Joined) -> None:

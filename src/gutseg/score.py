@@ -13,7 +13,7 @@ from gutseg.data.folds import read_folds
 from gutseg.data.mask_csv import MaskCsv, Slices, compare_rows
 from gutseg.data.rle import Fault
 from gutseg.metrics.competition import METRICS, Metric, ScanResult, compare
-from gutseg.paths import write_json
+from gutseg.paths import check_output, write_json
 from gutseg.registry import suggest
 from gutseg.reporting.tables import as_json, as_text, group_by
 
@@ -37,6 +37,9 @@ def score(
     """Compute the competition score of a submission, or of out-of-fold probabilities."""
     if metric not in METRICS:
         raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
+    if json:
+        read = [path for path in (source, truth, slices, folds) if path and path.is_file()]
+        check_output(json, read, begins=b'{\n  "score"')
     wanted = by.split(",")
     for kind in wanted:
         if kind not in TABLES:

@@ -7,9 +7,9 @@ import pandas as pd
 import typer
 
 from gutseg.constants import CLASSES
-from gutseg.data.cache import Cache
+from gutseg.data.cache import INDEX, Cache
 from gutseg.data.folds import by_block, by_case
-from gutseg.paths import need_file, replacing
+from gutseg.paths import check_output, need_file, replacing
 
 
 def split(
@@ -28,19 +28,20 @@ def split(
     ] = 0,
 ) -> None:
     """Assign patients to folds: StratifiedGroupKFold, group = case."""
+    check_output(out, [source / INDEX if source.is_dir() else source])
     slices = _slices(source, stratum)
     if block:
         table = by_block(slices, folds, block)
     else:
         table = by_case(slices, slices["stratum"], folds, seed)
-    text = table.to_csv(index=False)
-    if out.is_file() and out.read_text() != text:
+    text = table.to_csv(index=False).encode()
+    if out.is_file() and out.read_bytes() not in (text, b""):
         raise FileExistsError(
             f"{out} holds another assignment; scores made with it would no longer compare. "
             "Give another --out, or delete it first"
         )
     with replacing(out) as temporary:
-        temporary.write_text(text)
+        temporary.write_bytes(text)
     key = table.columns[0]
     slices["fold"] = slices[key].map(table.set_index(key)["fold"])
     counts = slices.groupby("fold").agg(

@@ -16,7 +16,7 @@ from gutseg.data.index import Faults
 from gutseg.data.submission import wanted_rows, write_submission
 from gutseg.data.volume import read_file, read_scan
 from gutseg.inference.ensemble import Ensemble
-from gutseg.paths import SUBMISSION, competition_folder
+from gutseg.paths import SUBMISSION, check_output, competition_folder
 from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ def submit(
     train scans are predicted instead, in the order of train.csv.
     """
     root = competition_folder(images)
+    read = [root / name for name in ("train.csv", "sample_submission.csv", "train", "test")]
+    check_output(out, [blend, *read], begins=b"id,class,predicted")
     faults = Faults(collect=skip_bad)
     rows, slices = wanted_rows(root, debug_scans, faults)
     ensemble = runs.ensemble(blend)

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ import torch
 import typer
 
 from gutseg import build
+from gutseg.claims import claimed
 from gutseg.config import Config, dump, load
 from gutseg.data.cache import Cache
 from gutseg.data.dataset import loader
@@ -29,6 +31,9 @@ from gutseg.paths import write_json
 from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
+CONFIG, META = "config.yaml", "meta.json"
+# One of them is there as soon as an epoch has ended.
+TRAINED = ("last.pt", "best.pt", "metrics.csv")
 
 
 def train(
@@ -94,9 +99,16 @@ def train_fold(
 ) -> dict[str, float]:
     """Train with one fold held out; return the best row of its history."""
     folder = build.run_folder(config, fold)
-    if world.is_main:
-        _open(folder, config, fold)
-    world.wait()
+    with claimed(folder, [CONFIG, META, *TRAINED]) if world.is_main else nullcontext():
+        if world.is_main:
+            _open(folder, config, fold)
+        world.wait()
+        return _train_here(folder, config, cache, table, fold, world)
+
+
+def _train_here(
+    folder: Path, config: Config, cache: Cache, table: pd.DataFrame, fold: int, world: World
+) -> dict[str, float]:
     seed_everything(config.seed, INITIAL)
     samples = build.samples(config, cache, table[table["fold"] != fold])
     sampler = build.sampler(config, samples, world)
@@ -135,9 +147,14 @@ def train_fold(
 
 
 def _open(folder: Path, config: Config, fold: int) -> None:
-    """Write config.yaml and meta.json, or check that the run goes on with the same config."""
-    path = folder / "config.yaml"
-    if path.is_file():
+    """Write config.yaml and meta.json, or check that the run goes on with the same config.
+
+    A start that ended before anything was trained leaves nothing to go on with: its files are
+    written anew.
+    """
+    path = folder / CONFIG
+    trained = any((folder / name).exists() for name in TRAINED)
+    if path.is_file() and trained:
         before, now = load(path).model_dump(), config.model_dump()
         changed = [f"{key}: {before[key]} -> {now[key]}" for key in now if before[key] != now[key]]
         if changed:
@@ -145,9 +162,12 @@ def _open(folder: Path, config: Config, fold: int) -> None:
                 f"{folder} was trained with another config ({'; '.join(changed)}); "
                 "give another name=... or delete the folder"
             )
-        return
-    dump(config, path)
-    write_json(folder / "meta.json", provenance(config.data.folds) | {"fold": fold})
+    elif path.is_file():
+        load(path)  # somebody else's config.yaml raises and stays
+    if not trained or not path.is_file():
+        dump(config, path)
+    if not trained or not (folder / META).is_file():
+        write_json(folder / META, provenance(config.data.folds) | {"fold": fold})
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
@@ -12,12 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gutseg.claims import CLAIM, claimed
 from gutseg.constants import CLASSES
 from gutseg.data.phantom.labels import draw_labels
 from gutseg.data.phantom.roster import Scan, roster
 from gutseg.data.phantom.scan import draw_scan
 from gutseg.data.rle import encode
-from gutseg.paths import read_json, replacing, replacing_folder, write_json
+from gutseg.paths import read_json, replacing, replacing_folder, sweep, write_json
 from gutseg.progress import progress
 
 SETTINGS = "phantom.json"
@@ -47,10 +47,18 @@ def write_folder(
     if workers < 0:
         raise ValueError(f"workers is {workers}; 0 (one a core) or more is needed")
     train, hidden = roster(cases, seed, preset)
-    _claim(out, {"cases": cases, "seed": seed, "preset": preset, "drawing": DRAWING})
+    settings = {"cases": cases, "seed": seed, "preset": preset, "drawing": DRAWING}
+    _check(out, settings)
+    with claimed(out, [SETTINGS]):
+        _begin(out, settings)
+        _write_all(out, seed, train, hidden, workers or _num_cores())
+    return train, hidden
+
+
+def _write_all(out: Path, seed: int, train: list[Scan], hidden: list[Scan], workers: int) -> None:
     jobs = [Job(seed, scan, _scans(out / "train", scan)) for scan in train]
     jobs += [Job(seed, scan, _scans(out / "hidden" / "test", scan)) for scan in hidden]
-    rows = dict(_run(jobs, workers or _num_cores()))
+    rows = dict(_run(jobs, workers))
     _write(
         out / "hidden" / "sample_submission.csv",
         SUBMISSION_HEADER + "".join(_empty_rows(scan) for scan in hidden),
@@ -58,11 +66,10 @@ def write_folder(
     _write(out / "hidden_truth.csv", LABELS_HEADER + "".join(rows[scan] for scan in hidden))
     _write(out / "sample_submission.csv", SUBMISSION_HEADER)
     _write(out / "train.csv", LABELS_HEADER + "".join(rows[scan] for scan in train))
-    return train, hidden
 
 
-def _claim(out: Path, settings: dict) -> None:
-    """Make the folder ours, or find that it is: the same settings resume."""
+def _check(out: Path, settings: dict) -> None:
+    """Raise FileExistsError unless the folder is new, empty or ours: the same settings resume."""
     remedy = "give another folder, or delete this one"
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file; a folder was expected: {remedy}")
@@ -74,18 +81,21 @@ def _claim(out: Path, settings: dict) -> None:
                 f"{out} holds another phantom: {SETTINGS} says {_words(found)}, expected "
                 f"{_words(settings)}; {remedy}"
             )
-        # What a killed run was busy with.
-        for stale in out.glob("**/.*.tmp"):
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         return
     content = sorted(path.name for path in out.glob("*"))
-    content = [name for name in content if not name.startswith(f".{SETTINGS}.")]
+    content = [name for name in content if not name.startswith((f".{SETTINGS}.", CLAIM))]
     if content:
         raise FileExistsError(
             f"{out} is not empty and no phantom: it holds {content[0]}, expected {SETTINGS} or "
             f"nothing; {remedy}"
         )
-    write_json(marker, settings)
+
+
+def _begin(out: Path, settings: dict) -> None:
+    for folder in {path.parent for path in out.glob("**/.*.tmp")}:
+        sweep(folder)  # what a killed run was busy with
+    if not (out / SETTINGS).is_file():
+        write_json(out / SETTINGS, settings)
 
 
 def _words(settings: dict) -> str:
