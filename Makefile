@@ -1,16 +1,20 @@
-# make demo · make test · make lint · make bench: each sets up .venv by itself when it is missing.
+# make demo · make test · make fuzz · make lint · make bench: each sets up .venv by itself when it is missing.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint format bench
+.PHONY: demo test fuzz lint format bench
 demo: $(INSTALLED)
 	$(BIN)/gutseg demo
 
 # -m "" undoes the `not slow` of pyproject.toml: this is the complete suite.
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m ""
+
+# 5,000 broken inputs to every verb (half an hour on one core); one of them again: --seed N
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz --cases 5000
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

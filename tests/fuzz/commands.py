@@ -1,0 +1,325 @@
+"""Every verb as the fuzz test calls it: the line, the files that it reads, the bad arguments."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Files that a command reads.
+
+    pattern: a glob in the world. kind: a row of KINDS. remedy: a broken one is made again.
+    """
+
+    pattern: str
+    kind: str
+    remedy: bool = False
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line that works in the untouched world.
+
+    writes: globs of what it may write or remove. keeps: of these, what a failure may leave
+    other than it was: complete parts of work that can go on. bad: values by their place in
+    words that must be refused. says: other words by which a message may name the place. always:
+    the command must succeed whatever the images hold. skips: it may go on without what is
+    broken, and then says so.
+    """
+
+    words: tuple[str, ...]
+    reads: tuple[Reads, ...]
+    writes: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+    bad: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    says: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    setup: Callable[[], None] | None = None
+    always: bool = False
+    skips: bool = False
+
+    @property
+    def verb(self) -> str:
+        """What the message starts with."""
+        return self.words[0]
+
+
+COUNT = ("nan", "inf", "-1", "1.5", "1e3", "", "0x10", "abc", "--")
+NO_INPUT = ("nowhere", "", "notes/keep.txt", "notes", "/dev/null", "nowhere/\n", "x" * 300)
+# an output may not be an input, somebody's file or folder, a device or below a file
+NO_FILE = ("", "notes", "raw", "/dev/full", "/dev/null", "notes/keep.txt/x", "x" * 300)
+NO_FOLDER = ("", "notes", "notes/keep.txt", "/dev/full", "tiny.yaml", "notes/keep.txt/x", "hidden")
+NO_FOLD = ("nan", "-1", "7", "0,0", "0,", "", "٠", "0;1", "1.0", "all,0", "0 1", "9" * 30)
+NO_WORD = ("", "no_such", "DEFAULT", "نعم")
+OVERRIDES = (
+    *("x", "=1", "train", "train=1", "train.epochs=", "train.epochs=0", "train.epochs=true"),
+    *("train.epochs=[", "train.epochs=1.5", "train.no_such=1", "no.such.key=1", "name=../x"),
+    *("name=/tmp/x", "name=.", 'name="a\\nb"', "optim.lr=.inf", "optim.lr=.nan", "seed=-1"),
+    *("loss.name=dise", "geometry.size=[16]", "name=", "model.params={widths: []}"),
+    *("data.cache=nowhere", "data.folds=", "loss.params.dice_weight=-1", "a.b.c.d=[[[", "=", "==1"),
+    *("train.batch_size=٣", "data=&a [*a]", "model.params.widths=[4, true]", "stack.slices=2"),
+)
+
+CACHE = (
+    Reads("cache/index.parquet", "index"),
+    Reads("cache/case*/image.npy", "array"),
+    Reads("cache/case*/mask.npy", "array"),
+    Reads("cache/case*/histogram.npy", "array"),
+    Reads("cache/case*/scan.json", "json"),
+)
+RAW = (Reads("raw/train/*/*/scans/*.png", "slice"), Reads("raw/train.csv", "labels"))
+FOLD = "runs/tiny/fold0"
+TRAINED = (
+    Reads(f"{FOLD}/best.pt", "weights"),
+    Reads(f"{FOLD}/config.yaml", "resolved"),
+    Reads("folds.csv", "folds"),
+)
+PREDICTED = (
+    Reads("runs/tiny/fold*/oof/*.npz", "prediction"),
+    Reads("runs/tiny/fold*/oof/made_with.json", "json"),
+)
+HIDDEN = (
+    Reads("hidden/test/*/*/scans/*.png", "slice"),
+    Reads("hidden/sample_submission.csv", "sample"),
+)
+
+
+def _forget_predictions() -> None:
+    shutil.rmtree(Path(FOLD, "oof"))
+
+
+def _train(config: str, *words: str) -> tuple[str, ...]:
+    return ("train", config, "--fold", "0", "--jobs", "1", *words)
+
+
+COMMANDS: dict[str, Command] = {
+    "prepare": Command(
+        ("prepare", "raw", "--out", "fresh", "--workers", "1"),
+        RAW,
+        writes=("fresh",),
+        keeps=("fresh",),
+        bad={1: NO_INPUT, 3: (*NO_FOLDER, "raw", "raw/train"), 5: COUNT},
+    ),
+    "prepare again": Command(
+        ("prepare", "raw", "--out", "cache", "--workers", "1"),
+        (
+            *(Reads(read.pattern, read.kind, remedy=True) for read in CACHE),
+            Reads("cache/case*/index.parquet", "index", remedy=True),
+            *RAW,
+        ),
+        writes=("cache",),
+        keeps=("cache",),
+    ),
+    "prepare skip": Command(
+        ("prepare", "raw", "--out", "fresh", "--workers", "1", "--skip-bad"),
+        RAW,
+        writes=("fresh",),
+        keeps=("fresh",),
+        skips=True,
+    ),
+    "split": Command(
+        ("split", "cache", "--out", "new.csv", "--folds", "2", "--seed", "1"),
+        CACHE[:1],
+        writes=("new.csv",),
+        bad={
+            1: NO_INPUT,
+            3: (*NO_FILE, "cache", "cache/index.parquet"),
+            5: (*COUNT, "0", "1", "9", "9" * 25),
+            7: (*COUNT, "9" * 25),
+        },
+    ),
+    "split listing": Command(
+        ("split", "listing.csv", "--out", "new.csv", "--folds", "2", "--stratum", "has_mask"),
+        (Reads("listing.csv", "listing"),),
+        writes=("new.csv",),
+        bad={1: NO_INPUT, 3: ("listing.csv",), 7: ("organs", *NO_WORD)},
+    ),
+    "split again": Command(
+        ("split", "cache", "--out", "folds.csv", "--folds", "2"),
+        (Reads("folds.csv", "folds"),),
+        writes=("folds.csv",),
+    ),
+    "train": Command(
+        _train("tiny.yaml", "name=other"),
+        (Reads("tiny.yaml", "experiment"), Reads("folds.csv", "folds"), *CACHE),
+        writes=("runs/other",),
+        bad={1: NO_INPUT, 3: NO_FOLD, 5: COUNT, 6: OVERRIDES},
+    ),
+    "train again": Command(
+        _train("tiny.yaml"),
+        (
+            Reads(f"{FOLD}/last.pt", "weights"),
+            Reads(f"{FOLD}/meta.json", "json"),
+            *TRAINED[1:],
+        ),
+        writes=(FOLD,),
+    ),
+    "train encoder": Command(
+        _train("published.yaml"),
+        (Reads("encoder.safetensors", "safetensors"), Reads("published.yaml", "experiment")),
+        writes=("runs/published",),
+    ),
+    "train pickled": Command(
+        _train("pickled.yaml"),
+        (Reads("encoder.pth", "encoder"),),
+        writes=("runs/pickled",),
+    ),
+    "predict": Command(
+        ("predict", "runs/tiny", "--fold", "0", "--tta", "none"),
+        (
+            *TRAINED,
+            Reads(f"{FOLD}/oof/*.npz", "prediction", remedy=True),
+            Reads(f"{FOLD}/oof/made_with.json", "json", remedy=True),
+            CACHE[0],
+        ),
+        writes=(f"{FOLD}/oof",),
+        keeps=(f"{FOLD}/oof",),
+        bad={1: (*NO_INPUT, "runs", "cache", FOLD), 3: NO_FOLD, 5: NO_WORD},
+    ),
+    "predict afresh": Command(
+        ("predict", "runs/tiny", "--fold", "0"),
+        (*TRAINED, *CACHE),
+        writes=(f"{FOLD}/oof",),
+        keeps=(f"{FOLD}/oof",),
+        setup=_forget_predictions,
+    ),
+    "blend": Command(
+        ("blend", "runs/tiny", "--out", "blends/new", "--trials", "2", "--metric", "default"),
+        (*PREDICTED, *TRAINED[1:], *CACHE),
+        writes=("blends/new",),
+        bad={
+            1: (*NO_INPUT, "cache", "runs", "blends/first/blend.yaml"),
+            3: (*NO_FOLDER, "runs/tiny"),
+            5: (*COUNT, "0", "9" * 25),
+            7: NO_WORD,
+        },
+    ),
+    "score csv": Command(
+        (
+            *("score", "submission.csv", "--truth", "truth.csv", "--slices", "slices.csv"),
+            *("--by", "class,fold", "--folds", "hidden_folds.csv", "--json", "s.json"),
+        ),
+        (
+            Reads("submission.csv", "masks"),
+            Reads("truth.csv", "masks"),
+            Reads("slices.csv", "slices"),
+            Reads("hidden_folds.csv", "folds"),
+        ),
+        writes=("s.json",),
+        bad={
+            1: (*NO_INPUT, "-", "folds.csv"),
+            3: (*NO_INPUT, "folds.csv"),
+            5: (*NO_INPUT, "folds.csv"),
+            7: ("", "day", "class,,fold", "CLASS"),
+            9: (*NO_INPUT, "truth.csv"),
+            11: (*NO_FILE, "truth.csv", "submission.csv"),
+        },
+    ),
+    "score run": Command(
+        ("score", "runs/tiny", "--metric", "default", "--json", "s.json"),
+        (*PREDICTED, Reads("runs/tiny/fold*/config.yaml", "resolved"), *CACHE[:3]),
+        writes=("s.json",),
+        bad={1: (*NO_INPUT, "runs", "cache", FOLD, "tiny.yaml"), 3: NO_WORD},
+    ),
+    "score blend": Command(
+        ("score", "blends/first/blend.yaml", "--json", "s.json"),
+        (Reads("blends/first/blend.yaml", "blend"), *PREDICTED),
+        writes=("s.json",),
+    ),
+    "submit": Command(
+        ("submit", "blends/first/blend.yaml", "--images", "hidden", "--out", "new.csv"),
+        (Reads("blends/first/blend.yaml", "blend"), *TRAINED[:2], *HIDDEN),
+        writes=("new.csv",),
+        bad={
+            1: (*NO_INPUT, "tiny.yaml", "blends/first"),
+            3: (*NO_INPUT, "cache"),
+            5: (*NO_FILE, "hidden", "blends/first/blend.yaml", "hidden/sample_submission.csv"),
+        },
+    ),
+    "submit public": Command(
+        (
+            *("submit", "blends/first/blend.yaml", "--images", "raw", "--out", "new.csv"),
+            *("--debug-scans", "3"),
+        ),
+        RAW,
+        writes=("new.csv",),
+        bad={7: (*COUNT, "0")},
+    ),
+    "kernel build": Command(
+        (
+            *("kernel", "build", "--blend", "blends/first/blend.yaml", "--folder", "built"),
+            *("--user", "somebody", "--no-wheels"),
+        ),
+        (Reads("blends/first/blend.yaml", "blend"), *TRAINED[:2]),
+        writes=("built",),
+        bad={
+            1: ("", "make", "Build"),
+            3: (*NO_INPUT, "tiny.yaml"),
+            5: (*NO_FOLDER, "runs", "blends/..", "."),
+            7: ("", "a b", "../x", "a/b", "x\ny"),
+        },
+        says={1: ("build",)},
+    ),
+    "kernel check": Command(
+        ("kernel", "check", "--folder", "kaggle", "--images", "hidden"),
+        (
+            Reads("kaggle/bundle/blend.yaml", "blend"),
+            Reads("kaggle/bundle/runs/*/fold0/best.pt", "weights"),
+            Reads("kaggle/bundle/runs/*/fold0/config.yaml", "resolved"),
+        ),
+        bad={3: (*NO_INPUT, "built", "cache"), 5: (*NO_INPUT, "cache")},
+    ),
+    "kernel images": Command(
+        ("kernel", "check", "--folder", "kaggle", "--images", "hidden"),
+        HIDDEN[:1],
+        always=True,
+    ),
+    "bench": Command(
+        ("bench", "bench.yaml", "--jobs", "1", "--out", "new", "name=other"),
+        (
+            Reads("bench.yaml", "grid"),
+            Reads("pictures/images/*.png", "photo"),
+            Reads("pictures/labels/*.png", "label"),
+        ),
+        writes=("new",),
+        bad={
+            1: (*NO_INPUT, "tiny.yaml"),
+            3: COUNT,
+            5: (*NO_FOLDER, "pictures"),
+            6: ("x", "name=../x", "folds=1", "seeds=[]", "lrs=[.inf]", "score=no", "budget={}"),
+        },
+    ),
+    "bench again": Command(
+        ("bench", "bench.yaml", "--jobs", "1", "--out", "compared"),
+        (
+            Reads("compared/cells/*/result.json", "json"),
+            Reads("compared/cells/*/settings.json", "json"),
+            Reads("compared/bench.parquet", "index", remedy=True),
+            Reads("compared/config.yaml", "resolved", remedy=True),
+            Reads("bench.yaml", "grid"),
+        ),
+        writes=("compared",),
+        keeps=("compared/cells",),
+    ),
+    "phantom": Command(
+        ("phantom", "phantom", "--cases", "3", "--seed", "2", "--preset", "small"),
+        (Reads("phantom/phantom.json", "json"),),
+        bad={
+            1: (*NO_FOLDER, "raw", "cache"),
+            3: (*COUNT, "0", "9" * 25),
+            5: ("nan", "-1", "1.5", "", "x"),
+            7: NO_WORD,
+        },
+    ),
+    "demo": Command(
+        ("demo", "--out", "demo", "--config", "tiny.yaml", "--cases", "5", "--trials", "1"),
+        (),
+        bad={
+            2: ("", "tiny.yaml", "notes/keep.txt", "/dev/full"),
+            4: NO_INPUT,
+            6: (*COUNT, "4", "0"),
+            8: (*COUNT, "0"),
+        },
+    ),
+}

@@ -1,0 +1,83 @@
+"""Every kind of file: what can happen to it, and what a verb that reads it must then do."""
+
+from tests.fuzz import binaries, texts
+from tests.fuzz.mutators import CONTENT, DISASTERS, Disaster, Mutator
+
+Verdict = str
+Step = Mutator | Disaster
+
+# Of the general mutators; what is not named here is "fail".
+BINARY = {"linked": "same"}
+TEXT = {"linked": "same", "cut": "either", "flip": "either", "insert": "either", "append": "either"}
+TEXT |= {"crlf": "same", "bom": "same", "utf16": "same"}
+LENIENT = {"flip": "either", "insert": "either", "append": "either"}  # no checksum inside
+
+CSV = TEXT | {
+    "double_column": "either",
+    "add_column": "same",
+    "shuffle_columns": "same",
+    "swap_rows": "same",
+    "blank_lines": "same",
+}
+YAML = TEXT | {"comment": "same", "huge": "either", "drop_key": "either", "misspelt_key": "fail"}
+
+
+def _mutators(*tables: dict[str, Mutator], without: tuple[str, ...] = ()) -> dict[str, Step]:
+    found: dict[str, Step] = dict(CONTENT) | DISASTERS
+    for table in tables:
+        found |= table
+    return {name: step for name, step in found.items() if name not in without}
+
+
+def _csv(*without: str) -> dict[str, Step]:
+    return _mutators(texts.CSV, texts.ENCODINGS, without=without)
+
+
+_YAML = _mutators(texts.YAML, texts.ENCODINGS)
+_JSON = _mutators(texts.JSON, texts.ENCODINGS)
+
+# kind: (mutators, verdicts that are not "fail")
+KINDS: dict[str, tuple[dict[str, Step], dict[str, Verdict]]] = {
+    "slice": (_mutators(binaries.SLICE), BINARY),
+    "photo": (_mutators(binaries.PHOTO), BINARY),
+    "label": (_mutators(binaries.LABEL), BINARY),
+    # rows of train.csv in another order change the fingerprint, a lost one is a slice unlabelled
+    "labels": (
+        _csv("bad_number"),
+        CSV | {"swap_rows": "either", "drop_row": "either"},
+    ),
+    "masks": (_csv("bad_number"), CSV),
+    "sample": (
+        _csv("bad_number", "bad_runs"),
+        CSV | dict.fromkeys(("swap_rows", "drop_row", "double_row", "shorter_row"), "either"),
+    ),
+    "slices": (_csv("bad_class", "bad_runs"), CSV),
+    "listing": (
+        _csv("bad_class", "bad_runs"),
+        CSV | dict.fromkeys(("swap_rows", "drop_row"), "either"),
+    ),
+    "folds": (_csv("bad_class", "bad_runs", "bad_id"), CSV),
+    "experiment": (_YAML, YAML),
+    "resolved": (_YAML, YAML),
+    "blend": (_YAML, YAML),
+    "grid": (_YAML, YAML),
+    "json": (_JSON, dict.fromkeys(_JSON, "same")),
+    "array": (
+        _mutators(binaries.NPY),
+        BINARY | LENIENT,
+    ),
+    "prediction": (_mutators(binaries.NPZ), BINARY | dict.fromkeys(LENIENT, "same")),
+    "index": (
+        _mutators(binaries.PARQUET),
+        BINARY | LENIENT | {"drop_column": "same", "double_row": "fail", "no_rows": "fail"},
+    ),
+    "weights": (_mutators(binaries.PT), BINARY),
+    "encoder": (_mutators(binaries.PT, without=("drop_key",)), BINARY | LENIENT),
+    "safetensors": (_mutators(binaries.SAFETENSORS), BINARY | LENIENT),
+}
+
+
+def verdict(kind: str, mutator: str, remedy: bool) -> Verdict:
+    """Return what a verb must do; remedy: it can make the file again, or does not need it."""
+    found = KINDS[kind][1].get(mutator, "fail")
+    return "remade" if remedy and found in ("fail", "same") else found
