@@ -23,7 +23,7 @@ from gutseg.engine.loop import Learner
 from gutseg.engine.optim import optimizer
 from gutseg.engine.schedule import Schedule
 from gutseg.inference.predictor import Predictor
-from gutseg.losses import Criterion
+from gutseg.losses import Criterion, with_class_weights
 from gutseg.losses.weights import class_weights
 from gutseg.paths import need_file
 
@@ -136,7 +136,8 @@ def criterion(config: Config, source: Samples | None = None) -> Criterion:
     params = dict(config.loss.params)
     if config.loss.class_weights and source:
         shares = source.cache.class_shares(source.rows)
-        params["class_weights"] = class_weights(config.loss.class_weights, shares)
+        weights = class_weights(config.loss.class_weights, shares)
+        params = with_class_weights(config.loss.name, params, weights)
     return Criterion(config.loss.name, **params)
 
 

@@ -87,7 +87,7 @@ def check(
         if key not in settable:
             hint = suggest(key, sorted(settable)) if settable else "it has no parameters"
             raise ValueError(f"{where}.params: {name!r} has no parameter {key!r}; {hint}")
-        checked[key] = _coerce(value, hints.get(key, Any), f"{where}.params.{key}")
+        checked[key] = coerce(value, hints.get(key, Any), f"{where}.params.{key}")
     missing = [
         key
         for key, parameter in settable.items()
@@ -98,7 +98,8 @@ def check(
     return checked
 
 
-def _coerce(value: Any, annotation: Any, where: str) -> Any:
+def coerce(value: Any, annotation: Any, where: str) -> Any:
+    """Return a value as its annotation has it; raises ValueError naming the config key."""
     adapter = TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
     try:
         return adapter.validate_json(as_json(value), strict=True)

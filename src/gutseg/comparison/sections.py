@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from gutseg.config import Section
+from gutseg.config.losses import check_fit, check_loss
 from gutseg.config.values import (
     LARGEST_SIDE,
     Count,
@@ -20,11 +21,9 @@ from gutseg.config.values import (
 )
 from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.labelled import Labelled, folds
-from gutseg.data.maps import MAPS
-from gutseg.losses import LOSSES, Criterion
-from gutseg.losses.weights import WEIGHTS
+from gutseg.losses import Criterion, with_class_weights
 from gutseg.models import MODELS
-from gutseg.registry import check, shown, suggest
+from gutseg.registry import check, shown
 
 Side = Annotated[int, Field(ge=8, le=LARGEST_SIDE)]
 Patch = tuple[Side, Side]
@@ -166,11 +165,11 @@ class Bench(Section):
     def model_post_init(self, _: Any) -> None:
         """Check names and parameters against their tables."""
         for number, loss in enumerate(self.losses):
-            _check_loss(loss, f"losses.{number}")
+            check_loss(loss, f"losses.{number}")
         for key, network in self._named_networks():
             network.params.update(check(MODELS, network.name, network.params, where=key))
         if self.background_from:
-            _check_loss(self.background_from, "background_from")
+            check_loss(self.background_from, "background_from")
         for number, seen in enumerate(self.inputs):
             seen.params.update(
                 check(AUGMENTATIONS, seen.preset, seen.params, where=f"inputs.{number}")
@@ -214,10 +213,8 @@ class Bench(Section):
 def criterion(loss: Loss, data: Labelled, class_weights: list[float] | None = None) -> Criterion:
     """Build a loss for the data's mode; raises ValueError when it cannot work in it."""
     params = {key: value for key, value in loss.params.items() if key != "mode"}
-    if class_weights and loss.name == "weighted_sum":
-        params["terms"] = [_weighed(term, class_weights) for term in params["terms"]]
-    elif class_weights:
-        params["class_weights"] = class_weights
+    if class_weights:
+        params = with_class_weights(loss.name, params, class_weights)
     return Criterion(loss.name, mode=data.mode, **params)
 
 
@@ -231,11 +228,15 @@ def check_data(bench: Bench, data: Labelled) -> None:
                 raise ValueError(f"inputs.{number}.channels: {channel}; {known}")
     if bench.background_from and data.mode == "multilabel":
         raise ValueError(f"background_from: the classes of {bench.dataset.name} may overlap")
-    for number, loss in enumerate(bench.losses):
+    classes = len(data.classes)
+    sections = [(f"losses.{number}", loss, classes) for number, loss in enumerate(bench.losses)]
+    if bench.background_from:
+        sections.append(("background_from", bench.background_from, 2))  # objects and background
+    for where, loss, number in sections:
         try:
-            criterion(loss, data)
+            check_fit(loss, where, data.mode, number)
         except ValueError as error:
-            raise ValueError(f"losses.{number}: {error}; {bench.dataset.name} is") from None
+            raise ValueError(f"{error} (dataset {bench.dataset.name})") from None
 
 
 def slug(text: str) -> str:
@@ -245,35 +246,6 @@ def slug(text: str) -> str:
 
 def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _weighed(term: dict, class_weights: list[float]) -> dict:
-    params = term.get("params", {})
-    if "class_weights" in check(LOSSES, term["loss"], params):
-        return term | {"params": params | {"class_weights": class_weights}}
-    return term
-
-
-def _check_loss(loss: Loss, where: str) -> None:
-    loss.params.update(check(LOSSES, loss.name, loss.params, where=where))
-    inner = [loss.params]
-    if loss.name == "weighted_sum":
-        key = f"{where}.params.terms"
-        inner = [
-            check(LOSSES, term.get("loss", ""), term.get("params", {}), where=f"{key}.{number}")
-            for number, term in enumerate(loss.params["terms"])
-        ]
-        Criterion(loss.name, terms=loss.params["terms"])  # refuses unknown keys of a term
-    if loss.name == "deep_supervision":
-        inner = [check(LOSSES, loss.params["loss"], loss.params["params"] or {}, where=where)]
-    if loss.class_weights is not None:
-        if loss.class_weights not in WEIGHTS:
-            hint = suggest(loss.class_weights, list(WEIGHTS))
-            raise ValueError(f"{where}.class_weights: unknown name {loss.class_weights!r}; {hint}")
-        if not any("class_weights" in params for params in inner):
-            raise ValueError(f"{where}.class_weights: {loss.name!r} does not weigh classes")
-    for name, params in loss.maps.items():
-        loss.maps[name] = check(MAPS, name, params, where=f"{where}.maps")
 
 
 def _check_distinct(labels: list[str], where: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from gutseg.config.losses import check_fit, check_loss
 from gutseg.config.values import (
     LARGEST_SIDE,
     Count,
@@ -19,12 +20,10 @@ from gutseg.config.values import (
     check_batch,
     not_bool,
 )
-from gutseg.constants import BLACKLISTS
+from gutseg.constants import BLACKLISTS, CLASSES
 from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.index import SCAN_FOLDER
-from gutseg.data.maps import MAPS
-from gutseg.losses import LOSSES, modes
-from gutseg.losses.weights import WEIGHTS
+from gutseg.losses import LOSSES, modes, rows_inside
 from gutseg.metrics.competition import METRICS
 from gutseg.models import MODELS
 from gutseg.registry import Spec, check, suggest
@@ -174,7 +173,7 @@ class Config(Section):
 
     def model_post_init(self, _: Any) -> None:
         """Check the components' names and parameters against their tables."""
-        tables = (("augment", AUGMENTATIONS), ("model", MODELS), ("loss", LOSSES))
+        tables = (("augment", AUGMENTATIONS), ("model", MODELS))
         for key, table in tables:
             _check_component(table, getattr(self, key), key)
         _check_loss(self.loss)
@@ -248,18 +247,16 @@ def _check_component(table: dict[str, Spec], component: Component, key: str) -> 
 
 
 def _check_loss(loss: Loss) -> None:
-    if "multilabel" not in modes(loss.name):
-        fitting = [name for name in LOSSES if "multilabel" in modes(name)]
-        raise ValueError(
-            f"loss: {loss.name!r} needs classes that exclude each other, but organs overlap; "
-            f"choices: {', '.join(fitting)}"
-        )
+    asked = loss.params.get("mode")
+    check_loss(loss, "loss")
+    for name, _, key in rows_inside(loss.name, loss.params):
+        if "multilabel" not in modes(name):
+            fitting = [row for row in LOSSES if "multilabel" in modes(row)]
+            raise ValueError(
+                f"{key}: {name!r} needs classes that exclude each other, but organs overlap; "
+                f"choices: {', '.join(fitting)}"
+            )
+    if asked == "multiclass":
+        raise ValueError("loss.params.mode: 'multiclass', but organs overlap; leave it out")
     loss.params["mode"] = "multilabel"
-    if loss.class_weights is not None:
-        if loss.class_weights not in WEIGHTS:
-            hint = suggest(loss.class_weights, list(WEIGHTS))
-            raise ValueError(f"loss.class_weights: unknown name {loss.class_weights!r}; {hint}")
-        if "class_weights" not in loss.params:
-            raise ValueError(f"loss.class_weights: {loss.name!r} does not weigh classes")
-    for name, params in loss.maps.items():
-        loss.maps[name] = check(MAPS, name, params, where="loss.maps")
+    check_fit(loss, "loss", "multilabel", len(CLASSES))

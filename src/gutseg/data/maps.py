@@ -1,16 +1,24 @@
-"""Per-pixel maps that losses weigh with, drawn from the labels after they were augmented."""
+"""Per-pixel maps that losses weigh with, drawn from the labels after they were augmented.
+
+masks: (C, H, W), inside where above 0. Maps are float32, or float16 where they stay within
+[0, 1]: the largest float16 is 65,504, its whole numbers end at 2,048, and below 6e-5 it loses
+digits.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import torch
+from pydantic import Field
 from scipy import ndimage
 
 from gutseg.registry import Spec
+
+MOST = 10**9  # beyond any use, and far from where arithmetic overflows
 
 
 def distance(masks: np.ndarray) -> np.ndarray:
@@ -18,7 +26,7 @@ def distance(masks: np.ndarray) -> np.ndarray:
 
     Each side is max(EDT) - EDT over max(EDT); a class that is nowhere or everywhere gives 0.
     """
-    return _each(masks, lambda mask: np.where(mask, _nearness(mask), _nearness(~mask)))
+    return _each(masks, lambda mask: np.where(mask, _nearness(mask), _nearness(~mask)), np.float16)
 
 
 def _nearness(mask: np.ndarray) -> np.ndarray:
@@ -32,7 +40,7 @@ def signed(masks: np.ndarray) -> np.ndarray:
     return _each(masks, lambda mask: np.where(mask, 1 - _depth(mask), _depth(~mask)))
 
 
-def band(masks: np.ndarray, *, width: int = 3) -> np.ndarray:
+def band(masks: np.ndarray, *, width: Annotated[int, Field(ge=1, le=MOST)] = 3) -> np.ndarray:
     """True within `width` pixels of a class's outline, on both sides of it."""
     if width < 1:
         raise ValueError(f"band: width = {width}; expected at least 1 pixel")
@@ -52,7 +60,11 @@ def _one_over_size(mask: np.ndarray) -> np.ndarray:
 
 
 def border(
-    masks: np.ndarray, *, w0: float = 10.0, sigma: float = 5.0, balance: bool = True
+    masks: np.ndarray,
+    *,
+    w0: Annotated[float, Field(ge=0, le=MOST)] = 10.0,
+    sigma: Annotated[float, Field(gt=0, le=MOST)] = 5.0,
+    balance: bool = True,
 ) -> np.ndarray:
     """The U-Net's weight map: 1 + w0 exp(-(d1 + d2)² / 2σ²) between the two nearest cells.
 
@@ -60,7 +72,7 @@ def border(
     with fewer than two cells the second term is 0. balance: weigh cells and the rest so that
     both count alike, with mean 1. Returns (1, H, W). Source: Ronneberger et al. 2015 equation 2.
     """
-    cells = masks[-1]
+    cells = _inside(masks)[-1]
     count, labels = cv2.connectedComponents(cells.astype(np.uint8), connectivity=4)
     weight = np.ones(cells.shape, np.float32)
     if balance and 0 < cells.mean() < 1:
@@ -68,7 +80,7 @@ def border(
     if count > 2:
         near = _two_nearest(labels, count, reach=math.ceil(5 * sigma))
         weight = weight + np.where(cells, 0, w0 * np.exp(-(near**2) / (2 * sigma**2)))
-    return weight[None].astype(np.float16)
+    return weight[None].astype(np.float32)  # few cells weigh up to half the plane's pixels
 
 
 def _two_nearest(labels: np.ndarray, count: int, reach: int) -> np.ndarray:
@@ -120,9 +132,10 @@ class Maps:
 
     def __call__(self, masks: np.ndarray) -> dict[str, np.ndarray]:
         """Draw the maps of a batch: masks (B, C, H, W) -> name: (B, C or 1, H, W)."""
-        inside = masks > 0
+        if self.draw and not len(masks):
+            raise ValueError(f"maps: masks {masks.shape} hold no image")
         return {
-            name: np.stack([draw(image) for image in inside]) for name, draw in self.draw.items()
+            name: np.stack([draw(image) for image in masks]) for name, draw in self.draw.items()
         }
 
     def tensors(self, masks: np.ndarray) -> dict[str, torch.Tensor]:
@@ -131,14 +144,22 @@ class Maps:
 
 
 def _each(
-    masks: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], dtype: type = np.float16
+    masks: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], dtype: type = np.float32
 ) -> np.ndarray:
     """Draw every class (C, H, W) that is neither nowhere nor everywhere; 0 for the others."""
-    found = np.zeros(masks.shape, dtype)
-    for target, mask in zip(found, masks, strict=True):
+    inside = _inside(masks)
+    found = np.zeros(inside.shape, dtype)
+    for target, mask in zip(found, inside, strict=True):
         if mask.any() and not mask.all():
             target[:] = draw(mask)
     return found
+
+
+def _inside(masks: np.ndarray) -> np.ndarray:
+    """Return where masks are above 0; raises ValueError for planes that hold no pixels."""
+    if masks.ndim != 3 or 0 in masks.shape:  # OpenCV ends the process over a plane of height 0
+        raise ValueError(f"maps: masks {masks.shape}; expected (C, H, W) with pixels in it")
+    return masks > 0
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:

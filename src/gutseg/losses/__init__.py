@@ -6,15 +6,24 @@ a scalar, or a dict of named terms whose sum is the loss.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, get_args, get_type_hints
 
 from torch import Tensor
 
-from gutseg.losses import boundary, compound, distribution, generalised, library, printed, region
+from gutseg.losses import (
+    boundary,
+    compound,
+    distribution,
+    generalised,
+    library,
+    nested,
+    printed,
+    region,
+)
 from gutseg.losses.kernels import Mode
-from gutseg.registry import Spec
+from gutseg.registry import Spec, check
 
 LOSSES = {
     # per-pixel maps
@@ -53,9 +62,9 @@ LOSSES = {
     "bce_iou_ssim": Spec(compound.bce_iou_ssim, "survey 004 equation 2; BASNet, UNet3+"),
     "ssim": Spec(compound.ssim_loss, "Wang et al. 2004"),
     "dice_focal": Spec(compound.dice_focal, "Zhu et al. 2019 (AnatomyNet); survey 004"),
-    "weighted_sum": Spec(compound.WeightedSum, "thesis 000 equation 3.6"),
-    "deep_supervision": Spec(compound.DeepSupervision, "thesis 000 (U-Net3+); nnU-Net's weights"),
-    # from libraries
+    "weighted_sum": Spec(nested.WeightedSum, "thesis 000 equation 3.6"),
+    "deep_supervision": Spec(nested.DeepSupervision, "thesis 000 (U-Net3+); nnU-Net's weights"),
+    # as libraries have them
     "lovasz": Spec(library.lovasz, "Berman et al. 2018; symmetric: 3rd place"),
     "hausdorff_dt": Spec(library.hausdorff_dt, "Karimi and Salcudean 2019; MONAI"),
     # as printed, to show what the misprints do
@@ -83,6 +92,61 @@ def _signature_of(build: Callable) -> Callable:
     return build.__init__ if inspect.isclass(build) else build
 
 
+def check_params(name: str, params: Mapping[str, Any], *, where: str = "loss") -> dict[str, Any]:
+    """Check a loss and what stands inside it, at any depth; where: the config key, for errors.
+
+    Returns the parameters coerced, defaults included; those inside a sum stay as few as they
+    were. Raises ValueError naming the key and the choices.
+    """
+    found = check(LOSSES, name, params, where=where)
+    build = LOSSES[name].build
+
+    def inside(name: str, params: dict, where: str) -> dict:
+        if "mode" in params:
+            raise ValueError(f"{where}.params.mode: the data decide it; leave it out")
+        full = check_params(name, params, where=where)
+        return {key: full[key] for key in params}
+
+    return build.within(found, f"{where}.params", inside) if inspect.isclass(build) else found
+
+
+def rows_inside(
+    name: str, params: Mapping[str, Any], *, where: str = "loss"
+) -> Iterator[tuple[str, dict, str]]:
+    """Give every loss that is not made of others: its name, parameters and config key."""
+    build = LOSSES[name].build
+    if not inspect.isclass(build):
+        yield name, dict(params), where
+        return
+    found: list[tuple[str, dict, str]] = []
+
+    def collect(name: str, params: dict, where: str) -> dict:
+        found.extend(rows_inside(name, params, where=where))
+        return params
+
+    build.within(dict(params), f"{where}.params", collect)
+    yield from found
+
+
+def weighs_classes(name: str) -> bool:
+    """Say whether a loss that is not made of others takes class weights."""
+    return "class_weights" in inspect.signature(LOSSES[name].build).parameters
+
+
+def with_class_weights(
+    name: str, params: Mapping[str, Any], class_weights: Sequence[float]
+) -> dict[str, Any]:
+    """Return a loss's parameters with class weights wherever a loss inside takes them."""
+    build = LOSSES[name].build
+    if inspect.isclass(build):
+        return build.within(
+            dict(params),
+            name,
+            lambda inner, given, _: with_class_weights(inner, given, class_weights),
+        )
+    return dict(params) | ({"class_weights": class_weights} if weighs_classes(name) else {})
+
+
 class Criterion:
     """A loss with its parameters set; returns the total and its terms."""
 
@@ -90,8 +154,9 @@ class Criterion:
         """name, params: a row of LOSSES and its keyword arguments.
 
         mode: of the data; None takes the row's default. Raises ValueError when the loss cannot
-        work in it.
+        work in it, and for parameters that configs are refused.
         """
+        params = check_params(name, params)
         if mode is not None:
             if mode not in modes(name):
                 raise ValueError(f"loss {name!r} works in {' and '.join(modes(name))}, not {mode}")

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from gutseg.losses.distribution import focal_map
+from gutseg.losses.inputs import checked
 from gutseg.losses.kernels import (
     TINY,
     Mode,
+    NotNegative,
+    Share,
     full_precision,
     over_ranks,
     pixel_loss,
@@ -22,6 +25,7 @@ from gutseg.losses.kernels import (
 )
 
 
+@checked
 def distance_ce(
     logits: Tensor,
     target: Tensor,
@@ -43,6 +47,7 @@ def distance_ce(
         return pixel_mean(weight * pixel_loss(logits, target, mode), target, ignore=ignore)
 
 
+@checked
 def boundary_aware(
     logits: Tensor,
     target: Tensor,
@@ -50,8 +55,8 @@ def boundary_aware(
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    boundary: float = 0.7,
-    interior: float = 0.3,
+    boundary: NotNegative = 0.7,
+    interior: NotNegative = 0.3,
 ) -> Tensor:
     """Mean cross-entropy of the boundary band and of the rest, weighed apart.
 
@@ -68,6 +73,7 @@ def boundary_aware(
         return boundary * edge / edges.clamp(min=1) + interior * rest / rests.clamp(min=1)
 
 
+@checked
 def border_weight_ce(
     logits: Tensor,
     target: Tensor,
@@ -86,6 +92,7 @@ def border_weight_ce(
         return pixel_mean(weight * pixel_loss(logits, target, mode), target, ignore=ignore)
 
 
+@checked
 def pixel_lesion(
     logits: Tensor,
     target: Tensor,
@@ -93,8 +100,8 @@ def pixel_lesion(
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    alpha: float = 0.5,
-    gamma: float = 2.0,
+    alpha: Share = 0.5,
+    gamma: NotNegative = 2.0,
 ) -> Tensor:
     """α times the mean over lesions of their mean focal loss, plus 1 - α times that of pixels.
 
@@ -114,6 +121,7 @@ def pixel_lesion(
         return alpha * lesions / number.clamp(min=TINY) + (1 - alpha) * pixels
 
 
+@checked
 def boundary_kervadec(
     logits: Tensor,
     target: Tensor,

@@ -3,17 +3,18 @@
 Shared arguments: see gutseg.losses.kernels.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gutseg.losses.distribution import bce, focal_map
+from gutseg.losses.inputs import checked
 from gutseg.losses.kernels import (
     Absent,
+    ClassWeights,
     Mode,
+    NotNegative,
     Reduction,
     full_precision,
     mean_over_ranks,
@@ -29,14 +30,15 @@ from gutseg.losses.region import dice, jaccard
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 
 
+@checked
 def bce_dice(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Literal["multilabel"] = "multilabel",
-    dice_weight: float = 0.5,
-    class_weights: Sequence[float] | None = None,
+    dice_weight: NotNegative = 0.5,
+    class_weights: ClassWeights = None,
     absent: Absent = "present",
     reduction: Reduction = "batch",
 ) -> dict[str, Tensor]:
@@ -58,13 +60,14 @@ def bce_dice(
     return {"bce": pixels, "dice": dice_weight * overlap}
 
 
+@checked
 def d_bce(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Literal["multilabel"] = "multilabel",
-    gamma: float = 1.0,
+    gamma: NotNegative = 1.0,
 ) -> dict[str, Tensor]:
     """(1 - Dice) + γ BCE. Source: survey 004 equation 1 with L_D the coefficient."""
     return {
@@ -73,13 +76,14 @@ def d_bce(
     }
 
 
+@checked
 def bce_iou_ssim(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Literal["multilabel"] = "multilabel",
-    weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    weights: tuple[NotNegative, NotNegative, NotNegative] = (1.0, 1.0, 1.0),
 ) -> dict[str, Tensor]:
     """W1 BCE + W2 (1 - IoU) + W3 (1 - SSIM): pixel, region and structure.
 
@@ -93,6 +97,7 @@ def bce_iou_ssim(
     }
 
 
+@checked
 def ssim_loss(
     logits: Tensor, target: Tensor, ignore: Tensor | None = None, *, mode: Mode = "multilabel"
 ) -> Tensor:
@@ -131,6 +136,7 @@ def _gaussian_band(side: int, size: int, like: Tensor) -> Tensor:
     return band
 
 
+@checked
 def dice_focal(
     logits: Tensor,
     target: Tensor,
@@ -138,9 +144,9 @@ def dice_focal(
     annotated: Tensor | None = None,
     *,
     mode: Literal["multilabel"] = "multilabel",
-    focal_weight: float = 0.5,
-    gamma: float = 2.0,
-    class_weights: Sequence[float] | None = None,
+    focal_weight: NotNegative = 0.5,
+    gamma: NotNegative = 2.0,
+    class_weights: ClassWeights = None,
     absent: Absent = "present",
 ) -> dict[str, Tensor]:
     """(1 - Dice) + λ focal loss, leaving out classes that were not annotated in an image.
@@ -160,75 +166,3 @@ def dice_focal(
         kept = kept * weight[:, None, None]
         total, number = over_ranks(torch.stack([(kept * loss).sum(), kept.sum()]))
     return {"dice": region, "focal": focal_weight * total / number.clamp(min=1e-8)}
-
-
-class WeightedSum:
-    """Any losses added up with any weights: the thesis' sums, and the reader's own."""
-
-    def __init__(self, *, terms: Sequence[dict], mode: Mode | None = None) -> None:
-        """terms: [{loss: dice, weight: 1.0, params: {...}}, ...]; mode: for terms that take it."""
-        from gutseg.losses import Criterion
-
-        if not terms:
-            raise ValueError("weighted_sum needs at least one term")
-        self.parts = []
-        for term in terms:
-            unknown = set(term) - {"loss", "weight", "params"}
-            if unknown or "loss" not in term:
-                raise ValueError(
-                    f"weighted_sum: a term is {{loss, weight, params}}, found {sorted(term)}"
-                )
-            criterion = Criterion(term["loss"], mode=mode, **term.get("params", {}))
-            self.parts.append((criterion, float(term.get("weight", 1.0))))
-
-    @property
-    def needs(self) -> set[str]:
-        """The maps that the terms need."""
-        return set().union(*(criterion.needs for criterion, _ in self.parts))
-
-    def __call__(self, logits: Tensor, target: Tensor, **extras: Tensor) -> dict[str, Tensor]:
-        """Return every term's weighted value."""
-        return {
-            criterion.name: weight * criterion(logits, target, **extras)[0]
-            for criterion, weight in self.parts
-        }
-
-
-class DeepSupervision:
-    """One loss at every output scale of a network, finer scales weighing more."""
-
-    def __init__(
-        self, *, loss: str, params: dict | None = None, decay: float = 0.5, mode: Mode | None = None
-    ) -> None:
-        """loss, params: a row of LOSSES. decay: weight of a scale over the next finer one.
-
-        The coarsest of several scales weighs nothing and the rest add up to 1, as in nnU-Net.
-        """
-        from gutseg.losses import Criterion
-
-        self.criterion = Criterion(loss, mode=mode, **(params or {}))
-        self.decay = decay
-
-    @property
-    def needs(self) -> set[str]:
-        """The maps that the loss needs."""
-        return self.criterion.needs
-
-    def __call__(
-        self, logits: Tensor | Sequence[Tensor], target: Tensor, **extras: Tensor
-    ) -> dict[str, Tensor]:
-        """Return one term a scale; logits: finest first. Coarse logits are brought to full size."""
-        scales = [logits] if isinstance(logits, Tensor) else list(logits)
-        weights = [self.decay**scale for scale in range(len(scales))]
-        if len(weights) > 1:
-            weights[-1] = 0.0
-        terms = {}
-        for scale, (values, weight) in enumerate(zip(scales, weights, strict=True)):
-            full = values
-            if values.shape[2:] != scales[0].shape[2:]:
-                full = functional.interpolate(
-                    values.float(), scales[0].shape[2:], mode="bilinear", align_corners=False
-                )
-            loss = self.criterion(full, target, **extras)[0]
-            terms[f"scale{scale}"] = weight / sum(weights) * loss
-        return terms

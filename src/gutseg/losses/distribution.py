@@ -4,15 +4,22 @@ Shared arguments: see gutseg.losses.kernels.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from gutseg.losses.inputs import checked
 from gutseg.losses.kernels import (
+    MOST,
     TINY,
+    ClassWeights,
+    Count,
     DivideBy,
     Mode,
+    NotNegative,
+    Share,
     full_precision,
     mean_over_ranks,
     one_hot,
@@ -24,13 +31,14 @@ from gutseg.losses.kernels import (
 )
 
 
+@checked
 def bce(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Literal["multilabel"] = "multilabel",
-    class_weights: Sequence[float] | None = None,
+    class_weights: ClassWeights = None,
     divide_by: DivideBy = "weights",
 ) -> Tensor:
     """Binary cross-entropy, averaged over pixels and classes.
@@ -40,13 +48,14 @@ def bce(
     return _cross_entropy(logits, target, ignore, mode, class_weights, divide_by)
 
 
+@checked
 def ce(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Literal["multiclass"] = "multiclass",
-    class_weights: Sequence[float] | None = None,
+    class_weights: ClassWeights = None,
     divide_by: DivideBy = "weights",
 ) -> Tensor:
     """Softmax cross-entropy; with class_weights the WCE of the survey and the thesis.
@@ -80,13 +89,14 @@ def _cross_entropy(
         )
 
 
+@checked
 def wce_003(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Literal["multilabel"] = "multilabel",
-    largest: float = 100.0,
+    largest: Annotated[float, Field(ge=1, le=MOST)] = 100.0,
 ) -> Tensor:
     """Cross-entropy whose positives weigh (N - Σp) / Σp, from the predictions themselves.
 
@@ -103,15 +113,16 @@ def wce_003(
         return pixel_mean(positive * pixel_loss(logits, target, mode), target, ignore=ignore)
 
 
+@checked
 def focal(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Literal["multilabel"] = "multilabel",
-    alpha: float | None = 0.25,
-    gamma: float = 2.0,
-    class_weights: Sequence[float] | None = None,
+    alpha: Share | None = 0.25,
+    gamma: NotNegative = 2.0,
+    class_weights: ClassWeights = None,
     divide_by: DivideBy = "weights",
 ) -> Tensor:
     """Binary focal loss of every class; alpha weighs the positives, None both sides alike.
@@ -125,14 +136,15 @@ def focal(
         )
 
 
+@checked
 def focal_softmax(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Literal["multiclass"] = "multiclass",
-    gamma: float = 2.0,
-    class_weights: Sequence[float] | None = None,
+    gamma: NotNegative = 2.0,
+    class_weights: ClassWeights = None,
     divide_by: DivideBy = "pixels",
 ) -> Tensor:
     """Multi-class focal loss -α_y (1 - p_y)^γ log p_y of the softmax; α is class_weights.
@@ -165,14 +177,15 @@ def focal_map(
     return loss * torch.where(target > 0, alpha, 1 - alpha)
 
 
+@checked
 def topk_threshold(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    threshold: float = 0.7,
-    keep: int = 1,
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.7,
+    keep: Count = 1,
 ) -> Tensor:
     """Mean cross-entropy of the pixels whose true class has a probability below a threshold.
 
@@ -185,13 +198,14 @@ def topk_threshold(
         return _hardest(loss, loss, ignore, lambda scores: max((scores > limit).sum(), keep))
 
 
+@checked
 def topk_percent(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    percent: float = 10.0,
+    percent: Annotated[float, Field(gt=0, le=100)] = 10.0,
 ) -> Tensor:
     """Mean of the worst `percent` of each image's cross-entropies, at least one pixel.
 
@@ -202,13 +216,14 @@ def topk_percent(
         return _hardest(loss, loss, ignore, lambda scores: int(len(scores) * percent / 100))
 
 
+@checked
 def online_bootstrapping(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    n: int = 512,
+    n: Count = 512,
 ) -> Tensor:
     """Mean cross-entropy of the n hardest pixels of each image.
 

@@ -8,12 +8,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gutseg.losses.inputs import checked
 from gutseg.losses.kernels import (
     TINY,
     Mode,
+    NotNegative,
     Reduction,
+    Share,
     Sums,
     full_precision,
+    mean_of_rows,
     one_hot,
     over_ranks,
     probabilities,
@@ -22,6 +26,7 @@ from gutseg.losses.kernels import (
 )
 
 
+@checked
 def generalised_dice(
     logits: Tensor,
     target: Tensor,
@@ -42,7 +47,7 @@ def generalised_dice(
     power = {"square": 2, "simple": 1, "uniform": 0}[weighting]
     common, total, size = with_complement(sums, mode)
     weight = torch.where(size > 0, size.clamp(min=1) ** -power, 0)
-    return weighted_overlap(weight, common, total)
+    return weighted_overlap(weight, common, total, sums)
 
 
 def with_complement(sums: Sums, mode: Mode) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,21 +66,26 @@ def with_complement(sums: Sums, mode: Mode) -> tuple[Tensor, Tensor, Tensor]:
     return common, total, size.round()
 
 
-def weighted_overlap(weight: Tensor, common: Tensor, total: Tensor) -> Tensor:
-    """One minus 2 Σ w TP / Σ w (2 TP + FP + FN) over classes, averaged over rows with any."""
+def weighted_overlap(weight: Tensor, common: Tensor, total: Tensor, sums: Sums) -> Tensor:
+    """One minus 2 Σ w TP / Σ w (2 TP + FP + FN) over classes, averaged over rows with any.
+
+    sums: what weight, common and total were made of.
+    """
     # relative weights: 1 / V² of 10,000 pixels would meet the guard against 0 / 0
     weight = weight / weight.sum(dim=1, keepdim=True).clamp(min=1e-30)
     overlap = 2 * (weight * common).sum(1) / (weight * total).sum(1).clamp(min=TINY)
-    return ((1 - overlap) * (weight.sum(1) > 0)).mean()
+    kept = weight.sum(1) > 0
+    return mean_of_rows(((1 - overlap) * kept).sum(), kept.sum().to(overlap.dtype), sums)
 
 
+@checked
 def penalty_generalised_dice(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    k: float = 2.5,
+    k: NotNegative = 2.5,
     weighting: Literal["square", "simple", "uniform"] = "square",
     reduction: Reduction = "batch",
 ) -> Tensor:
@@ -89,13 +99,14 @@ def penalty_generalised_dice(
     return (1 + k) * loss / (1 + k * loss)
 
 
+@checked
 def sensitivity_specificity(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    sensitivity: float = 0.05,
+    sensitivity: Share = 0.05,
 ) -> Tensor:
     """Mean squared error of the positives times λ, plus that of the negatives times 1 - λ.
 

@@ -4,22 +4,26 @@ Arguments that mean the same in every loss:
 
 logits: (B, C, H, W). target: (B, C, H, W) in {0, 1} in mode `multilabel` (sigmoid, organs may
 overlap); (B, H, W) class numbers, or one-hot, in mode `multiclass` (softmax).
-ignore: (B, H, W) bool, True where a pixel counts for nothing. class_weights: C numbers.
+ignore: (B, H, W) bool, True where a pixel counts for nothing, as the class number -100 does;
+gutseg.losses.inputs sees to both. class_weights: C numbers, none below 0.
 reduction: `batch` sums over the whole batch before dividing, `sample` image by image.
 absent: what a class without any target pixel adds: `present` nothing, `penalise`
 Σp / (Σp + 1), so that false positives cost, `one` the constant 1 of a Dice without smoothing.
+A class of which no pixel counts, ignored or not annotated, adds nothing under any of them.
 
 Half-precision logits are brought to float32 first: sums over 65,504 overflow float16. Under
-distributed training sums are added over ranks before they are divided, not losses averaged.
+distributed training sums are added over ranks before they are divided, not losses averaged: those
+of pixels under `batch`, those of (image, class) losses under `sample`.
 """
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.distributed as dist
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,6 +31,14 @@ Mode = Literal["multilabel", "multiclass"]
 Reduction = Literal["batch", "sample"]
 Absent = Literal["present", "penalise", "one"]
 DivideBy = Literal["weights", "pixels"]
+# What configs may set: gutseg.registry.check holds them to these ranges. The squares of larger
+# numbers would leave float32.
+MOST = 10**9
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, le=MOST)]
+NotNegative = Annotated[float, Field(ge=0, le=MOST)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+ClassWeights = Sequence[NotNegative] | None
 
 TINY = 1e-8
 
@@ -58,17 +70,26 @@ def probabilities(logits: Tensor, mode: Mode) -> Tensor:
 
 @dataclass(frozen=True)
 class Sums:
-    """Soft counts per (row, class): one row a batch or one a sample. All (R, C)."""
+    """Soft counts per (row, class): one row a batch or one a sample. All (R, C).
+
+    gathered: the rows are of all ranks, so that every rank has the same.
+    """
 
     tp: Tensor
     fp: Tensor
     fn: Tensor
     tn: Tensor
+    gathered: bool
 
     @property
     def target(self) -> Tensor:
         """Pixels of the class in the target."""
         return self.tp + self.fn
+
+    @property
+    def counted(self) -> Tensor:
+        """Whether any pixel counts: not all are ignored, and the class was annotated."""
+        return self.tp + self.fp + self.fn + self.tn > 0.5  # whole pixels, up to rounding
 
 
 def region_sums(
@@ -108,7 +129,8 @@ def region_sums(
         if reduction == "batch":
             sizes = over_ranks(sizes.sum(dim=1))[:, None]
         tp, predicted, present, pixels = sizes
-        return Sums(tp, predicted - tp, present - tp, pixels - predicted - present + tp)
+        outside = pixels - predicted - present + tp
+        return Sums(tp, predicted - tp, present - tp, outside, gathered=reduction == "batch")
 
 
 def over_classes(
@@ -119,16 +141,22 @@ def over_classes(
     class_weights: Sequence[float] | None = None,
 ) -> Tensor:
     """Average a region loss (R, C) over rows and classes under the policy for absent ones."""
-    present = sums.target > 0
-    if absent == "penalise":
-        loss = torch.where(present, loss, sums.fp / (sums.fp + 1))
-    elif absent == "one":
-        loss = torch.where(present, loss, torch.ones_like(loss))
-    weight = loss.new_tensor(class_weights or [1.0] * loss.shape[1]).expand_as(loss)
-    if absent == "present":
-        weight = weight * present
-        loss = torch.where(present, loss, 0 * sums.fp)  # keeps the graph when nothing is present
-    return (weight * loss).sum() / weight.sum().clamp(min=TINY)
+    present = kept = sums.target > 0
+    if absent != "present":
+        missed = sums.fp / (sums.fp + 1) if absent == "penalise" else torch.ones_like(loss)
+        loss = torch.where(present, loss, missed)
+        kept = sums.counted
+    weight = loss.new_tensor(class_weights or [1.0] * loss.shape[1]) * kept
+    loss = torch.where(kept, loss, 0 * sums.fp)  # keeps the graph when nothing is kept
+    return mean_of_rows((weight * loss).sum(), weight.sum(), sums)
+
+
+def mean_of_rows(total: Tensor, number: Tensor, sums: Sums) -> Tensor:
+    """Divide a sum over rows by how many were added, over all ranks where each has its own."""
+    added = torch.stack([total, number])
+    if not sums.gathered:
+        added = over_ranks(added)
+    return added[0] / added[1].clamp(min=TINY)
 
 
 def pixel_loss(

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from gutseg.losses.generalised import generalised_dice, weighted_overlap, with_complement
+from gutseg.losses.inputs import checked
 from gutseg.losses.kernels import (
     TINY,
     Mode,
+    NotNegative,
     full_precision,
     one_hot,
     over_classes,
@@ -21,6 +23,7 @@ from gutseg.losses.kernels import (
 from gutseg.losses.region import tversky
 
 
+@checked
 def soft_dice_001(
     logits: Tensor, target: Tensor, ignore: Tensor | None = None, *, mode: Mode = "multilabel"
 ) -> Tensor:
@@ -37,6 +40,7 @@ def soft_dice_001(
         return pixel_mean(-ratio, target, ignore=ignore)
 
 
+@checked
 def dice_as_printed_001(
     logits: Tensor, target: Tensor, ignore: Tensor | None = None, *, mode: Mode = "multilabel"
 ) -> Tensor:
@@ -50,6 +54,7 @@ def dice_as_printed_001(
     return over_classes(coefficient, sums)
 
 
+@checked
 def generalised_dice_as_printed_003(
     logits: Tensor, target: Tensor, ignore: Tensor | None = None, *, mode: Mode = "multilabel"
 ) -> Tensor:
@@ -60,16 +65,17 @@ def generalised_dice_as_printed_003(
     sums = region_sums(logits, target, mode=mode, ignore=ignore)
     common, total, _ = with_complement(sums, mode)
     weight = torch.where(total > 0, 1 / total.clamp(min=TINY), 0).detach()
-    return weighted_overlap(weight, common, total)
+    return weighted_overlap(weight, common, total, sums)
 
 
+@checked
 def asymmetric_as_printed_004(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    beta: float = 1.5,
+    beta: NotNegative = 1.5,
 ) -> Tensor:
     """Asymmetric similarity with β²/(1+β²) on FP: it rewards missing pixels.
 
@@ -79,13 +85,14 @@ def asymmetric_as_printed_004(
     return tversky(logits, target, ignore, mode=mode, alpha=share, beta=1 - share)
 
 
+@checked
 def penalty_as_printed_004(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    k: float = 2.5,
+    k: NotNegative = 2.5,
 ) -> Tensor:
     """1 - L / (1 + k (1 - L)) with L the generalised Dice *loss*: perfect is 1, worst is 0.
 

@@ -3,14 +3,16 @@
 Shared arguments: see gutseg.losses.kernels.
 """
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
+from gutseg.losses.inputs import checked
 from gutseg.losses.kernels import (
     TINY,
     Absent,
+    ClassWeights,
     Mode,
+    NotNegative,
+    Positive,
     Reduction,
     Sums,
     over_classes,
@@ -21,6 +23,7 @@ from gutseg.losses.kernels import (
 SMALLEST_BASE = 1e-7
 
 
+@checked
 def dice(
     logits: Tensor,
     target: Tensor,
@@ -28,7 +31,7 @@ def dice(
     *,
     mode: Mode = "multilabel",
     squared: bool = False,
-    class_weights: Sequence[float] | None = None,
+    class_weights: ClassWeights = None,
     absent: Absent = "present",
     reduction: Reduction = "batch",
 ) -> Tensor:
@@ -47,13 +50,14 @@ def _dice(sums: Sums) -> Tensor:
     return 2 * sums.tp / (2 * sums.tp + sums.fp + sums.fn).clamp(min=TINY)
 
 
+@checked
 def jaccard(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    class_weights: Sequence[float] | None = None,
+    class_weights: ClassWeights = None,
     absent: Absent = "present",
     reduction: Reduction = "batch",
 ) -> Tensor:
@@ -63,13 +67,14 @@ def jaccard(
     return over_classes(loss, sums, absent=absent, class_weights=class_weights)
 
 
+@checked
 def dl2(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    class_weights: Sequence[float] | None = None,
+    class_weights: ClassWeights = None,
     absent: Absent = "present",
     reduction: Reduction = "batch",
 ) -> Tensor:
@@ -85,15 +90,16 @@ def dl2(
     return over_classes(loss, sums, absent=absent, class_weights=class_weights)
 
 
+@checked
 def tversky(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    alpha: float = 0.3,
-    beta: float = 0.7,
-    class_weights: Sequence[float] | None = None,
+    alpha: NotNegative = 0.3,
+    beta: NotNegative = 0.7,
+    class_weights: ClassWeights = None,
     absent: Absent = "present",
     reduction: Reduction = "batch",
 ) -> Tensor:
@@ -110,16 +116,17 @@ def _tversky(sums: Sums, alpha: float, beta: float) -> Tensor:
     return sums.tp / (sums.tp + alpha * sums.fp + beta * sums.fn).clamp(min=TINY)
 
 
+@checked
 def focal_tversky(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    alpha: float = 0.3,
-    beta: float = 0.7,
-    gamma: float = 4 / 3,
-    class_weights: Sequence[float] | None = None,
+    alpha: NotNegative = 0.3,
+    beta: NotNegative = 0.7,
+    gamma: Positive = 4 / 3,
+    class_weights: ClassWeights = None,
     absent: Absent = "present",
     reduction: Reduction = "batch",
 ) -> Tensor:
@@ -134,14 +141,15 @@ def focal_tversky(
     return over_classes(loss, sums, absent=absent, class_weights=class_weights)
 
 
+@checked
 def focal_dice(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    beta: float = 2.0,
-    class_weights: Sequence[float] | None = None,
+    beta: Positive = 2.0,
+    class_weights: ClassWeights = None,
     absent: Absent = "present",
     reduction: Reduction = "batch",
 ) -> Tensor:
@@ -154,14 +162,15 @@ def focal_dice(
     return over_classes(loss, sums, absent=absent, class_weights=class_weights)
 
 
+@checked
 def asymmetric(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
     *,
     mode: Mode = "multilabel",
-    beta: float = 1.5,
-    class_weights: Sequence[float] | None = None,
+    beta: NotNegative = 1.5,
+    class_weights: ClassWeights = None,
     absent: Absent = "present",
     reduction: Reduction = "batch",
 ) -> Tensor:

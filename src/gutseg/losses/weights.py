@@ -13,13 +13,26 @@ from gutseg.registry import suggest
 
 
 def class_weights(kind: str, shares: Sequence[float], background: int | None = None) -> list[float]:
-    """Return the weights of a row of WEIGHTS; raises ValueError naming the choices."""
+    """Return the weights of a row of WEIGHTS, numbers from 0 that add up to 1.
+
+    Raises ValueError naming the choices, for shares that are no fractions, all 0 or missing, and
+    where only the background would be left and weighs nothing.
+    """
     if kind not in WEIGHTS:
         raise ValueError(f"class weights {kind!r}: {suggest(kind, list(WEIGHTS))}")
     fractions = np.asarray(shares, float)
-    if fractions.min() < 0 or fractions.max() > 1:
-        raise ValueError(f"shares {list(shares)}; expected fractions from 0 to 1, not percent")
+    found = f"class weights {kind!r}: shares {fractions.tolist()}"
+    if fractions.ndim != 1 or not fractions.size:
+        raise ValueError(f"{found}; expected one number for each class")
+    if not ((fractions >= 0) & (fractions <= 1)).all():  # nor NaN
+        raise ValueError(f"{found}; expected fractions from 0 to 1, not percent")
+    if not fractions.any():
+        raise ValueError(f"{found}; no class occurs, so none can be weighed")
+    if background is not None and not 0 <= background < len(fractions):
+        raise ValueError(f"{found}; background {background} is not 0 to {len(fractions) - 1}")
     raw = WEIGHTS[kind](fractions, background)
+    if not raw.any():
+        raise ValueError(f"{found}; the background is the only class, and it weighs nothing")
     return (raw / raw.sum()).tolist()
 
 
@@ -30,7 +43,8 @@ def uniform(shares: np.ndarray, background: int | None) -> np.ndarray:
 
 def inverse(shares: np.ndarray, background: int | None) -> np.ndarray:
     """② 1 / share; a class that never occurs weighs as much as the rarest that does."""
-    return 1 / np.maximum(shares, shares[shares > 0].min())
+    rarest = shares[shares > 0].min()
+    return rarest / np.maximum(shares, rarest)  # 1 / share could overflow
 
 
 def rising(shares: np.ndarray, background: int | None) -> np.ndarray:

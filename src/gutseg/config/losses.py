@@ -1,0 +1,64 @@
+"""The loss of a config, for training and for comparisons: checked to any depth of sums."""
+
+from typing import Any, Protocol
+
+from gutseg.data.maps import MAPS
+from gutseg.losses import Criterion, check_params, modes, rows_inside, weighs_classes
+from gutseg.losses.inputs import checked_weights
+from gutseg.losses.kernels import Mode
+from gutseg.losses.weights import WEIGHTS
+from gutseg.registry import check, suggest
+
+
+class LossSection(Protocol):
+    """What a section about a loss holds."""
+
+    name: str
+    params: dict[str, Any]
+    class_weights: str | None
+    maps: dict[str, dict[str, Any]]
+
+
+def check_loss(loss: LossSection, where: str) -> None:
+    """Check everything about a loss but whether it fits the data; fill in the defaults.
+
+    where: the config key of the section. Raises ValueError naming the key and the choices.
+    """
+    loss.params.update(check_params(loss.name, loss.params, where=where))
+    if loss.class_weights is not None:
+        _check_class_weights(loss, f"{where}.class_weights")
+    needed = Criterion(loss.name, **loss.params).needs
+    for name, params in loss.maps.items():
+        loss.maps[name] = check(MAPS, name, params, where=f"{where}.maps")
+        if name not in needed:
+            hint = f"it needs {', '.join(sorted(needed))}" if needed else "it needs none"
+            raise ValueError(f"{where}.maps: {loss.name!r} does not use the map {name!r}; {hint}")
+
+
+def _check_class_weights(loss: LossSection, where: str) -> None:
+    if loss.class_weights not in WEIGHTS:
+        hint = suggest(loss.class_weights, list(WEIGHTS))
+        raise ValueError(f"{where}: unknown name {loss.class_weights!r}; {hint}")
+    rows = list(rows_inside(loss.name, loss.params, where=where.rpartition(".")[0]))
+    if not any(weighs_classes(name) for name, _, _ in rows):
+        raise ValueError(f"{where}: {loss.name!r} does not weigh classes")
+    for _, params, key in rows:
+        if params.get("class_weights") is not None:
+            raise ValueError(
+                f"{where}: {loss.class_weights!r}, but {key}.params.class_weights gives weights "
+                "too; leave one of them out"
+            )
+
+
+def check_fit(loss: LossSection, where: str, mode: Mode, classes: int) -> None:
+    """Raise ValueError unless a loss, and every loss inside it, can work on such data."""
+    for name, params, key in rows_inside(loss.name, loss.params, where=where):
+        if mode not in modes(name):
+            raise ValueError(
+                f"{key}: loss {name!r} works in {' and '.join(modes(name))}, not {mode}"
+            )
+        if params.get("class_weights") is not None:
+            try:
+                checked_weights(params["class_weights"], classes)
+            except ValueError as error:
+                raise ValueError(f"{key}.params.{error}") from None

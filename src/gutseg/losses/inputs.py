@@ -1,0 +1,129 @@
+"""What every row of LOSSES is called with: checked and cleaned here, in one place for all.
+
+Without this each loss would meet a mistake in its own way: broadcast it, index with it, or take
+a misspelt word for the last of its choices.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Literal, get_args, get_origin
+
+import torch
+from torch import Tensor
+
+from gutseg.registry import suggest
+
+VOID = -100  # the class number that torch's cross-entropy leaves out
+
+
+def checked(function: Callable) -> Callable:
+    """Make a function a row of LOSSES: check its arguments, take out what counts for nothing.
+
+    Class numbers of -100 are ignored pixels. Logits of ignored pixels, and of classes that were
+    not annotated in an image, become 0: whatever stands there, NaN too, has no gradient.
+    Raises ValueError for shapes that do not fit, an empty batch, class numbers beyond the
+    classes, class weights of another length or below 0, and unknown words (absent, reduction...).
+    """
+    signature = inspect.signature(function)
+    words = {
+        key: get_args(parameter.annotation)
+        for key, parameter in signature.parameters.items()
+        if get_origin(parameter.annotation) is Literal
+    }
+    tensors = [
+        key
+        for key, parameter in signature.parameters.items()
+        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+
+    @wraps(function)
+    def call_checked(*args: Any, **params: Any) -> Tensor | dict[str, Tensor]:
+        call = signature.bind(*args, **params)
+        call.apply_defaults()
+        given = call.arguments
+        for key, choices in words.items():
+            if given[key] not in choices:
+                hint = suggest(str(given[key]), list(choices))
+                raise ValueError(f"{function.__name__}: unknown {key} {given[key]!r}; {hint}")
+        _check_shapes({key: given[key] for key in tensors}, given["mode"])
+        given |= _cleaned(given)
+        return function(*call.args, **call.kwargs)
+
+    return call_checked
+
+
+def _cleaned(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the shared arguments of a call as the losses count on them."""
+    logits, target, ignore = given["logits"], given["target"], given["ignore"]
+    if given["mode"] == "multiclass":
+        target, ignore = _classes(target, ignore, logits.shape[1])
+    void = None if ignore is None else ignore.bool()[:, None]
+    found = {"target": target, "ignore": None if void is None else void[:, 0]}
+    if given.get("annotated") is not None:
+        unknown = ~given["annotated"].bool()[:, :, None, None]
+        void = unknown if void is None else void | unknown
+    if void is not None:  # 0 · NaN is NaN, forward and backward: a weight of 0 would not do
+        found["logits"] = logits.masked_fill(void, 0)
+    if given.get("class_weights") is not None:
+        found["class_weights"] = checked_weights(given["class_weights"], logits.shape[1])
+    return found
+
+
+def _check_shapes(tensors: dict[str, Any], mode: str) -> None:
+    """Raise ValueError unless target, ignored pixels and maps fit the logits; None is absent."""
+    logits = tensors["logits"]
+    if not isinstance(logits, Tensor) or logits.dim() != 4:
+        raise ValueError(f"logits: expected a tensor (B, C, H, W), found {_shape(logits)}")
+    if 0 in logits.shape:
+        raise ValueError(f"logits: {_shape(logits)} holds no pixels; a loss needs at least one")
+    batch, classes, *size = logits.shape
+    planes, numbers = (batch, classes, *size), (batch, *size)
+    fitting = {
+        "logits": [planes],
+        "target": [planes, numbers] if mode == "multiclass" else [planes],
+        "ignore": [numbers],
+        "annotated": [(batch, classes)],
+    }
+    for key, value in tensors.items():
+        shapes = fitting.get(key, [planes, (batch, 1, *size)])  # of a map
+        if value is not None and _shape(value) not in map(str, shapes):
+            raise ValueError(
+                f"{key}: {_shape(value)} does not fit logits {_shape(logits)} in mode {mode}; "
+                f"expected {' or '.join(map(str, dict.fromkeys(shapes)))}"
+            )
+
+
+def _shape(value: object) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _classes(target: Tensor, ignore: Tensor | None, classes: int) -> tuple[Tensor, Tensor | None]:
+    """Return class numbers within 0 to C - 1 and the pixels to ignore; one-hot stays one-hot."""
+    if target.dim() == 4:  # argmax knows no bool
+        return target.to(torch.uint8) if target.dtype == torch.bool else target, ignore
+    numbers = target.long()
+    low, high = torch.stack(numbers.aminmax()).tolist()  # one wait for a GPU instead of two
+    if low >= 0 and high < classes:
+        return numbers, ignore
+    void = numbers == VOID
+    ignore = void if ignore is None else ignore.bool() | void
+    outside = (numbers < 0) | (numbers >= classes)
+    if (outside & ~ignore).any():
+        wrong = numbers[outside & ~ignore][0].item()
+        raise ValueError(
+            f"target: class number {wrong}, but there are {classes} classes; expected 0 to "
+            f"{classes - 1}, or {VOID} for a pixel to ignore"
+        )
+    return numbers.masked_fill(outside, 0), ignore
+
+
+def checked_weights(weights: Sequence[float], classes: int) -> list[float]:
+    """Return class weights as numbers; raises ValueError when they cannot weigh the classes."""
+    found = [float(weight) for weight in weights]
+    if len(found) != classes:
+        raise ValueError(f"class_weights: {len(found)} weights for {classes} classes")
+    if not all(0 <= weight < math.inf for weight in found) or not any(found):
+        raise ValueError(f"class_weights: {found}; expected numbers from 0, at least one above 0")
+    return found

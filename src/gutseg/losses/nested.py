@@ -1,0 +1,125 @@
+"""Losses made of other rows of LOSSES, to any depth."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional
+
+from gutseg.losses.kernels import Mode, NotNegative, Share
+from gutseg.registry import coerce
+
+# (a loss inside, its parameters, the config key where it stands) -> its parameters changed
+Change = Callable[[str, dict, str], dict]
+
+# What a term of a sum holds.
+TERM = {"loss": str, "weight": NotNegative, "params": dict[str, Any] | None}
+
+
+class WeightedSum:
+    """Any losses added up with any weights: the thesis' sums, and the reader's own."""
+
+    def __init__(self, *, terms: Sequence[dict], mode: Mode | None = None) -> None:
+        """terms: [{loss: dice, weight: 1.0, params: {...}}, ...]; mode: for terms that take it.
+
+        What a term adds is named by its loss, the second of a kind tversky_2.
+        """
+        from gutseg.losses import Criterion
+
+        terms = self.within({"terms": terms}, "weighted_sum", lambda _, params, __: params)["terms"]
+        names = [term["loss"] for term in terms]
+        self.labels = [
+            name if (before := names[:number].count(name)) == 0 else f"{name}_{before + 1}"
+            for number, name in enumerate(names)
+        ]
+        self.parts = [
+            (
+                Criterion(term["loss"], mode=mode, **(term.get("params") or {})),
+                term.get("weight", 1.0),
+            )
+            for term in terms
+        ]
+
+    @staticmethod
+    def within(params: dict, where: str, change: Change) -> dict:
+        """Return the sum's parameters with those of its terms changed; where: their config key.
+
+        Raises ValueError for what is not a term.
+        """
+        if not params["terms"]:
+            raise ValueError(f"{where}.terms: weighted_sum needs at least one term")
+        terms = [
+            _changed(term, f"{where}.terms.{number}", change)
+            for number, term in enumerate(params["terms"])
+        ]
+        return params | {"terms": terms}
+
+    @property
+    def needs(self) -> set[str]:
+        """The maps that the terms need."""
+        return set().union(*(criterion.needs for criterion, _ in self.parts))
+
+    def __call__(self, logits: Tensor, target: Tensor, **extras: Tensor) -> dict[str, Tensor]:
+        """Return every term's weighted value."""
+        return {
+            label: weight * criterion(logits, target, **extras)[0]
+            for label, (criterion, weight) in zip(self.labels, self.parts, strict=True)
+        }
+
+
+def _changed(term: dict, where: str, change: Change) -> dict:
+    unknown = set(term) - set(TERM)
+    if unknown or "loss" not in term:
+        raise ValueError(
+            f"{where}: unknown name {term.get('loss', '')!r}: a term is {{loss, weight, params}}, "
+            f"found {sorted(map(str, term))}"
+        )
+    term = {key: coerce(value, TERM[key], f"{where}.{key}") for key, value in term.items()}
+    params = change(term["loss"], term.get("params") or {}, where)
+    return term | ({"params": params} if params else {})
+
+
+class DeepSupervision:
+    """One loss at every output scale of a network, finer scales weighing more."""
+
+    def __init__(
+        self, *, loss: str, params: dict | None = None, decay: Share = 0.5, mode: Mode | None = None
+    ) -> None:
+        """loss, params: a row of LOSSES. decay: weight of a scale over the next finer one.
+
+        The coarsest of several scales weighs nothing and the rest add up to 1, as in nnU-Net.
+        """
+        from gutseg.losses import Criterion
+
+        self.criterion = Criterion(loss, mode=mode, **(params or {}))
+        self.decay = decay
+
+    @staticmethod
+    def within(params: dict, where: str, change: Change) -> dict:
+        """Return the parameters with those of the loss changed; where: their config key."""
+        inside = change(params["loss"], params.get("params") or {}, where)
+        return params | ({"params": inside} if inside else {})
+
+    @property
+    def needs(self) -> set[str]:
+        """The maps that the loss needs."""
+        return self.criterion.needs
+
+    def __call__(
+        self, logits: Tensor | Sequence[Tensor], target: Tensor, **extras: Tensor
+    ) -> dict[str, Tensor]:
+        """Return one term a scale; logits: finest first. Coarse logits are brought to full size."""
+        scales = [logits] if isinstance(logits, Tensor) else list(logits)
+        weights = [self.decay**scale for scale in range(len(scales))]
+        if len(weights) > 1:
+            weights[-1] = 0.0
+        terms = {}
+        for scale, (values, weight) in enumerate(zip(scales, weights, strict=True)):
+            full = values
+            if values.shape[2:] != scales[0].shape[2:]:
+                full = functional.interpolate(
+                    values.float(), scales[0].shape[2:], mode="bilinear", align_corners=False
+                )
+            loss = self.criterion(full, target, **extras)[0]
+            terms[f"scale{scale}"] = weight / sum(weights) * loss
+        return terms
