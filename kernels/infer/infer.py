@@ -9,15 +9,19 @@ INPUT = Path(os.environ.get("GUTSEG_INPUT", "/kaggle/input"))
 
 # Kaggle mounts a dataset at <slug> or at datasets/<owner>/<slug>.
 marks = [*INPUT.glob("*/bundle.json"), *INPUT.glob("datasets/*/*/bundle.json")]
-if not marks:
+bundles = sorted(str(mark.parent) for mark in marks)
+if not bundles:
     sys.exit(f"no bundle.json below {INPUT}; attach the dataset that `gutseg kernel push` made")
-bundle = marks[0].parent
+if len(bundles) > 1:
+    sys.exit(f"{len(bundles)} bundles are attached, keep one: {', '.join(bundles)}")
+bundle = Path(bundles[0])
 
 # What Kaggle's image lacks travels as wheels; nothing is fetched.
 wheels = [str(wheel) for wheel in sorted(bundle.glob("wheels/*.whl"))]
 if wheels:
     offline = ["install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([sys.executable, "-m", "pip", *offline, *wheels], check=True)
+    if subprocess.run([sys.executable, "-m", "pip", *offline, *wheels]).returncode:
+        print("the wheels do not install; going on with what the image has", file=sys.stderr)
 
 sys.path.insert(0, str(bundle / "code"))
 from gutseg.submit import submit  # noqa: E402 (the bundle is not on the path before)

@@ -1,14 +1,16 @@
 """gutseg kernel build|check|push: the Kaggle kernel and the dataset it reads."""
 
 import json
+import logging
 import os
+import re
 import shutil
+import site
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -33,6 +35,22 @@ WRITTEN = (
     *("infer/infer.py", "infer/kernel-metadata.json"),
 )
 MARKER = "bundle/bundle.json"
+
+log = logging.getLogger(__name__)
+
+# Python runs a sitecustomize.py before anything else; this one stands for Kaggle's missing network.
+OFFLINE = """
+import socket
+
+def refuse(*_, **__):
+    raise OSError("the kernel reached for the network, and Kaggle has none while it scores")
+
+socket.socket.connect = socket.socket.connect_ex = socket.socket.sendto = refuse
+socket.create_connection = socket.getaddrinfo = socket.gethostbyname = refuse
+"""
+# How the kaggle command says that it failed; its status is 0 all the same.
+REFUSED = re.compile(r"error|forbidden|unauthori[sz]ed|not valid|could not|not found", re.I)
+EXISTS = re.compile(r"already in use|already exists|409 - conflict", re.I)
 
 
 def kernel(
@@ -68,6 +86,8 @@ def kernel(
 
 def build_bundle(blend: Path, folder: Path, user: str, wheels: bool) -> None:
     """Write folder/bundle (code, weights, blend, wheels) and folder/infer (the kernel)."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", user):
+        raise ValueError(f"{user!r} is not a Kaggle name; give --user, as in kaggle.com/<user>")
     solved = load_blend(blend)
     runs = [blend.parent / member.run for member in solved.members]
     check_output_folder(folder, WRITTEN, marker=MARKER, inputs=[blend, *runs])
@@ -111,25 +131,34 @@ def _fetch_wheels(folder: Path) -> None:
     kaggle = ["--python-version", "3.12", "--only-binary=:all:", "--no-deps"]
     platforms = [f"--platform=manylinux{tag}_x86_64" for tag in ("2014", "_2_17", "_2_28")]
     command = [sys.executable, "-m", "pip", "download", "--quiet", *kaggle, *platforms]
-    subprocess.run([*command, "--dest", str(folder), *WHEELS], check=True)
+    done = _run([*command, "--dest", str(folder), *WHEELS])
+    if done.returncode:
+        raise ValueError(
+            f"pip cannot fetch {' and '.join(WHEELS)} ({_last_line(done.stderr)}); check the "
+            "network, or build with --no-wheels and attach a dataset that holds them"
+        )
 
 
-def run_like_kaggle(
-    folder: Path,
-    images: Path,
-    workplace: Path,
-    *,
-    nested: bool = False,
-    extra: Mapping[str, str] | None = None,
-) -> Path:
+def _run(command: list[str], **settings: Any) -> subprocess.CompletedProcess:
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", **settings)
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it said nothing"])[-1].strip()
+
+
+def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool = False) -> Path:
     """Run the built kernel on a Kaggle-shaped input tree; return the csv it wrote.
 
-    workplace: an empty folder; the kernel runs in workplace/working. nested: the newer mount
-    form, competitions/<slug> and datasets/<owner>/<slug>. extra: environment variables. The
-    wheels are left out: they are for Kaggle's Python, this one has the packages installed.
+    As on Kaggle there is no network, and no cache of the user's is at hand. workplace: an
+    empty folder; the kernel runs in workplace/working. nested: the newer mount form,
+    competitions/<slug> and datasets/<owner>/<slug>. The wheels are left out: they are for
+    Kaggle's Python, this one has the packages installed. Raises ValueError when it fails.
     """
     script = need_file(folder / "infer" / "infer.py", "run: gutseg kernel build")
-    inputs, working = workplace / "input", workplace / "working"
+    need_file(folder / MARKER, "run: gutseg kernel build")
+    names = ("input", "working", "home", "offline")
+    inputs, working, home, offline = (workplace / name for name in names)
     competition = inputs / ("competitions" if nested else "") / COMPETITION
     dataset = inputs / ("datasets/user" if nested else "") / "gutseg-bundle"
     for target in (competition, dataset, working):
@@ -137,27 +166,46 @@ def run_like_kaggle(
     competition.symlink_to(competition_folder(images).resolve())
     ignored = shutil.ignore_patterns("wheels")
     shutil.copytree(folder / "bundle", dataset, ignore=ignored)
-    working.mkdir()
-    clean = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-P", str(script.resolve())],
-        cwd=working,
-        env=clean | {"GUTSEG_INPUT": str(inputs)} | dict(extra or {}),
-        capture_output=True,
-        text=True,
-    )
+    for target in (working, home, offline):
+        target.mkdir()
+    (offline / "sitecustomize.py").write_text(OFFLINE)
+    # packages may lie below the user's home, what the hubs keep there must not be found
+    places = {"HOME": home, "PYTHONPATH": offline, "PYTHONUSERBASE": site.getuserbase()}
+    clean = {"PATH": os.environ.get("PATH", os.defpath), "GUTSEG_INPUT": str(inputs)}
+    command = [*_no_network(), sys.executable, "-P", str(script.resolve())]
+    done = _run(command, cwd=working, env=clean | {key: str(at) for key, at in places.items()})
+    for line in (done.stdout + done.stderr).splitlines():
+        if line.strip() and "scan/s]" not in line:  # but for the bar
+            log.info("kernel: %s", line)
     if done.returncode:
-        raise ValueError(f"the kernel failed:\n{done.stderr.strip()[-2000:]}")
-    return working / SUBMISSION
+        raise ValueError(f"the kernel ended with {done.returncode}: {_last_line(done.stderr)}")
+    return need_file(working / SUBMISSION, "the kernel ended without writing it")
+
+
+def _no_network() -> list[str]:
+    """Return what to put before a command so that no program reaches the network.
+
+    Empty where the system forbids it (containers often do): OFFLINE then stops Python alone.
+    """
+    command = ["unshare", "--map-root-user", "--net"]
+    allowed = shutil.which("unshare") and not _run([*command, "true"]).returncode
+    return command if allowed else []
 
 
 def _kaggle_user() -> str:
     if name := os.environ.get("KAGGLE_USERNAME"):
         return name
-    token = Path.home() / ".kaggle" / "kaggle.json"
-    if token.is_file():
-        return json.loads(token.read_text())["username"]
-    raise ValueError(f"whose kernel? give --user, set KAGGLE_USERNAME or create {token}")
+    folder = os.environ.get("KAGGLE_CONFIG_DIR")
+    token = (Path(folder) if folder else Path.home() / ".kaggle") / "kaggle.json"
+    if not token.is_file():
+        raise ValueError(f"whose kernel? give --user, set KAGGLE_USERNAME or create {token}")
+    try:
+        return str(json.loads(token.read_text())["username"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f'{token} is not of the form {{"username": ..., "key": ...}}; create a new token on '
+            "kaggle.com/settings, or give --user"
+        ) from None
 
 
 def _push(folder: Path) -> None:
@@ -165,8 +213,27 @@ def _push(folder: Path) -> None:
     if not shutil.which("kaggle"):
         raise FileNotFoundError("the kaggle command is not installed; pip install kaggle")
     bundle = ["-p", str(folder / "bundle"), "--dir-mode", "zip"]
-    made = subprocess.run(["kaggle", "datasets", "create", *bundle], capture_output=True, text=True)
-    if made.returncode or "already in use" in made.stdout + made.stderr:
-        message = ["-m", f"gutseg {gutseg.__version__}"]
-        subprocess.run(["kaggle", "datasets", "version", *bundle, *message], check=True)
-    subprocess.run(["kaggle", "kernels", "push", "-p", str(folder / "infer")], check=True)
+    made = _kaggle("datasets", "create", *bundle, but=EXISTS)
+    if EXISTS.search(made):
+        _kaggle("datasets", "version", *bundle, "-m", f"gutseg {gutseg.__version__}")
+    _kaggle("kernels", "push", "-p", str(folder / "infer"))
+
+
+def _kaggle(*words: str, but: re.Pattern | None = None) -> str:
+    """Run the kaggle command and return what it prints.
+
+    Raises ValueError with the line that says what went wrong, but for what the pattern allows.
+    """
+    done = _run(["kaggle", *words])
+    said = done.stdout + done.stderr
+    for line in said.splitlines():
+        if line.strip():
+            log.info("kaggle: %s", line)
+    # addresses may hold any word
+    wrong = [
+        line for line in re.sub(r"https?://\S+", "", said).splitlines() if REFUSED.search(line)
+    ]
+    if (wrong or done.returncode) and not (but and but.search(said)):
+        reason = wrong[0].strip() if wrong else _last_line(said)
+        raise ValueError(f"kaggle {' '.join(words[:2])} failed: {reason}")
+    return said

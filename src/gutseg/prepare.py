@@ -50,7 +50,7 @@ def _write_cache(
     (out / INDEX).unlink(missing_ok=True)
     index = _cache_all(joined, raw, out, workers, faults)
     for line in faults.summary():
-        log.warning(line)
+        log.warning("%s", line)
     if index.empty:
         raise ValueError(f"{raw}: no labelled slice could be read, so there is nothing to cache")
     with replacing(out / "skipped.csv") as temporary:
@@ -63,10 +63,13 @@ def _write_cache(
 def _name_the_unmatched(joined: Joined) -> None:
     scans, slices = joined.scans_without_pngs, joined.slices_without_rows
     if scans:
-        log.warning("%d scans have rows but no PNGs: %s", len(scans), ", ".join(scans))
+        log.warning("%d scans have rows but no PNGs: %s", len(scans), _some(scans))
     if slices:
-        shown = ", ".join(slices[:20]) + (", ..." if len(slices) > 20 else "")
-        log.warning("%d slices have a PNG but no rows: %s", len(slices), shown)
+        log.warning("%d slices have a PNG but no rows: %s", len(slices), _some(slices))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
 def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, faults: Faults) -> pd.DataFrame:
@@ -74,7 +77,13 @@ def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, faults: Fault
 
     def cache(scan: str, slices: pd.DataFrame) -> tuple[pd.DataFrame, Faults]:
         own = Faults(collect=faults.collect)
-        return cache_scan(slices, labels[scan], raw, out, own), own
+        try:
+            return cache_scan(slices, labels[scan], raw, out, own), own
+        except ValueError as error:  # nothing of the scan is usable
+            if not faults.collect:
+                raise
+            own.add(scan, str(error))
+            return pd.DataFrame(), own
 
     indices = []
     with ThreadPoolExecutor(workers) as pool:
@@ -88,4 +97,5 @@ def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, faults: Fault
             pool.shutdown(cancel_futures=True)
             raise
     faults.rows.sort()
-    return pd.concat(indices).sort_values(["case", "day", "slice"], ignore_index=True)
+    index = pd.concat(indices)
+    return index.sort_values(["case", "day", "slice"], ignore_index=True) if len(index) else index

@@ -1,0 +1,188 @@
+"""The kernel's build, check and push when the network, the token or Kaggle says no."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gutseg.kernel import build_bundle, kernel, run_like_kaggle
+
+INFER = Path(__file__).parents[1] / "kernels" / "infer" / "infer.py"
+
+
+@pytest.fixture
+def blend(tmp_path):
+    """A blend of one fold; building copies the weights unread."""
+    fold = tmp_path / "runs" / "tiny" / "fold0"
+    fold.mkdir(parents=True)
+    for name in ("config.yaml", "best.pt"):
+        (fold / name).write_text("weights: 1\n")
+    path = tmp_path / "blend.yaml"
+    path.write_text("members: [{run: runs/tiny, folds: [0]}]\n")
+    return path
+
+
+@pytest.fixture
+def built(tmp_path):
+    """A function that writes a build whose kernel is the given script."""
+
+    def write(script):
+        folder = tmp_path / "kaggle"
+        for name in ("infer", "bundle"):
+            (folder / name).mkdir(parents=True)
+        (folder / "infer" / "infer.py").write_text(script)
+        (folder / "bundle" / "bundle.json").write_text("{}")
+        (folder / "bundle" / "dataset-metadata.json").write_text("{}")
+        (tmp_path / "sample_submission.csv").write_text("id,class,predicted\n")
+        (tmp_path / "work").mkdir()
+        return folder
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "reach",
+    [
+        "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9')",
+        "import socket; socket.create_connection(('127.0.0.1', 9))",
+        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('::', 9))",
+    ],
+)
+def test_a_kernel_that_reaches_for_the_network_fails_the_check(built, tmp_path, reach):
+    folder = built(reach)
+    with pytest.raises(ValueError, match="the kernel ended with 1: .*reached for the network"):
+        run_like_kaggle(folder, tmp_path, tmp_path / "work")
+
+
+def test_the_check_hides_the_caches_of_the_user(built, tmp_path, monkeypatch):
+    """Weights that a hub left at home are not on Kaggle."""
+    (tmp_path / "home" / ".cache" / "huggingface").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("XDG_CACHE_HOME", "HF_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home" / ".cache"))
+    folder = built(
+        "import os, pathlib\n"
+        "seen = sorted(path.name for path in pathlib.Path.home().rglob('*.*'))\n"
+        "known = [name for name in os.environ if name.endswith(('_HOME', '_CACHE'))]\n"
+        "pathlib.Path('submission.csv').write_text(f'{seen} {known}')\n"
+    )
+    csv = run_like_kaggle(folder, tmp_path, tmp_path / "work")
+    assert csv.read_text() == "[] []"
+
+
+def test_a_kernel_without_a_csv_fails_the_check(built, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"submission.csv.*the kernel ended without writi"):
+        run_like_kaggle(built("print('done')"), tmp_path, tmp_path / "work")
+
+
+@pytest.mark.parametrize("places", [("a", "b"), ("gutseg-bundle", "datasets/user/gutseg-bundle")])
+def test_two_bundles_are_refused_by_name(tmp_path, places):
+    for place in places:
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "bundle.json").write_text("{}")
+    done = subprocess.run(
+        [sys.executable, INFER],
+        env=os.environ | {"GUTSEG_INPUT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    names = ", ".join(sorted(str(tmp_path / place) for place in places))
+    assert done.stderr == f"2 bundles are attached, keep one: {names}\n"
+
+
+def test_a_build_without_network_says_what_to_do_and_leaves_nothing(blend, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="pip cannot fetch segmentation-models.*--no-wheels"):
+        build_bundle(blend, tmp_path / "kaggle", "somebody", wheels=True)
+    assert sorted(tmp_path.iterdir()) == before
+    build_bundle(blend, tmp_path / "kaggle", "somebody", wheels=False)
+    data = json.loads((tmp_path / "kaggle/bundle/dataset-metadata.json").read_text())
+    assert data["id"] == "somebody/gutseg-bundle"
+
+
+@pytest.mark.parametrize("user", ["", "me/other", '"', "two words", "../x"])
+def test_the_name_of_a_kaggle_user_is_checked(blend, tmp_path, user):
+    with pytest.raises(ValueError, match="is not a Kaggle name; give --user"):
+        build_bundle(blend, tmp_path / "kaggle", user, wheels=False)
+
+
+@pytest.mark.parametrize("token", [b"{}", b"[1]", b'{"username": ', b"\xff\xfe", b"null"])
+def test_a_token_without_a_name_is_named(blend, tmp_path, monkeypatch, token):
+    monkeypatch.delenv("KAGGLE_USERNAME", raising=False)
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "kaggle.json").write_bytes(token)
+    with pytest.raises(ValueError, match=r"kaggle.json is not of the form .*or give --user"):
+        kernel("build", blend=blend, folder=tmp_path / "kaggle", wheels=False)
+    (tmp_path / "kaggle.json").write_text('{"username": "somebody", "key": "x"}')
+    kernel("build", blend=blend, folder=tmp_path / "kaggle", wheels=False)
+
+
+CREATED = "Your private Dataset is being created. Please check progress at https://k.com/error"
+PUSHED = "Kernel version 1 successfully pushed.  Please check progress at https://k.com/x"
+TAKEN = "Dataset creation error: The requested title is already in use by a dataset."
+
+
+@pytest.fixture
+def push(built, tmp_path, monkeypatch):
+    """A function that pushes with a kaggle command that answers as told; returns its calls."""
+
+    def run(**answers):
+        script = f"#!{sys.executable}\nimport sys\nanswers = {answers!r}\n" + (
+            f"open({str(tmp_path / 'calls')!r}, 'a').write(sys.argv[2] + ' ')\n"
+            "said, status = answers[sys.argv[2]]\nprint(said)\nsys.exit(status)\n"
+        )
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "kaggle").write_text(script)
+        (tmp_path / "bin" / "kaggle").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        kernel("push", folder=built(""))
+        return (tmp_path / "calls").read_text().split()
+
+    return run
+
+
+def test_push_creates_the_dataset_or_a_version_of_it(push):
+    assert push(create=(CREATED, 0), push=(PUSHED, 0)) == ["create", "push"]
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_push_makes_a_version_of_a_dataset_that_exists(push, status):
+    made = ("Dataset version is being created.", 0)
+    calls = push(create=(TAKEN, status), version=made, push=(PUSHED, 0))
+    assert calls == ["create", "version", "push"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        (
+            {"push": ("Kernel push error: Maximum batch GPU session count of 2 reached.", 0)},
+            "kaggle kernels push failed: Kernel push error: Maximum batch GPU",
+        ),
+        (
+            {"push": (f"The following are not valid dataset sources: ['u/b']\n{PUSHED}", 0)},
+            "kernels push failed: The following are not valid dataset sources",
+        ),
+        ({"create": ("403 - Forbidden - no permission", 1)}, "create failed: 403 - Forbidden"),
+        ({"create": ("Dataset creation error: no space", 0)}, "create failed: Dataset creation"),
+        (
+            {
+                "create": (TAKEN, 0),
+                "version": ("Dataset version creation error: no such dataset", 0),
+            },
+            "datasets version failed: Dataset version creation error: no such dataset",
+        ),
+        ({"push": ("killed\nby something", 9)}, "kernels push failed: by something"),
+        ({"create": ("", 1)}, "datasets create failed: it said nothing"),
+    ],
+)
+def test_push_fails_with_what_the_command_line_printed(push, answers, message):
+    """It returned 0 when kaggle printed an error, and a traceback for other statuses."""
+    with pytest.raises(ValueError, match=message):
+        push(**{"create": (CREATED, 0), "push": (PUSHED, 0)} | answers)
