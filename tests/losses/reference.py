@@ -1,0 +1,190 @@
+"""REFERENCE: every row of LOSSES in float64 numpy; nothing here is gutseg's.
+
+Sums of losses return a list of their terms, all others a number.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import reference_pixel as pixel
+import reference_region as region
+from reference_pixel import Case
+
+
+def bce_dice(
+    case,
+    *,
+    mode="multilabel",
+    dice_weight=0.5,
+    class_weights=None,
+    absent="present",
+    reduction="batch",
+):
+    """BCE + λ (1 - Dice) (course paper 001)."""
+    settings = {"class_weights": class_weights, "absent": absent, "reduction": reduction}
+    return [
+        pixel.bce(case, class_weights=class_weights),
+        dice_weight * region.dice(case, mode=mode, **settings),
+    ]
+
+
+def d_bce(case, *, mode="multilabel", gamma=1.0):
+    """(1 - Dice) + γ BCE (survey 004 equation 1)."""
+    return [region.dice(case, mode=mode), gamma * pixel.bce(case)]
+
+
+def bce_iou_ssim(case, *, mode="multilabel", weights=(1.0, 1.0, 1.0)):
+    """W1 BCE + W2 (1 - IoU) + W3 (1 - SSIM) (survey 004 equation 2)."""
+    parts = pixel.bce(case), region.jaccard(case, mode=mode), pixel.ssim(case, mode=mode)
+    return [weights[0] * parts[0], weights[1] * parts[1], weights[2] * parts[2]]
+
+
+def dice_focal(
+    case,
+    *,
+    mode="multilabel",
+    focal_weight=0.5,
+    gamma=2.0,
+    class_weights=None,
+    absent="present",
+):
+    """(1 - Dice) + λ focal over what was annotated (Zhu et al. 2019)."""
+    loss = pixel.plain_focal(case, mode, gamma)
+    weights = class_weights or [1.0] * loss.shape[1]
+    total = divisor = 0.0
+    for c, weight in enumerate(weights):
+        seen = case.kept & case.annotated[:, c][:, None, None]
+        total += weight * loss[:, c][seen].sum()
+        divisor += weight * seen.sum()
+    overlap = region.dice(case, mode=mode, class_weights=class_weights, absent=absent)
+    return [overlap, focal_weight * total / divisor]
+
+
+def weighted_sum(case, *, terms, mode=None):
+    """Σ w · loss (thesis 000 equation 3.6)."""
+    values = []
+    for term in terms:
+        settings = dict(term.get("params", {})) | ({"mode": mode} if mode else {})
+        values.append(term.get("weight", 1.0) * total(REFERENCE[term["loss"]](case, **settings)))
+    return values
+
+
+def deep_supervision(case, *, loss, params=None, decay=0.5, mode=None):
+    """Σ_s w_s · loss of scale s, w_s = decay^s, the last 0, of sum 1 (nnU-Net)."""
+    scales = [case.logits, *case.coarse]
+    weights = [decay**s for s in range(len(scales))]
+    if len(scales) > 1:
+        weights[-1] = 0
+    settings = dict(params or {}) | ({"mode": mode} if mode else {})
+    values = []
+    for weight, logits in zip(weights, scales, strict=True):
+        rows, columns = (
+            _bilinear(small, large)
+            for small, large in zip(logits.shape[2:], case.logits.shape[2:], strict=True)
+        )
+        full = Case(rows @ logits @ columns.T, case.target, case.kept, case.annotated, case.maps)
+        values.append(weight / sum(weights) * total(REFERENCE[loss](full, **settings)))
+    return values
+
+
+def _bilinear(small: int, large: int) -> np.ndarray:
+    """(large, small) matrix: pixels are areas, beyond the outermost centres nothing changes."""
+    centres = (np.arange(large) + 0.5) * small / large - 0.5
+    hats = np.abs(centres.clip(0, small - 1)[:, None] - np.arange(small))
+    return (1 - hats).clip(0)
+
+
+def total(value: float | Sequence[float]) -> float:
+    """The sum of a loss's terms."""
+    return float(np.sum(value))
+
+
+def lovasz(case, *, mode="multilabel", symmetric=True):
+    """The Lovász extension of the Jaccard loss, of hinges or a softmax (Berman et al. 2018)."""
+    kept = case.kept
+    if mode == "multiclass":
+        p = pixel.probabilities(case.logits, mode)
+        pairs = [(p[:, c][kept], case.target[:, c][kept] == 1) for c in range(p.shape[1])]
+        return np.mean([_extension(np.where(y, 1 - p, p), y) for p, y in pairs if y.any()])
+    values = []
+    for c in range(case.logits.shape[1]):
+        x, y = case.logits[:, c][kept], case.target[:, c][kept] == 1
+        hinge = np.maximum(0, 1 - x * np.where(y, 1, -1))
+        values.append(_extension(hinge, y))
+        if symmetric:
+            values[-1] = (values[-1] + _extension(hinge, ~y)) / 2
+    return np.mean(values)
+
+
+def _extension(errors: np.ndarray, truth: np.ndarray) -> float:
+    """Σ m_i [J(the i worst are wrong) - J(the i - 1 worst are wrong)]."""
+    wrong, before, value = np.zeros(len(truth), bool), 0.0, 0.0
+    for place in np.argsort(-errors):
+        wrong[place] = True
+        predicted = truth ^ wrong
+        after = 1 - (truth & predicted).sum() / (truth | predicted).sum()
+        value += errors[place] * (after - before)
+        before = after
+    return value
+
+
+def hausdorff_dt(case, *, mode="multilabel", alpha=2.0):
+    """Mean of (p - g)² (d_p^α + d_g^α), d the distance to the other side (Karimi 2019; MONAI)."""
+    p, g = pixel.probabilities(case.logits, mode), case.target
+    values = np.empty_like(p)
+    for b, c in np.ndindex(p.shape[:2]):
+        sides = p[b, c] > 0.5, g[b, c] == 1
+        distances = [_to_the_other_side(side, case.kept[b]) ** alpha for side in sides]
+        values[b, c] = (p[b, c] - g[b, c]) ** 2 * sum(distances)
+    return pixel.mean(values, case)
+
+
+def _to_the_other_side(mask: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Distance of every pixel to the nearest kept one of the other side; 0 without two sides."""
+    if mask[kept].all() or not mask[kept].any():
+        return np.zeros(mask.shape)
+    places = np.argwhere(np.ones_like(mask))
+    away = np.linalg.norm(places[:, None] - places, axis=-1)  # (pixels, pixels)
+    other = (mask.ravel()[:, None] != mask.ravel()) & kept.ravel()
+    return np.where(other, away, np.inf).min(1).reshape(mask.shape)
+
+
+REFERENCE = {
+    "bce": pixel.bce,
+    "ce": pixel.ce,
+    "wce_003": pixel.wce_003,
+    "focal": pixel.focal,
+    "focal_softmax": pixel.focal_softmax,
+    "topk_threshold": pixel.topk_threshold,
+    "topk_percent": pixel.topk_percent,
+    "online_bootstrapping": pixel.online_bootstrapping,
+    "dice": region.dice,
+    "jaccard": region.jaccard,
+    "dl2": region.dl2,
+    "tversky": region.tversky,
+    "focal_tversky": region.focal_tversky,
+    "focal_dice": region.focal_dice,
+    "asymmetric": region.asymmetric,
+    "generalised_dice": region.generalised_dice,
+    "penalty_generalised_dice": region.penalty_generalised_dice,
+    "sensitivity_specificity": region.sensitivity_specificity,
+    "distance_ce": pixel.distance_ce,
+    "boundary_aware": pixel.boundary_aware,
+    "border_weight_ce": pixel.border_weight_ce,
+    "pixel_lesion": pixel.pixel_lesion,
+    "boundary_kervadec": pixel.boundary_kervadec,
+    "bce_dice": bce_dice,
+    "d_bce": d_bce,
+    "bce_iou_ssim": bce_iou_ssim,
+    "ssim": pixel.ssim,
+    "dice_focal": dice_focal,
+    "weighted_sum": weighted_sum,
+    "deep_supervision": deep_supervision,
+    "lovasz": lovasz,
+    "hausdorff_dt": hausdorff_dt,
+    "soft_dice_001": pixel.soft_dice_001,
+    "dice_as_printed_001": region.dice_as_printed_001,
+    "generalised_dice_as_printed_003": region.generalised_dice_as_printed_003,
+    "asymmetric_as_printed_004": region.asymmetric_as_printed_004,
+    "penalty_as_printed_004": region.penalty_as_printed_004,
+}
