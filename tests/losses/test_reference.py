@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from reference import REFERENCE
-from reference_maps import maps_of
 from reference_pixel import Case
 
 from gutseg.losses import LOSSES, Criterion, modes
@@ -142,8 +141,10 @@ def make(
         kept[3] = False
     if not annotated:
         seen[1, 0], seen[:, 3] = False, False
-    maps = maps_of(target, width=1)
-    maps |= {key: plane.astype(np.float32) for key, plane in maps.items() if key != "band"}
+    maps = {key: rng.random((B, C, *size), np.float32) for key in ("distance", "lesion")}
+    maps["signed"] = rng.standard_normal((B, C, *size), np.float32)
+    maps["border"] = 1 + rng.random((B, 1, *size), np.float32)
+    maps["band"] = rng.random((B, C, *size)) < 0.2
     coarse = tuple(rng.standard_normal((B, C, *scale)) for scale in ((3, 4), (2, 2)))
     return Case(logits, target, kept, seen, maps, coarse)
 
