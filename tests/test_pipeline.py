@@ -19,7 +19,6 @@ from gutseg.config import load, load_blend
 from gutseg.constants import CLASSES
 from gutseg.data import rle
 from gutseg.engine import checkpoint
-from gutseg.inference.oof import OutOfFold
 from gutseg.kernel import build_bundle, run_like_kaggle
 from gutseg.metrics.competition import METRICS, summarise
 from gutseg.predict import predict
@@ -52,9 +51,8 @@ def test_validation_never_sees_a_training_patient(trained):
 
     table = build.rows(config, Cache(trained.cache))
     predicted = {fold: set() for fold in (0, 1)}
-    for scan, parts in OutOfFold(trained.run).files.items():
-        assert len(parts) == 1
-        predicted[next(iter(parts))].add(scan.split("_")[0])
+    for path in trained.run.glob("fold*/oof/*.npz"):
+        predicted[int(path.parts[-3].removeprefix("fold"))].add(path.stem.split("_")[0])
     assert not predicted[0] & predicted[1]
     for fold in (0, 1):
         held_out = table[table["fold"] == fold]["scan"].str.split("_").str[0]
@@ -80,10 +78,10 @@ def test_blend_and_score_and_submission_agree(trained, tmp_path):
     from gutseg.data.cache import Cache
     from gutseg.inference.postprocess import finish_scan
 
-    cache, predictions = Cache(trained.cache), OutOfFold(trained.run)
+    cache, predictions = Cache(trained.cache), runs.predictions(trained.run)
     rows = []
     for name in predictions.scans:
-        whole, _ = predictions.load(name, len(cache.scan(name).image))
+        whole, _ = predictions.load(name, cache.scan(name).shape)
         masks = finish_scan(whole, runs.rules(solved)).to_arrays()
         for z in range(masks.shape[1]):
             for organ, mask in zip(CLASSES, masks[:, z], strict=True):
@@ -298,9 +296,9 @@ def test_bad_input_ends_with_one_sentence_and_code_2(tmp_path):
             "--fold 7: expected all or some of 0, 1",
         ),
         (lambda t, p: train(t.config, ["data.cache=/nowhere"]), "run: gutseg prepare"),
-        (lambda t, p: predict(p), "no run folder"),
+        (lambda t, p: predict(p), "is not a run folder: it has no fold"),
         (lambda t, p: predict(t.run, fold="5"), "has no fold5"),
-        (lambda t, p: blend([p], p), "holds no predictions"),
+        (lambda t, p: blend([p], p), "is not a run folder: it has no fold"),
         (lambda t, p: blend([t.run, t.run / "."], p), "is listed twice; give every run once"),
         (lambda t, p: blend([t.run], p, metric="dice"), "--metric dice: choices: default"),
         (lambda t, p: score(p / "x.csv"), "--truth TRUTH.csv and --slices"),

@@ -9,14 +9,13 @@ import typer
 
 from gutseg.config import Blend, Member, OrganRule, Rules, dump
 from gutseg.constants import CLASSES
-from gutseg.inference.oof import OutOfFold
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.search import Search
 from gutseg.metrics.competition import METRICS
 from gutseg.paths import check_output
 from gutseg.progress import progress
 from gutseg.registry import suggest
-from gutseg.runs import volumes
+from gutseg.runs import predictions, volumes
 
 # What is tried: one choice of each a class.
 CHOICES = {
@@ -32,6 +31,7 @@ def blend(
     trials: Annotated[int, typer.Option(help="choices to try", min=1)] = 100,
     seed: Annotated[int, typer.Option(help="of the search")] = 0,
     metric: Annotated[str, typer.Option(help="a row of METRICS")] = "default",
+    fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
 ) -> None:
     """Search weights, thresholds, smallest component and presence gate out of fold."""
     if metric not in METRICS:
@@ -40,13 +40,18 @@ def blend(
     if twice := [run for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"{twice[-1]} is listed twice; give every run once")
     check_output(out / "blend.yaml", begins=b"members:")
-    members = [OutOfFold(run) for run in runs]
+    members = [predictions(run, fold) for run in runs]
     floor = min(CHOICES["threshold"])
     search = Search(volumes(members, floor), METRICS[metric], os.cpu_count())
     study = _search(search, len(runs), trials, seed)
     solved = Blend(
         members=[
-            Member(run=os.path.relpath(member.run, out), folds=member.folds, weight=weight)
+            Member(
+                run=os.path.relpath(member.run, out),
+                folds=member.folds,
+                weight=weight,
+                tta=member.tta,
+            )
             for member, weight in zip(members, _weights(study.best_trial, len(runs)), strict=True)
             if weight > 0
         ],

@@ -12,10 +12,12 @@ from gutseg.claims import check_claim
 from gutseg.config import Config, dump, load, load_blend
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
-from gutseg.inference import oof
+from gutseg.engine.provenance import provenance
+from gutseg.inference import made_with, oof
 from gutseg.inference.postprocess import finish_scan
 from gutseg.inference.prior import Prior
 from gutseg.metrics.competition import METRICS, Summary, summarise
+from gutseg.paths import write_json
 from gutseg.phantom import phantom
 from gutseg.predict import predict
 from gutseg.prepare import prepare
@@ -69,20 +71,22 @@ def write_prior(config: Config) -> Path:
     for fold in build.chosen_folds(table, "all"):
         folder = build.run_folder(config.model_copy(update={"name": "prior"}), fold)
         dump(config, folder / "config.yaml")
-        held_out = table["fold"] == fold
-        scans = table["scan"][~held_out].unique()
+        write_json(folder / "meta.json", provenance(config.data.folds) | {"fold": fold})
+        opened = runs.open_fold(folder)
+        scans = table["scan"][table["fold"] != fold].unique()
         prior = Prior().fit(cache.scan(name).mask for name in scans)
-        for name, z in table[held_out].groupby("scan")["z"]:
+        for name, z in opened.planes.items():
             found = prior.predict(cache.scan(name).shape)
-            oof.save(folder / "oof" / f"{name}.npz", found[:, z], z.to_numpy())
+            oof.save(oof.folder(run, fold) / f"{name}.npz", found[:, z], z)
+        made_with.write(oof.folder(run, fold), opened.made_with("none"))
     return run
 
 
 def picture(path: Path, run: Path, blend_file: Path) -> None:
     """Draw slices of one held-out scan with truth and prediction."""
-    predictions = oof.OutOfFold(run)
+    predictions = runs.predictions(run)
     scan = runs.cache_of(run).scan(predictions.scans[0])
-    probabilities, _ = predictions.load(scan.name, len(scan.image))
+    probabilities, _ = predictions.load(scan.name, scan.shape)
     masks = finish_scan(probabilities, runs.rules(load_blend(blend_file))).to_arrays()
     organs = np.stack([scan.mask >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
     shown = np.flatnonzero(organs.any(axis=(0, 2, 3)))

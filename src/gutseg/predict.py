@@ -1,18 +1,19 @@
 """gutseg predict RUN --fold all: write out-of-fold probabilities."""
 
-import hashlib
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import typer
 
 from gutseg import build, runs
 from gutseg.claims import claimed
-from gutseg.config import load
-from gutseg.data.cache import Cache
-from gutseg.inference import oof
-from gutseg.paths import need_file, read_json, write_json
+from gutseg.inference import made_with, oof
+from gutseg.inference.made_with import NOTE, MadeWith
 from gutseg.progress import progress
+
+log = logging.getLogger(__name__)
 
 
 def predict(
@@ -21,43 +22,56 @@ def predict(
     tta: Annotated[
         Literal["none", "hflip", "flips"] | None, typer.Option(help="default: the config's")
     ] = None,
+    unfinished: Annotated[
+        bool, typer.Option(help="also folds that are still to be trained, with their best so far")
+    ] = False,
 ) -> None:
     """Write every fold's probabilities of the slices it was not trained on.
 
-    One file a scan, RUN/fold<k>/oof/<scan>.npz: native size, uint8, 255 = 1. Scans that are
-    there already, from the same weights, are left alone: a stopped prediction goes on.
+    One file a scan, RUN/fold<k>/oof/<scan>.npz: native size, uint8, 255 = 1, and made_with.json,
+    which says what made them. Whole files made with the same are left alone: a stopped
+    prediction goes on.
     """
-    folders = runs.fold_folders(run, fold)
+    folds = [runs.open_fold(folder) for folder in runs.fold_folders(run, fold)]
+    for one in folds:
+        if not unfinished:
+            runs.check_finished(one)
     written = 0
-    for folder in folders:
-        with claimed(folder / "oof", ["made_with.json", "*.npz"]):
-            written += _predict_fold(folder, tta)
-    print(f"{run}: {written} predictions written, {len(folders)} folds")
+    for one in folds:
+        with claimed(one.folder / "oof", [NOTE, "*.npz"]):
+            written += _predict_fold(one, tta)
+    print(f"{run}: {written} predictions written, {len(folds)} folds")
 
 
-def _predict_fold(folder: Path, tta: str | None) -> int:
-    config = load(folder / "config.yaml")
-    cache = Cache(config.data.cache)
-    table = build.rows(config, cache)
-    held_out = table[table["fold"] == int(folder.name.removeprefix("fold"))]
-    predictor = runs.predictor(folder, build.device(), tta=tta)
-    _forget_others(folder, predictor.tta)
+def _predict_fold(fold: runs.Fold, tta: str | None) -> int:
+    predictor = runs.predictor(fold.folder, build.device(), tta=tta)
+    folder = fold.folder / "oof"
+    _forget_others(folder, fold.made_with(predictor.tta))
     written = 0
-    scans = held_out.groupby("scan")["z"]
-    for name, z in progress(scans, desc=f"predict {folder.name}", unit="scan"):
-        path = folder / "oof" / f"{name}.npz"
-        if not path.is_file():
-            oof.save(path, predictor(cache.scan(name), z.to_numpy()), z.to_numpy())
+    for name, z in progress(fold.planes.items(), desc=f"predict {fold.folder.name}", unit="scan"):
+        path, scan = folder / f"{name}.npz", fold.cache.scan(name)
+        if not _is_whole(path, z, scan.shape[1:]):
+            oof.save(path, predictor(scan, z), z)
             written += 1
     return written
 
 
-def _forget_others(folder: Path, tta: str) -> None:
-    """Delete predictions that other weights or another TTA made."""
-    weights = need_file(folder / "best.pt", "train this fold first").read_bytes()
-    made_with = {"weights_sha256": hashlib.sha256(weights).hexdigest(), "tta": tta}
-    note = folder / "oof" / "made_with.json"
-    if not note.is_file() or read_json(note) != made_with:
-        for path in note.parent.glob("*.npz"):
+def _is_whole(path: Path, z: np.ndarray, size: tuple[int, int]) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        oof.load(path, z, size)
+    except ValueError:
+        log.warning("%s is damaged or not what predict writes; it is written again", path)
+        return False
+    return True
+
+
+def _forget_others(folder: Path, now: MadeWith) -> None:
+    """Delete predictions that anything else made, and write down what makes them now."""
+    before = made_with.read(folder)
+    for path in folder.glob("*.npz"):
+        if before is None or not before.holds_for(path.stem, now):
             path.unlink()
-        write_json(note, made_with)
+    if before != now:
+        made_with.write(folder, now)

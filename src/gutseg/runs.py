@@ -1,17 +1,26 @@
 """Run folders and blends, opened for prediction and scoring."""
 
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from gutseg import build
 from gutseg import config as configuration
-from gutseg.config import Blend
+from gutseg.config import Blend, Config
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
 from gutseg.engine import checkpoint
+from gutseg.engine.budget import is_finished
+from gutseg.engine.provenance import check_folds
+from gutseg.inference import made_with
 from gutseg.inference.ensemble import Ensemble
+from gutseg.inference.made_with import NOTE, MadeWith, counted
 from gutseg.inference.oof import OutOfFold, compare_scans
 from gutseg.inference.postprocess import Rule, level
 from gutseg.inference.predictor import Predictor
@@ -20,19 +29,138 @@ from gutseg.metrics.competition import Metric, ScanResult
 from gutseg.paths import need_file
 from gutseg.progress import progress
 
+log = logging.getLogger(__name__)
+
+# What a prediction depends on, beside the weights and the images.
+SETTINGS = {"stack": True, "scaling": True, "geometry": True, "model": {"name", "params"}}
+Missing = Literal["refuse", "empty"]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A fold of a run, opened: what it was told and what it holds out."""
+
+    folder: Path
+    number: int
+    config: Config
+    cache: Cache
+    # scan -> the planes z that this fold holds out
+    planes: dict[str, np.ndarray]
+    # all folds of the fold file, trained or not
+    known: list[int]
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is something to score: weights, or predictions made without."""
+        return any((self.folder / name).is_file() for name in ("best.pt", f"oof/{NOTE}"))
+
+    def made_with(self, tta: str) -> MadeWith:
+        """Return what predictions made now would be made with."""
+        settings = self.config.model_dump(mode="json", include=SETTINGS)
+        return MadeWith(
+            weights=made_with.hash_file(self.folder / "best.pt"),
+            tta=tta,
+            settings=made_with.hash_values(settings),
+            folds=made_with.hash_file(self.config.data.folds),
+            scans={
+                name: made_with.of_scan(self.cache.fingerprint(name), z)
+                for name, z in self.planes.items()
+            },
+        )
+
+
+def open_fold(folder: Path) -> Fold:
+    """Open a fold of a run; raises ValueError when its fold file is not the one of the training."""
+    config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
+    number = int(folder.name.removeprefix("fold"))
+    check_folds(folder, number, config.data.folds)
+    cache = Cache(config.data.cache)
+    table = build.rows(config, cache)
+    held_out = table[table["fold"] == number].groupby("scan")["z"]
+    return Fold(
+        folder,
+        number,
+        config,
+        cache,
+        planes={name: z.to_numpy() for name, z in held_out},
+        known=sorted(table["fold"].unique().tolist()),
+    )
+
 
 def fold_folders(run: Path, wanted: str) -> list[Path]:
-    """Return the trained folds of a run that `--fold` names."""
-    folders = sorted(path.parent for path in run.glob("fold*/config.yaml"))
-    if wanted != "all":
-        names = {f"fold{part}" for part in wanted.split(",")}
-        missing = names - {folder.name for folder in folders}
-        if missing:
-            raise FileNotFoundError(f"{run} has no {', '.join(sorted(missing))}; train it first")
-        folders = [folder for folder in folders if folder.name in names]
-    if not folders:
-        raise FileNotFoundError(f"{run} is no run folder: no fold*/config.yaml; run gutseg train")
-    return folders
+    """Return the folds of a run that `--fold` names, in the order of their numbers."""
+    found = {
+        int(path.parent.name.removeprefix("fold")): path.parent
+        for path in run.glob("fold*/config.yaml")
+        if re.fullmatch(r"fold[0-9]+", path.parent.name)
+    }
+    if not found:
+        raise FileNotFoundError(
+            f"{run} is not a run folder: it has no fold*/config.yaml; run gutseg train"
+        )
+    if wanted == "all":
+        return [found[number] for number in sorted(found)]
+    parts = wanted.split(",")
+    if not all(re.fullmatch("[0-9]+", part) for part in parts) or len({*parts}) < len(parts):
+        raise ValueError(f"--fold {wanted}: expected all, a number or several, each once (0,2)")
+    if missing := [f"fold{part}" for part in parts if int(part) not in found]:
+        raise FileNotFoundError(f"{run} has no {', '.join(missing)}; train it first")
+    return [found[int(part)] for part in parts]
+
+
+def check_finished(fold: Fold) -> None:
+    """Raise ValueError unless the training of a fold has ended."""
+    hint = "or give --unfinished to predict with the best weights so far"
+    path = need_file(fold.folder / "last.pt", f"it says whether training has ended; {hint}")
+    history = checkpoint.history(path)
+    if not is_finished(history, build.budget(fold.config)):
+        raise ValueError(
+            f"{fold.folder} has {len(history)} of {fold.config.train.epochs} epochs and is still "
+            f"to be trained; go on with gutseg train, {hint}"
+        )
+
+
+def predictions(run: Path, wanted: str = "all", missing: Missing = "refuse") -> OutOfFold:
+    """Open a run's predictions, which must be there and be those that `predict` would make now.
+
+    wanted: as in `--fold`; "all" are those that are trained, and says so when that is a part.
+    missing: "empty" takes empty masks for scans without a prediction. Raises ValueError naming
+    the fold, what is absent or has changed, and the remedy.
+    """
+    folds = [open_fold(folder) for folder in fold_folders(run, wanted)]
+    folds = [fold for fold in folds if fold.is_trained or wanted != "all"]
+    if not any((fold.folder / "oof" / NOTE).is_file() for fold in folds):
+        raise FileNotFoundError(f"{run} holds no predictions; run: gutseg predict {run}")
+    made = {fold.number: _still_valid(run, fold, missing) for fold in folds}
+    if len({one.tta for one in made.values()}) > 1:
+        flips = ", ".join(f"fold {number} {one.tta}" for number, one in made.items())
+        raise ValueError(f"{run}: --tta differs ({flips}); run gutseg predict with one for all")
+    if len(folds) < len(known := folds[0].known):
+        log.warning("%s: folds %s of %d", run, ", ".join(map(str, sorted(made))), len(known))
+    return OutOfFold(run, {fold.number: fold.planes for fold in folds}, made)
+
+
+def _still_valid(run: Path, fold: Fold, missing: Missing) -> MadeWith:
+    """Return what a fold's predictions were made with, unless some are absent or out of date."""
+    remedy = f"run: gutseg predict {run} --fold {fold.number}"
+    before = made_with.read(fold.folder / "oof")
+    if before is None:
+        raise ValueError(
+            f"{run}, fold {fold.number}: trained, but there are no predictions with a {NOTE} that "
+            f"says what made them; {remedy} (or leave this fold out with --fold)"
+        )
+    if changed := before.changes(fold.made_with(before.tta)):
+        raise ValueError(
+            f"{run}, fold {fold.number}: predictions are out of date, changed since are "
+            f"{', '.join(changed)}; {remedy}"
+        )
+    files = {path.stem for path in (fold.folder / "oof").glob("*.npz")}
+    if absent := sorted(fold.planes.keys() - files):
+        found = f"{run}, fold {fold.number}: no predictions of {counted(absent, 'scan')}"
+        if missing == "refuse":
+            raise ValueError(f"{found}; {remedy}")
+        log.warning("%s; taken for empty", found)
+    return before
 
 
 def predictor(folder: Path, device: torch.device, *, tta: str | None = None) -> Predictor:
@@ -55,29 +183,48 @@ def cache_of(run: Path) -> Cache:
     return Cache(configuration.load(fold_folders(run, "all")[0] / "config.yaml").data.cache)
 
 
-def volumes(members: list[OutOfFold], floor: float) -> list[list[Volume]]:
+def check_same_scans(members: Sequence[OutOfFold]) -> None:
+    """Raise ValueError unless all runs predicted the same planes of the same images, by fold."""
+    parts = [
+        {
+            (scan, fold): facts
+            for fold, made in member.made.items()
+            for scan, facts in made.scans.items()
+        }
+        for member in members
+    ]
+    for member, other in zip(members[1:], parts[1:], strict=True):
+        every = sorted(parts[0].keys() | other.keys())
+        if differing := [key for key in every if parts[0].get(key) != other.get(key)]:
+            raise ValueError(
+                f"{members[0].run} and {member.run} predicted different scans, for example "
+                "{} in fold {}; predict the same folds of one cache with both".format(*differing[0])
+            )
+
+
+def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
     """Load out-of-fold predictions for a search, one list a class.
 
     floor: the lowest threshold that will be asked for. Raises ValueError when the runs
-    predicted different scans.
+    predicted different scans, or when no organ is labelled in them.
     """
-    for member in members[1:]:
-        if member.scans != members[0].scans:
-            differing = set(member.scans) ^ set(members[0].scans)
-            raise ValueError(
-                f"{members[0].run} and {member.run} predicted different scans, for example "
-                f"{min(differing)}; predict the same folds with both"
-            )
+    check_same_scans(members)
     cache = cache_of(members[0].run)
     found = [[] for _ in CLASSES]
+    labelled = False
     for name in progress(members[0].scans, desc="out of fold", unit="scan"):
         scan = cache.scan(name)
-        loaded = [member.load(name, len(scan.image)) for member in members]
+        loaded = [member.load(name, scan.shape) for member in members]
         probabilities = np.stack([whole for whole, _ in loaded])
         truth = np.where(loaded[0][1][:, None, None], scan.mask, 0)
+        labelled |= bool(truth.any())
         for bit, organ in enumerate(found):
             present = (truth >> bit & 1).astype(bool)
             organ.append(Volume.crop(probabilities[:, bit], present, level(floor)))
+    if not labelled:
+        raise ValueError(
+            f"{members[0].run}: nothing to choose by, no organ is labelled on the predicted slices"
+        )
     return found
 
 
@@ -98,12 +245,22 @@ def ensemble(path: Path) -> Ensemble:
     return Ensemble(predictors, weights, rules(solved))
 
 
-def out_of_fold(source: Path, metric: Metric) -> dict[str, list[ScanResult]]:
-    """Score a run folder (thresholds of 0.5) or a blend.yaml out of fold, fold by fold."""
+def out_of_fold(
+    source: Path, metric: Metric, wanted: str = "all", missing: Missing = "refuse"
+) -> dict[str, list[ScanResult]]:
+    """Score a run folder (thresholds of 0.5) or a blend.yaml out of fold, fold by fold.
+
+    wanted: as in `--fold`; "all" are the folds that a blend lists. missing: as in `predictions`.
+    """
     if source.is_dir():
-        solved, start = configuration.Blend(members=[{"run": source, "folds": [0]}]), Path()
+        members, weights = [predictions(source, wanted, missing)], [1.0]
+        chosen = [Rule()] * len(CLASSES)
     else:
-        solved, start = configuration.load_blend(source), source.parent
-    members = [OutOfFold(start / member.run) for member in solved.members]
-    weights = [member.weight for member in solved.members]
-    return compare_scans(members, weights, rules(solved), cache_of(members[0].run), metric)
+        solved = configuration.load_blend(source)
+        weights, chosen = [member.weight for member in solved.members], rules(solved)
+        members = []
+        for member in solved.members:
+            listed = ",".join(map(str, member.folds)) if wanted == "all" else wanted
+            members.append(predictions(source.parent / member.run, listed, missing))
+    check_same_scans(members)
+    return compare_scans(members, weights, chosen, cache_of(members[0].run), metric)

@@ -32,7 +32,10 @@ def score(
     json: Annotated[Path | None, typer.Option(help="write the numbers here")] = None,
     by: Annotated[str, typer.Option(help="tables to print, of class,case,scan,fold")] = "class",
     folds: Annotated[Path | None, typer.Option(help="fold file, for --by fold of a csv")] = None,
-    missing: Annotated[Missing, typer.Option(help="what to do with faulty rows")] = "refuse",
+    missing: Annotated[
+        Missing, typer.Option(help="faulty rows, and scans of a run without prediction")
+    ] = "refuse",
+    fold: Annotated[str, typer.Option(help="of a run: a number, several (0,2) or all")] = "all",
 ) -> None:
     """Compute the competition score of a submission, or of out-of-fold probabilities."""
     if metric not in METRICS:
@@ -52,8 +55,10 @@ def score(
     else:
         from gutseg import runs  # torch takes seconds to import, a csv does not need it
 
-        by_fold = runs.out_of_fold(source, METRICS[metric])
+        by_fold = runs.out_of_fold(source, METRICS[metric], fold, missing)
         results = by_fold.pop("all")
+    if not any(np.isfinite(part).any() for one in results for part in (one.dice, one.hausdorff)):
+        raise ValueError(f"{source}: nothing to score, no slice shows an organ in truth or masks")
     for kind in wanted:
         groups = by_fold if kind == "fold" else group_by(results, kind)
         print(as_text(groups | {"all": results}, METRICS[metric]))

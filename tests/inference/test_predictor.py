@@ -7,7 +7,6 @@ from torch import nn
 
 from gutseg.data.cache import Cache
 from gutseg.data.inputs import Inputs
-from gutseg.inference import oof
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.evaluate import Evaluator
 from gutseg.inference.postprocess import Rule
@@ -177,32 +176,3 @@ def test_without_score_no_distance_is_computed(opened):
     found = _evaluate(opened, Bright(), opened.index, with_score=False)
     assert "score" not in found and "hausdorff" not in found
     assert {"val_loss", "val_bce", "val_dice", "dice", "iou", "accuracy"} <= set(found)
-
-
-def test_out_of_fold_files(tmp_path):
-    rng = np.random.default_rng(0)
-    parts = {0: np.array([0, 3]), 1: np.array([1, 2])}
-    volumes = {fold: rng.integers(0, 255, (3, 2, 4, 5)).astype(np.uint8) for fold in parts}
-    for fold, z in parts.items():
-        oof.save(tmp_path / f"fold{fold}/oof/case1_day0.npz", volumes[fold], z)
-    found = oof.OutOfFold(tmp_path)
-    assert (found.folds, found.scans) == ([0, 1], ["case1_day0"])
-    whole, seen = found.load("case1_day0", 5)
-    np.testing.assert_array_equal(whole[:, [0, 3]], volumes[0])
-    np.testing.assert_array_equal(whole[:, [1, 2]], volumes[1])
-    assert seen.tolist() == [True] * 4 + [False]
-    only, seen = found.load("case1_day0", 5, fold=1)
-    assert seen.tolist() == [False, True, True, False, False] and not only[:, 0].any()
-
-
-def test_damaged_missing_and_double_predictions(tmp_path):
-    with pytest.raises(FileNotFoundError, match="run: gutseg predict"):
-        oof.OutOfFold(tmp_path)
-    path = tmp_path / "fold0/oof/case1_day0.npz"
-    oof.save(path, np.zeros((3, 2, 4, 5), np.uint8), np.array([0, 1]))
-    oof.save(tmp_path / "fold1/oof/case1_day0.npz", np.zeros((3, 1, 4, 5), np.uint8), np.array([1]))
-    with pytest.raises(ValueError, match="plane 1 was predicted by two folds"):
-        oof.OutOfFold(tmp_path).load("case1_day0", 3)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="not a readable prediction"):
-        oof.load(path)

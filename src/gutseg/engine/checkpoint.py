@@ -76,20 +76,33 @@ def weights(path: Path) -> dict[str, Tensor]:
     return found
 
 
+def history(path: Path) -> list[dict[str, float]]:
+    """Return the history that a last.pt holds, one row an epoch."""
+    return _state(path)["history"]
+
+
 def state(path: Path) -> dict[str, Any]:
-    """Return what a last.pt holds, `learner` and `history`; raises ValueError unless it can."""
-    content = load(path, f"delete {path.parent} and train this fold again")
-    learner = content.get("learner") if isinstance(content, dict) else None
-    history = content.get("history") if isinstance(content, dict) else None
-    if not isinstance(learner, dict) or not _is_history(history):
-        raise ValueError(
-            f"{path} does not hold the state of a training (`learner`) and its `history`; "
-            f"delete {path.parent} and train this fold again"
-        )
+    """Return what a last.pt holds, `learner` and `history`.
+
+    Raises ValueError unless training can go on from it: whole, and every number finite.
+    """
+    content = _state(path)
+    learner = content["learner"]
     if bad := not_finite(learner):
         raise ValueError(
             f"{path} holds numbers that are not finite ({some(bad)}), so training cannot go on; "
             f"delete {path.parent} or give another name=..., and train with a lower optim.lr"
+        )
+    return content
+
+
+def _state(path: Path) -> dict[str, Any]:
+    again = f"delete {path.parent} and train this fold again"
+    content = load(path, again)
+    whole = isinstance(content, dict) and isinstance(content.get("learner"), dict)
+    if not whole or not _is_history(content.get("history")):
+        raise ValueError(
+            f"{path} does not hold the state of a training (`learner`) and its `history`; {again}"
         )
     return content
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from gutseg.paths import need_file, read_json
+
 LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
 
 
@@ -22,8 +24,29 @@ def provenance(folds: Path) -> dict[str, Any]:
         "libraries": {name: version(name) for name in LIBRARIES},
         "machine": gpu or platform.processor() or platform.machine(),
         "folds": str(folds),
-        "folds_sha256": hashlib.sha256(folds.read_bytes()).hexdigest(),
+        "folds_sha256": _hash(folds),
     }
+
+
+def check_folds(folder: Path, fold: int, folds: Path) -> None:
+    """Raise ValueError unless a run folder's meta.json names this fold and this fold file."""
+    path = need_file(folder / "meta.json", "it names the fold file; train this fold first")
+    found = read_json(path)
+    if not isinstance(found, dict) or not isinstance(found.get("folds_sha256"), str):
+        raise ValueError(f"{path} does not say which fold file was used; train this fold again")
+    if found.get("fold") != fold:
+        raise ValueError(
+            f"{folder} was trained as fold {found.get('fold')}; give the folder its name back"
+        )
+    if found["folds_sha256"] != _hash(need_file(folds, f"{folder} was trained with it")):
+        raise ValueError(
+            f"{folds} has changed since {folder} was trained, so that slices it was trained on "
+            "could pass for held out; put the old file back, or train under another name=..."
+        )
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _commit() -> str | None:

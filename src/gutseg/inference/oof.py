@@ -1,7 +1,6 @@
 """Out-of-fold predictions: one compressed file a scan and fold, at native size, in bytes."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
 from gutseg.inference.ensemble import weighted_mean
+from gutseg.inference.made_with import MadeWith
 from gutseg.inference.postprocess import Rule, finish_scan
 from gutseg.metrics.bitrows import BitRows
 from gutseg.metrics.competition import Metric, ScanResult, compare
@@ -22,57 +22,90 @@ def save(path: Path, probabilities: np.ndarray, z: np.ndarray) -> None:
         np.savez_compressed(stream, probabilities=probabilities, z=z)
 
 
-def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return (probabilities, z) of a file written by `save`."""
+def load(path: Path, z: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return what `save` wrote, (C, len(z), H, W) uint8.
+
+    z: the planes that are expected. size: (H, W) of the scan. Raises ValueError for a file that
+    is damaged or holds something else.
+    """
+    again = "; run: gutseg predict RUN"
     need_file(path, "run: gutseg predict RUN")
     try:
         with np.load(path) as content:
-            return content["probabilities"], content["z"]
+            probabilities, planes = content["probabilities"], content["z"]
     except Exception as error:
-        # zipfile, zlib, KeyError or ValueError, depending on where the file is damaged
-        raise ValueError(f"{path} is not a readable prediction: {error}; predict again") from None
+        # zipfile, zlib, KeyError or ValueError, depending on where the file is damaged; its text
+        # speaks of numpy's options
+        kind = type(error).__name__
+        raise ValueError(f"{path} is not a readable prediction ({kind}){again}") from None
+    wanted = (len(CLASSES), len(z), *size)
+    if probabilities.shape != wanted or probabilities.dtype != np.uint8:
+        raise ValueError(
+            f"{path} holds {probabilities.dtype} {probabilities.shape}; expected uint8 "
+            f"{wanted}{again}"
+        )
+    if not np.array_equal(planes, z):
+        raise ValueError(f"{path} holds other planes than the fold file lists{again}")
+    return probabilities
 
 
 class OutOfFold:
     """The predictions of a run: RUN/fold<k>/oof/<scan>.npz."""
 
-    def __init__(self, run: Path) -> None:
-        """Raises FileNotFoundError when `gutseg predict` has not been run."""
+    def __init__(
+        self,
+        run: Path,
+        planes: Mapping[int, Mapping[str, np.ndarray]],
+        made: Mapping[int, MadeWith],
+    ) -> None:
+        """planes: fold -> scan -> the planes z that were predicted. made: fold -> how."""
         self.run = run
-        self.files: dict[str, dict[int, Path]] = defaultdict(dict)
-        for path in sorted(run.glob("fold*/oof/*.npz")):
-            self.files[path.stem][int(path.parts[-3].removeprefix("fold"))] = path
-        if not self.files:
-            raise FileNotFoundError(f"{run} holds no predictions; run: gutseg predict {run}")
+        self.planes = planes
+        self.made = made
 
     @property
     def folds(self) -> list[int]:
         """The folds that have predictions."""
-        return sorted({fold for parts in self.files.values() for fold in parts})
+        return sorted(self.planes)
+
+    @property
+    def tta(self) -> str:
+        """The flips that were averaged, of all folds alike."""
+        return next(iter(self.made.values())).tta
 
     @property
     def scans(self) -> list[str]:
         """The scans that have predictions."""
-        return sorted(self.files)
+        return sorted({scan for parts in self.planes.values() for scan in parts})
 
-    def load(self, scan: str, depth: int, fold: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def folds_of(self, scan: str) -> list[int]:
+        """Return the folds that hold out planes of a scan."""
+        return [fold for fold in self.folds if scan in self.planes[fold]]
+
+    def path(self, fold: int, scan: str) -> Path:
+        """Return the file of a scan's predictions."""
+        return folder(self.run, fold) / f"{scan}.npz"
+
+    def load(
+        self, scan: str, shape: tuple[int, int, int], fold: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return a scan's probabilities (C, Z, H, W) uint8 and which planes (Z,) were predicted.
 
-        fold: only its part. Raises ValueError when two folds predicted the same plane.
+        shape: (Z, H, W). fold: only its part. Where a file is absent the planes are empty: who
+        opens predictions decides whether one may be.
         """
-        whole, seen = None, np.zeros(depth, bool)
-        for number, path in self.files[scan].items():
-            if fold not in (None, number):
-                continue
-            probabilities, z = load(path)
-            if whole is None:
-                classes, _, *size = probabilities.shape
-                whole = np.zeros((classes, depth, *size), np.uint8)
-            if seen[z].any():
-                raise ValueError(f"{path}: plane {z[seen[z]][0]} was predicted by two folds")
+        whole, seen = np.zeros((len(CLASSES), *shape), np.uint8), np.zeros(shape[0], bool)
+        for number in self.folds_of(scan) if fold is None else [fold]:
+            z = self.planes[number][scan]
             seen[z] = True
-            whole[:, z] = probabilities
+            if (path := self.path(number, scan)).exists():
+                whole[:, z] = load(path, z, shape[1:])
         return whole, seen
+
+
+def folder(run: Path, fold: int) -> Path:
+    """Return where a fold's predictions lie."""
+    return run / f"fold{fold}" / "oof"
 
 
 def compare_scans(
@@ -91,9 +124,9 @@ def compare_scans(
     found["all"] = []
     for name in progress(members[0].scans, desc="score", unit="scan"):
         scan = cache.scan(name)
-        folds = list(members[0].files[name])
+        folds = members[0].folds_of(name)
         for fold in [*folds, None] if len(folds) > 1 else folds:
-            parts = [member.load(name, len(scan.image), fold) for member in members]
+            parts = [member.load(name, scan.shape, fold) for member in members]
             mean = weighted_mean([whole for whole, _ in parts], weights)
             truth = np.where(parts[0][1][:, None, None], scan.mask, 0)
             masks = finish_scan(mean, rules), BitRows.from_class_bits(truth, len(CLASSES))

@@ -1,0 +1,91 @@
+"""What out-of-fold predictions were made with, and what has changed since."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gutseg.paths import read_json, write_json
+
+NOTE = "made_with.json"
+
+
+@dataclass(frozen=True)
+class MadeWith:
+    """Everything that the predictions of a fold depend on: RUN/fold<k>/oof/made_with.json."""
+
+    # sha256 of best.pt; None where no network made them
+    weights: str | None
+    # a key of tta.FLIPS
+    tta: str
+    # sha256 of the settings that a prediction depends on
+    settings: str
+    # sha256 of the fold file
+    folds: str
+    # scan -> `cache`, the fingerprint of its images and labels, and `planes`, those predicted
+    scans: dict[str, dict[str, str]]
+
+    def changes(self, now: "MadeWith") -> list[str]:
+        """Name what is different now."""
+        found = [
+            words
+            for key, words in (
+                ("weights", "best.pt"),
+                ("tta", "the flips"),
+                ("settings", "config.yaml"),
+                ("folds", "the fold file"),
+            )
+            if getattr(self, key) != getattr(now, key)
+        ]
+        every = self.scans.keys() | now.scans.keys()
+        if scans := [name for name in every if self.scans.get(name) != now.scans.get(name)]:
+            found.append(f"{counted(scans, 'scan')} of the cache")
+        return found
+
+    def holds_for(self, scan: str, now: "MadeWith") -> bool:
+        """Say whether a scan would be predicted the same way now."""
+        keys = ("weights", "tta", "settings")
+        same = all(getattr(self, key) == getattr(now, key) for key in keys)
+        return same and scan in now.scans and self.scans.get(scan) == now.scans[scan]
+
+
+def of_scan(fingerprint: str, planes: np.ndarray) -> dict[str, str]:
+    """Return a value of `MadeWith.scans`."""
+    return {"cache": fingerprint, "planes": " ".join(map(str, planes.tolist()))}
+
+
+def hash_file(path: Path) -> str | None:
+    """Return the sha256 of a file, None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def hash_values(values: Mapping[str, Any]) -> str:
+    """Return the sha256 of plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def write(folder: Path, made: MadeWith) -> None:
+    """Write the note beside the predictions of a fold."""
+    write_json(folder / NOTE, asdict(made))
+
+
+def read(folder: Path) -> MadeWith | None:
+    """Read the note beside the predictions of a fold; None where there is none that is whole."""
+    try:
+        found = MadeWith(**read_json(folder / NOTE))
+    except (OSError, ValueError, TypeError):
+        return None
+    texts = isinstance(found.weights, str | None) and all(
+        isinstance(text, str) for text in (found.tta, found.settings, found.folds)
+    )
+    return found if texts and isinstance(found.scans, dict) else None
+
+
+def counted(names: list[str], kind: str) -> str:
+    """Return how many there are and the first five: '7 scans (a, b, c, d, e, ...)'."""
+    shown = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
+    return f"{len(names)} {kind}{'s' if len(names) > 1 else ''} ({shown})"

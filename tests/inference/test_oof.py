@@ -1,0 +1,103 @@
+"""Out-of-fold files and the note of what made them."""
+
+import numpy as np
+import pytest
+
+from gutseg.inference import made_with, oof
+from gutseg.inference.made_with import MadeWith, of_scan
+
+MADE = MadeWith("w", "none", "s", "f", {"a": of_scan("x", np.array([0, 3])), "b": {}})
+
+
+def test_out_of_fold_files(tmp_path):
+    rng = np.random.default_rng(0)
+    parts = {0: np.array([0, 3]), 1: np.array([1, 2])}
+    volumes = {fold: rng.integers(0, 255, (3, 2, 4, 5)).astype(np.uint8) for fold in parts}
+    for fold, z in parts.items():
+        oof.save(tmp_path / f"fold{fold}/oof/case1_day0.npz", volumes[fold], z)
+    planes = {fold: {"case1_day0": z} for fold, z in parts.items()}
+    found = oof.OutOfFold(tmp_path, planes, {0: MADE, 1: MADE})
+    assert (found.folds, found.scans, found.tta) == ([0, 1], ["case1_day0"], "none")
+    whole, seen = found.load("case1_day0", (5, 4, 5))
+    np.testing.assert_array_equal(whole[:, [0, 3]], volumes[0])
+    np.testing.assert_array_equal(whole[:, [1, 2]], volumes[1])
+    assert seen.tolist() == [True] * 4 + [False]
+    only, seen = found.load("case1_day0", (5, 4, 5), fold=1)
+    assert seen.tolist() == [False, True, True, False, False] and not only[:, 0].any()
+    (tmp_path / "fold0/oof/case1_day0.npz").unlink()
+    whole, seen = found.load("case1_day0", (5, 4, 5))
+    assert not whole[:, [0, 3]].any() and seen.tolist() == [True] * 4 + [False]
+
+
+Z = np.array([0, 1])
+ONES = np.ones((3, 2, 4, 5), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (
+            lambda p: oof.save(p, np.zeros((3, 3, 4, 5), np.uint8), Z),
+            r"expected uint8 \(3, 2, 4, 5",
+        ),
+        (
+            lambda p: oof.save(p, np.zeros((3, 2, 5, 4), np.uint8), Z),
+            r"holds uint8 \(3, 2, 5, 4\);",
+        ),
+        (lambda p: oof.save(p, ONES / 2, Z), "holds float64"),
+        (lambda p: oof.save(p, ONES, Z + 1), "holds other planes than"),
+        (lambda p: np.savez(p, z=Z), "not a readable prediction .KeyError"),
+        (
+            lambda p: np.savez(p, probabilities=[{}], z=Z),
+            "readable prediction .ValueError.;",
+        ),
+        (lambda p: p.write_bytes(p.read_bytes()[:-40]), "not a readable prediction .BadZipFile"),
+        (lambda p: p.write_bytes(b""), "not a readable prediction"),
+    ],
+)
+def test_a_prediction_that_is_not_whole_is_named(tmp_path, write, message):
+    path = tmp_path / "case1_day0.npz"
+    oof.save(path, ONES, Z)
+    assert oof.load(path, Z, (4, 5)).all()
+    write(path)
+    with pytest.raises(ValueError, match=f"case1_day0.npz .*{message}") as caught:
+        oof.load(path, Z, (4, 5))
+    assert str(caught.value).endswith("; run: gutseg predict RUN")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, []),
+        ({"weights": "other"}, ["best.pt"]),
+        ({"weights": None, "tta": "hflip"}, ["best.pt", "the flips"]),
+        ({"settings": "t"}, ["config.yaml"]),
+        ({"folds": "g"}, ["the fold file"]),
+        ({"scans": {"b": {}}}, ["1 scan (a) of the cache"]),
+        ({"scans": MADE.scans | {"a": of_scan("y", Z)}}, ["1 scan (a) of the cache"]),
+        (
+            {"scans": MADE.scans | {str(n): {} for n in range(7)}},
+            ["7 scans (0, 1, 2, 3, 4, ...) of the cache"],
+        ),
+    ],
+)
+def test_what_has_changed_is_named(change, words):
+    now = MadeWith(**(vars(MADE) | change))
+    assert MADE.changes(now) == words
+
+
+def test_a_scan_is_kept_while_all_that_made_it_is_the_same():
+    grown = MadeWith(**(vars(MADE) | {"folds": "g", "scans": MADE.scans | {"c": {}}}))
+    assert [MADE.holds_for(scan, grown) for scan in "abc"] == [True, True, False]
+    for change in ({"weights": None}, {"tta": "flips"}, {"settings": ""}):
+        assert not MADE.holds_for("a", MadeWith(**(vars(MADE) | change)))
+    other = MadeWith(**(vars(MADE) | {"scans": {"a": of_scan("x", Z)}}))
+    assert not MADE.holds_for("a", other) and not MADE.holds_for("b", other)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"weights_sha256": "x", "tta": "none"}', "{"])
+def test_a_note_is_read_whole_or_not_at_all(tmp_path, text):
+    made_with.write(tmp_path, MADE)
+    assert made_with.read(tmp_path) == MADE
+    (tmp_path / "made_with.json").write_text(text)
+    assert made_with.read(tmp_path) is None
