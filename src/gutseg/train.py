@@ -24,7 +24,7 @@ from gutseg.engine.distributed import World, join, leave
 from gutseg.engine.journal import Journal
 from gutseg.engine.loop import fit
 from gutseg.engine.processes import settle
-from gutseg.engine.provenance import provenance
+from gutseg.engine.provenance import check_folds, provenance
 from gutseg.engine.seeding import INITIAL, seed_everything
 from gutseg.inference.evaluate import Evaluator
 from gutseg.paths import write_json
@@ -118,13 +118,7 @@ def _train_here(
     evaluate = Evaluator(
         cache,
         table[table["fold"] == fold],
-        partial(
-            build.as_predictor,
-            config,
-            device=world.device,
-            tta="none",
-            name=f"{folder}, in training,",
-        ),
+        partial(build.as_predictor, config, device=world.device, tta="none", name=str(folder)),
         criterion,
         maps=build.maps(config),
         rank=world.rank,
@@ -147,7 +141,7 @@ def _train_here(
 
 
 def _open(folder: Path, config: Config, fold: int) -> None:
-    """Write config.yaml and meta.json, or check that the run goes on with the same config.
+    """Write config.yaml and meta.json, or check that the run goes on with the same of both.
 
     A start that ended before anything was trained leaves nothing to go on with: its files are
     written anew.
@@ -166,7 +160,9 @@ def _open(folder: Path, config: Config, fold: int) -> None:
         load(path)  # somebody else's config.yaml raises and stays
     if not trained or not path.is_file():
         dump(config, path)
-    if not trained or not (folder / META).is_file():
+    if trained and (folder / META).is_file():
+        check_folds(folder, fold, config.data.folds)
+    else:
         write_json(folder / META, provenance(config.data.folds) | {"fold": fold})
 
 
