@@ -3,9 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from gutseg.data.maps import MAPS, Maps, band, border, distance, lesion, signed
+from gutseg.losses import Criterion
 
 
 def _plane(rows: list[str]) -> np.ndarray:
@@ -110,3 +112,50 @@ def test_settings_by_name():
     assert thin.sum() < Maps(["band"])(masks)["band"].sum()
     with pytest.raises(ValueError, match="band: width = 0"):
         Maps(["band"], {"band": {"width": 0}})(masks)
+
+
+@pytest.mark.parametrize("side", [384, 1024])
+@pytest.mark.parametrize("inside", [True, False])
+def test_border_weights_of_a_large_crop_with_few_pixels_of_one_kind_are_finite(side, inside):
+    """Three membrane pixels of a million weigh 174,763 each; float16 ends at 65,504."""
+    mask = np.full((1, side, side), not inside)
+    mask[0, side // 2, :3] = inside
+    found = border(mask)[0]
+    assert found[side // 2, 0] == pytest.approx(side * side / 6)
+    assert found[0, 0] == pytest.approx(0.5 / (1 - 3 / side**2))
+    logits = torch.zeros(1, 1, side, side, requires_grad=True)
+    target = torch.from_numpy(mask)[None].float()
+    loss, _ = Criterion("border_weight_ce")(
+        logits, target, border=torch.from_numpy(found)[None, None]
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(np.log(2), rel=1e-4)  # weights have mean 1
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_distances_and_shares_keep_their_digits_on_large_planes():
+    """float16 rounds 4,095 to 4,096 and 1 / 1,690,000 to 6.0e-7."""
+    mask = np.zeros((1, 2, 5000), bool)
+    mask[..., :2] = True
+    assert signed(mask)[0, 0, [2, 2051, 4096]].tolist() == [1, 2050, 4095]
+    mask = np.zeros((1, 1300, 1302), bool)
+    mask[..., 1:-1] = True
+    assert lesion(mask)[0, 0, 1] == pytest.approx(1 / 1_690_000, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("shape", [(2, 0, 6), (2, 6, 0), (0, 6, 6), (6, 6)])
+def test_planes_without_pixels_are_refused(name, shape):
+    """OpenCV ends the process over a plane of height 0."""
+    with pytest.raises(ValueError, match=r"maps: masks \(.*\); expected \(C, H, W\) with pixels"):
+        MAPS[name].build(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match=r"maps: masks \(.*\)"):
+        Maps([name])(np.zeros((0, 2, 6, 6), np.uint8))
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("value", [np.uint8(255), np.float32(1), np.int64(1)])
+def test_masks_of_any_type_are_inside_above_zero(name, value):
+    mask = _random(3)[None]
+    found = MAPS[name].build(np.where(mask, value, type(value)(0)))
+    np.testing.assert_array_equal(found, MAPS[name].build(mask))

@@ -1,6 +1,8 @@
 """Two processes over gloo: sums, gradients and losses as one process would have them."""
 
+import inspect
 import socket
+from itertools import product
 
 import pytest
 import torch
@@ -12,8 +14,35 @@ from torch.nn.parallel import DistributedDataParallel
 from gutseg.engine.distributed import join, leave
 from gutseg.losses import LOSSES, Criterion
 
-# These two sort or measure the batch they are given inside a library: a loss of every rank's own.
-GATHERED = [name for name in LOSSES if name not in ("lovasz", "hausdorff_dt")]
+# Lovász sorts the pixels of the batch it is given: a loss of every rank's own.
+GATHERED = [name for name in LOSSES if name != "lovasz"]
+# Four images on two ranks, by where the second one's begin.
+SPLITS = {"2:2": 2, "3:1": 3}
+
+
+def _region_cases() -> dict[str, tuple[str, dict]]:
+    """Every loss with a `reduction` under each way to add up, by what it is called."""
+    axes = {
+        "mode": ["multilabel", "multiclass"],
+        "reduction": ["batch", "sample"],
+        "absent": ["present", "penalise", "one"],
+        "class_weights": [None, [0.2, 0.3, 0.5]],
+    }
+    cases = {}
+    for name in LOSSES:
+        parameters = inspect.signature(LOSSES[name].build).parameters
+        if "reduction" not in parameters:
+            continue
+        known = {key: values for key, values in axes.items() if key in parameters}
+        if name == "bce_dice":
+            known["mode"] = ["multilabel"]
+        for values in product(*known.values()):
+            params = dict(zip(known, values, strict=True))
+            cases[f"{name} {' '.join(map(str, values))}"] = (name, params)
+    return cases
+
+
+REGION = _region_cases()
 
 
 def _free_port() -> int:
@@ -28,6 +57,24 @@ def _batch() -> tuple[torch.Tensor, torch.Tensor]:
     target = (torch.rand(4, 3, 8, 8, generator=generator) < 0.3).float()
     target[2:, 1] = 0  # the second rank alone would call this class absent
     return images, target
+
+
+def _sparse_batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and a target whose classes are absent in some images, all of them in the last."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(4, 3, 6, 5, generator=generator)
+    target = (torch.rand(4, 3, 6, 5, generator=generator) < 0.3).float()
+    target[2:, 1] = 0
+    target[0, 2] = target[3] = 0
+    return logits, target
+
+
+def _region_loss(case: str, logits: torch.Tensor, part: slice) -> torch.Tensor:
+    name, params = REGION[case]
+    target = _sparse_batch()[1]
+    if params["mode"] == "multiclass":
+        target = native("ce", target)
+    return loss_of(name, logits[part], target[part], **params)
 
 
 def _model() -> nn.Module:
@@ -54,6 +101,12 @@ def _worker(rank: int, port: int, results: dict) -> None:
         loss = loss_of(name, model(images), native(name, target))
         loss.backward()
         found[name] = (loss.item(), model.module.weight.grad.flatten().tolist())
+    for split, case in product(SPLITS, REGION):
+        logits = _sparse_batch()[0].requires_grad_()
+        part = slice(SPLITS[split], 4) if rank else slice(0, SPLITS[split])
+        loss = _region_loss(case, logits, part)
+        loss.backward()
+        found[split, case] = (loss.item(), logits.grad.flatten().tolist())
     different = nn.Linear(2, 2)
     nn.init.constant_(different.weight, rank + 1.0)
     world.copy_from_main(different)
@@ -88,6 +141,19 @@ def test_loss_and_gradient_are_those_of_the_whole_batch(results, name):
         value, gradient = results[rank][name]
         assert value == pytest.approx(loss.item(), abs=1e-6)
         assert gradient == pytest.approx(model.weight.grad.flatten().tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("case", REGION)
+def test_region_losses_at_any_split_are_those_of_the_whole_batch(results, split, case):
+    """Gradients are averaged over ranks, as DistributedDataParallel does it."""
+    logits = _sparse_batch()[0].requires_grad_()
+    loss = _region_loss(case, logits, slice(None))
+    loss.backward()
+    values, gradients = zip(*(results[rank][split, case] for rank in (0, 1)), strict=True)
+    assert values == pytest.approx([loss.item()] * 2, abs=1e-6)
+    mean = torch.tensor(gradients).mean(0).reshape(logits.shape)
+    torch.testing.assert_close(mean, logits.grad, atol=1e-6, rtol=1e-4)
 
 
 def test_without_gradients_ranks_do_not_wait_for_each_other(results):

@@ -97,3 +97,46 @@ def test_percent_and_unknown_names_are_refused():
         class_weights("inverse", CONIC)
     with pytest.raises(ValueError, match="class weights 'invers': did you mean 'inverse'"):
         class_weights("invers", [0.5, 0.5])
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize(
+    ("shares", "background", "message"),
+    [
+        ([0.0, 0.0, 0.0], None, "no class occurs, so none can be weighed"),
+        ([0.0, 0.0], 1, "no class occurs, so none can be weighed"),
+        ([], None, "expected one number for each class"),
+        ([[0.1, 0.9]], None, "expected one number for each class"),
+        ([0.1, float("nan")], None, "expected fractions from 0 to 1"),
+        ([0.1, float("inf")], None, "expected fractions from 0 to 1"),
+        ([0.1, -0.1], None, "expected fractions from 0 to 1"),
+        ([0.2, 0.8], 2, "background 2 is not 0 to 1"),
+        ([0.2, 0.8], -1, "background -1 is not 0 to 1"),
+    ],
+)
+def test_shares_that_give_no_weights(kind, shares, background, message):
+    with pytest.raises(ValueError, match=f"class weights '{kind}': shares .*; {message}"):
+        class_weights(kind, shares, background)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize(
+    ("shares", "background"),
+    [
+        ([1.0], None),
+        ([0.0, 1.0], 1),
+        ([1.0, 0.0, 0.0], 0),
+        ([1e-320, 0.5], None),
+        ([1.0, 1.0], None),
+    ],
+)
+def test_weights_at_the_edges_are_numbers_that_add_up_to_one(kind, shares, background):
+    found = class_weights(kind, shares, background)
+    assert sum(found) == pytest.approx(1) and min(found) >= 0
+
+
+def test_the_background_alone_cannot_be_left_out():
+    assert class_weights("falling_foreground", [1.0], 0) == [1.0]
+    with pytest.raises(ValueError, match="the background is the only class, and it weighs nothing"):
+        class_weights("falling_no_background", [1.0], 0)

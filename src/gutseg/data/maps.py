@@ -164,4 +164,6 @@ def _inside(masks: np.ndarray) -> np.ndarray:
 
 def _depth(mask: np.ndarray) -> np.ndarray:
     """Distance in pixels to the nearest pixel outside the mask, 0 outside."""
-    return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # OpenCV's roots of whole numbers differ in the last digit with where the plane lies in memory
+    return np.sqrt(np.rint(np.square(depth)))
