@@ -12,7 +12,7 @@ from gutseg.constants import CLASSES
 from gutseg.data.augment import Augmenter
 from gutseg.data.cache import Cache
 from gutseg.data.dataset import Samples
-from gutseg.data.folds import assign, read_folds
+from gutseg.data.folds import assign, chosen, read_folds
 from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
 from gutseg.data.sampler import BatchSampler
@@ -65,13 +65,7 @@ def rows(config: Config, cache: Cache) -> pd.DataFrame:
 
 def chosen_folds(table: pd.DataFrame, wanted: str) -> list[int]:
     """Return the folds that `--fold` names: a number, several (0,2) or all."""
-    known = sorted(table["fold"].unique().tolist())
-    if wanted == "all":
-        return known
-    parts = wanted.split(",")
-    if not all(part.isdigit() and int(part) in known for part in parts):
-        raise ValueError(f"--fold {wanted}: expected all or some of {', '.join(map(str, known))}")
-    return [int(part) for part in parts]
+    return chosen(wanted, sorted(table["fold"].unique().tolist()), "those with cases in the cache")
 
 
 def run_folder(config: Config, fold: int) -> Path:

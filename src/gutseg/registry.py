@@ -37,6 +37,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
+def as_is(text: str) -> str:
+    """Return text of a file or command as it is, or as `shown` when it would spoil the line."""
+    return text if text.isprintable() and len(text) <= SHOWN else shown(text)
+
+
 def listed(names: Iterable[str], count: int, separator: str = ", ") -> str:
     """Return the first five of `count` names and how many more there are."""
     text = separator.join(islice(names, NAMED))

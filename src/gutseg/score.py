@@ -12,9 +12,10 @@ import typer
 from gutseg.data.folds import read_folds
 from gutseg.data.mask_csv import MaskCsv, Slices, compare_rows
 from gutseg.data.rle import Fault
+from gutseg.data.tables import is_csv
 from gutseg.metrics.competition import METRICS, Metric, ScanResult, compare
 from gutseg.paths import check_output, write_json
-from gutseg.registry import suggest
+from gutseg.registry import NAMED, listed, suggest
 from gutseg.reporting.tables import as_json, as_text, group_by
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,9 @@ Missing = Literal["refuse", "empty"]
 
 
 def score(
-    source: Annotated[Path, typer.Argument(help="a csv, a run folder or a blend.yaml")],
+    source: Annotated[
+        Path, typer.Argument(help="a csv (- reads standard input), a run folder or a blend.yaml")
+    ],
     truth: Annotated[Path | None, typer.Option(help="csv of the labels, for a csv")] = None,
     slices: Annotated[
         Path | None, typer.Option(help="id, width, height: a csv, cache or competition's folder")
@@ -47,12 +50,18 @@ def score(
     for kind in wanted:
         if kind not in TABLES:
             raise ValueError(f"--by {by}: {suggest(kind, list(TABLES))}")
-    if source.suffix == ".csv":
+        if wanted.count(kind) > 1:
+            raise ValueError(f"--by {by}: {kind} is listed twice")
+    if _is_csv(source):
         if truth is None or slices is None:
             raise ValueError("a csv is scored against --truth TRUTH.csv and --slices SLICES")
         results = score_csv(source, truth, slices, METRICS[metric], missing)
         by_fold = _by_fold(results, folds) if "fold" in wanted else {}
     else:
+        if truth or slices or folds:
+            raise ValueError(
+                f"--truth, --slices and --folds are for a csv, {source} brings its own"
+            )
         from gutseg import runs  # torch takes seconds to import, a csv does not need it
 
         by_fold = runs.out_of_fold(source, METRICS[metric], fold, missing)
@@ -68,6 +77,19 @@ def score(
     print(f"score {found['score']:.4f} ({metric}: {METRICS[metric].source})")
 
 
+def _is_csv(source: Path) -> bool:
+    """Tell a csv from a run folder and a blend; raises ValueError for anything else."""
+    if is_csv(source):
+        return True
+    if source.is_dir() or source.suffix.lower() in (".yaml", ".yml"):
+        return False
+    problem = "is none of them" if source.exists() else "does not exist"
+    raise ValueError(
+        f"{source} {problem}: expected a submission (.csv, .csv.gz, or - for standard input), "
+        "a run folder or a blend.yaml"
+    )
+
+
 def score_csv(
     source: Path, truth: Path, slices: Path, metric: Metric, missing: Missing = "refuse"
 ) -> list[ScanResult]:
@@ -81,7 +103,7 @@ def score_csv(
     right, ours = MaskCsv.read(truth, known), MaskCsv.read(source, known)
     left_out = right.unlisted_scans()
     if left_out:
-        names = ", ".join(sorted(left_out))
+        names = listed(sorted(left_out), len(left_out))
         log.warning(
             "%s: %d scans that %s does not list are left out: %s",
             *(truth, len(left_out), slices, names),
@@ -89,8 +111,10 @@ def score_csv(
     if (unknown := (right.key < 0) & ~right.of_scans(left_out)).any():
         row = int(np.flatnonzero(unknown)[0])
         raise ValueError(f"{right.label(row)}: no such slice in {slices}, or no such class")
-    problems = compare_rows(ours, right, left_out)
     wanted = right.key >= 0
+    if not wanted.any():
+        raise ValueError(f"{truth} and {slices} have no scan in common; nothing can be scored")
+    problems, count = compare_rows(ours, right, left_out)
     pairs = zip(
         ours.rows_by_scan(np.isin(ours.key, right.key[wanted])),
         right.rows_by_scan(wanted),
@@ -110,10 +134,15 @@ def score_csv(
         jobs = [pool.submit(one, scan, *rows) for scan, rows in enumerate(pairs) if len(rows[1])]
         results = [job.result() for job in jobs]
     twice = "a second row for"
-    problems += [fault.message for fault in found if twice not in fault.message]
+    unread = sorted(
+        (fault for fault in found if twice not in fault.message), key=lambda fault: fault.row
+    )
+    problems += [fault.message for fault in unread[:NAMED]]
+    if len(unread) > NAMED:
+        problems.append(f"{len(unread) - NAMED} more rows do not read as run-length text")
     if problems and missing == "refuse":
         raise ValueError(
-            f"{source} is refused: {len(problems)} faults (--missing empty scores it)\n  "
+            f"{source} is refused: {count + len(unread)} faults (--missing empty scores it)\n  "
             + "\n  ".join(problems)
         )
     for problem in problems:
@@ -128,8 +157,11 @@ def _by_fold(results: list[ScanResult], path: Path | None) -> dict[str, list[Sca
     if "case" not in table:
         raise ValueError(f"{path} divides slices, not cases; score the run folder instead")
     fold = dict(zip(table["case"], table["fold"], strict=True))
-    groups: dict[str, list[ScanResult]] = {}
-    for result in results:
-        case = int(result.scan.split("_")[0].removeprefix("case"))
-        groups.setdefault(f"fold {fold.get(case, '?')}", []).append(result)
-    return dict(sorted(groups.items()))
+    cases = [int(result.scan.split("_")[0].removeprefix("case")) for result in results]
+    if absent := sorted(set(cases) - set(fold)):
+        names = listed((f"case{case}" for case in absent), len(absent))
+        raise ValueError(f"{path} assigns no fold to {names}; give the file they were divided by")
+    groups: dict[int, list[ScanResult]] = {}
+    for case, result in zip(cases, results, strict=True):
+        groups.setdefault(fold[case], []).append(result)
+    return {f"fold {number}": groups[number] for number in sorted(groups)}

@@ -8,8 +8,16 @@ import typer
 
 from gutseg.constants import CLASSES
 from gutseg.data.cache import INDEX, Cache
-from gutseg.data.folds import by_block, by_case
-from gutseg.paths import check_output, need_file, replacing
+from gutseg.data.folds import MOST_CASES, MOST_FOLDS, by_block, by_case
+from gutseg.data.index import SLICE_ID
+from gutseg.data.tables import (
+    check_ids,
+    read_table,
+    refuse_repeated,
+    refuse_rows,
+    whole_numbers,
+)
+from gutseg.paths import check_output, replacing
 
 
 def split(
@@ -17,14 +25,16 @@ def split(
         Path, typer.Argument(help="a cache, or a csv of slices with id, case and has_ann")
     ],
     out: Annotated[Path, typer.Option(help="the fold file to write")],
-    folds: Annotated[int, typer.Option(help="how many")] = 5,
-    seed: Annotated[int, typer.Option(help="of the shuffle")] = 42,
+    folds: Annotated[int, typer.Option(help="how many", min=2, max=MOST_FOLDS)] = 5,
+    seed: Annotated[int, typer.Option(help="of the shuffle", min=0, max=2**32 - 1)] = 42,
     stratum: Annotated[
         Literal["organs", "has_mask"], typer.Option(help="what is balanced between folds")
     ] = "organs",
     block: Annotated[
         int,
-        typer.Option(help="deal blocks of so many slices instead of patients (learning check)"),
+        typer.Option(
+            help="deal blocks of so many slices instead of patients (learning check)", min=0
+        ),
     ] = 0,
 ) -> None:
     """Assign patients to folds: StratifiedGroupKFold, group = case."""
@@ -57,14 +67,25 @@ def _slices(source: Path, stratum: str) -> pd.DataFrame:
         slices = Cache(source).index
         organs = slices[list(CLASSES)].sum(axis=1)
         return slices.assign(stratum=organs if stratum == "organs" else (organs > 0).astype(int))
-    slices = pd.read_csv(need_file(source, "give a cache or a csv of slices"))
-    missing = {"id", "case", "has_ann"} - set(slices.columns)
-    if missing:
-        raise ValueError(f"{source}: no column {', '.join(sorted(missing))}")
+    slices = read_table(source, ["id", "case", "has_ann"], "give a cache or a csv of slices")
     if stratum == "organs":
         raise ValueError(
             f"{source} says only whether a slice has any mask; use --stratum has_mask, "
             "or give a cache for the number of organs"
         )
+    if slices.empty:
+        raise ValueError(f"{source} lists no slices")
+    check_ids(source, slices)
+    refuse_repeated(source, slices, "id")
+    cases = whole_numbers(slices, "case", source, 0, MOST_CASES)
+    other = cases != slices["id"].str.extract(SLICE_ID)[0].astype(int)
+    if other.any():
+        refuse_rows(source, slices, "case", other.to_numpy(), "is not that of the row's id")
+    masks = slices["has_ann"].str.lower().map({"true": 1, "1": 1, "false": 0, "0": 0})
+    if masks.isna().any():
+        problem = "is not True or False"
+        refuse_rows(source, slices, "has_ann", masks.isna().to_numpy(), problem)
+    number = slices["id"].str[-4:].astype(int)
     scan = slices["id"].str.rsplit("_", n=2).str[0]
-    return slices.assign(scan=scan, stratum=slices["has_ann"].astype(int))
+    z = number - number.groupby(scan).transform("min")
+    return slices.assign(case=cases, scan=scan, z=z, stratum=masks.astype(int))

@@ -38,9 +38,9 @@ def test_impossible_numbers_of_folds(slices, folds):
     ("text", "message"),
     [
         ("case,part\n1,0\n", "header is case,part; expected case,fold or id,fold"),
-        ("case,fold\n1,0\n1,1\n", "case 1 stands there twice"),
-        ("case,fold\n1,a\n", "expected whole numbers from 0"),
-        ("case,fold\n1,-1\n", "expected whole numbers from 0"),
+        ("case,fold\n1,0\n1,1\n", "row 3: case 1 is listed twice"),
+        ("case,fold\n1,a\n", "row 2: fold 'a' is not a whole number from 0 to 999"),
+        ("case,fold\n1,-1\n", "row 2: fold '-1' is not a whole number from 0 to 999"),
     ],
 )
 def test_bad_fold_files(tmp_path, text, message):
@@ -52,9 +52,7 @@ def test_bad_fold_files(tmp_path, text, message):
 def test_a_case_without_fold_is_named(slices, tmp_path):
     folds = by_case(slices, slices["z"] % 2, 5, seed=0)
     assert assign(slices, folds, tmp_path)[0] == folds["fold"][0]
-    with pytest.raises(
-        ValueError, match="assigns no fold to 1 of the cache's cases, the first is 7"
-    ):
+    with pytest.raises(ValueError, match="assigns no fold to 1 of the cache's cases: 7; make one"):
         assign(slices, folds[folds["case"] != 7], tmp_path)
 
 

@@ -112,7 +112,7 @@ def test_missing_empty_scores_faulty_rows_as_empty(files, caplog):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is not a readable csv"),
+        ("", "bad.csv is empty; give a csv of id, class"),
         ("id,mask\na,b\n", "header is id,mask; expected id,class,segmentation"),
         ("id,class,predicted\na,stomach\n", "is not a readable csv"),
     ],
@@ -128,7 +128,7 @@ def test_files_that_are_no_masks(tmp_path, files, text, message):
     ("line", "message"),
     [
         ("case1_day0_slice_1,70,20", "row 10: id 'case1_day0_slice_1' is not of the form"),
-        ("case1_day0_slice_0001,70,20", "case1_day0_slice_0001 stands there twice"),
+        ("case1_day0_slice_0001,70,20", "row 10: id 'case1_day0_slice_0001' is listed twice"),
         ("case1_day0_slice_0005,60,20", "case1_day0 has slices of two sizes"),
     ],
 )

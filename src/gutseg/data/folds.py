@@ -1,11 +1,17 @@
 """Fold assignments: who may never be on both sides of a split."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from gutseg.paths import need_file
+from gutseg.data.tables import check_ids, read_csv, refuse_repeated, whole_numbers
+from gutseg.registry import as_is, listed
+
+MOST_FOLDS = 1000
+# the names of scans have at most nine digits
+MOST_CASES = 10**9 - 1
 
 
 def by_case(slices: pd.DataFrame, stratum: pd.Series, folds: int, seed: int) -> pd.DataFrame:
@@ -19,6 +25,8 @@ def by_case(slices: pd.DataFrame, stratum: pd.Series, folds: int, seed: int) -> 
     from sklearn.model_selection import StratifiedGroupKFold
 
     cases = slices["case"].nunique()
+    if cases < 2:
+        raise ValueError(f"{cases} case cannot be divided into folds; --block divides its slices")
     if not 2 <= folds <= cases:
         raise ValueError(f"folds = {folds}; expected 2 to {cases}, the number of cases")
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
@@ -26,7 +34,9 @@ def by_case(slices: pd.DataFrame, stratum: pd.Series, folds: int, seed: int) -> 
     for number, (_, rows) in enumerate(splitter.split(slices, stratum, slices["case"])):
         fold[rows] = number
     table = pd.DataFrame({"case": slices["case"].to_numpy(), "fold": fold})
-    return table.drop_duplicates().sort_values("case", ignore_index=True)
+    table = table.drop_duplicates().sort_values("case", ignore_index=True)
+    _check_filled(table, folds, "cases")
+    return table
 
 
 def by_block(slices: pd.DataFrame, folds: int, block: int) -> pd.DataFrame:
@@ -39,33 +49,70 @@ def by_block(slices: pd.DataFrame, folds: int, block: int) -> pd.DataFrame:
         raise ValueError(f"block = {block}; expected at least 1 slice")
     if folds < 2:
         raise ValueError(f"folds = {folds}; expected at least 2")
-    return pd.DataFrame({"id": slices["id"], "fold": slices["z"] // block % folds})
+    table = pd.DataFrame({"id": slices["id"], "fold": slices["z"] // block % folds})
+    _check_filled(table, folds, f"blocks of {block} slices")
+    return table
+
+
+def _check_filled(table: pd.DataFrame, folds: int, what: str) -> None:
+    filled = table["fold"].nunique()
+    if filled < folds:
+        raise ValueError(f"folds = {folds}, but the {what} fill only {filled}; ask for fewer folds")
 
 
 def read_folds(path: Path) -> pd.DataFrame:
     """Read a fold file: columns case, fold or id, fold. Raises ValueError on any other."""
-    table = pd.read_csv(need_file(path, f"run: gutseg split CACHE --out {path}"))
-    if list(table.columns) not in (["case", "fold"], ["id", "fold"]):
-        raise ValueError(
-            f"{path}: header is {','.join(table.columns)}; expected case,fold or id,fold"
-        )
-    key = table.columns[0]
-    if table[key].duplicated().any():
-        twice = table[key][table[key].duplicated()].iloc[0]
-        raise ValueError(f"{path}: {key} {twice} stands there twice; expected one fold each")
-    if not pd.api.types.is_integer_dtype(table["fold"]) or table["fold"].min() < 0:
-        raise ValueError(f"{path}: expected whole numbers from 0 in the column fold")
-    return table
+    remedy = f"run: gutseg split CACHE --out {path}"
+    table = read_csv(path, remedy)
+    names = table.column_names
+    if names not in (["case", "fold"], ["id", "fold"]):
+        header = as_is(",".join(names))
+        raise ValueError(f"{path}: header is {header}; expected case,fold or id,fold")
+    if not len(table):
+        raise ValueError(f"{path} has a header but no rows; {remedy}")
+    key, table = names[0], table.to_pandas()
+    if key == "case":
+        table = table.assign(case=whole_numbers(table, "case", path, 0, MOST_CASES))
+    else:
+        check_ids(path, table)
+    refuse_repeated(path, table, key)
+    return table.assign(fold=whole_numbers(table, "fold", path, 0, MOST_FOLDS - 1))
+
+
+def chosen(wanted: str, known: Sequence[int], where: str) -> list[int]:
+    """Return the folds that `--fold` names: a number, several (0,2) or all of the known ones.
+
+    where: what known folds are, for errors. Raises ValueError for a fold that it does not know and
+    for one that is named twice.
+    """
+    if wanted == "all":
+        return list(known)
+    numbers = {str(fold): fold for fold in known}
+    parts = wanted.split(",")
+    for part in parts:
+        if part not in numbers:
+            choices = ", ".join(numbers)
+            raise ValueError(f"--fold {as_is(wanted)}: expected all or some of {choices} ({where})")
+        if parts.count(part) > 1:
+            raise ValueError(f"--fold {as_is(wanted)}: fold {part} is listed twice")
+    return [numbers[part] for part in parts]
 
 
 def assign(index: pd.DataFrame, folds: pd.DataFrame, path: Path) -> pd.Series:
-    """Return the fold of every row of the index; path names the fold file in errors."""
+    """Return the fold of every row of the index; path names the fold file in errors.
+
+    Raises ValueError for rows without a fold, and when all rows are in one: whoever is held
+    out leaves nobody to learn from.
+    """
     key = folds.columns[0]
     fold = index[key].map(folds.set_index(key)["fold"])
+    remedy = "make one for this cache: gutseg split CACHE --out FILE"
     if fold.isna().any():
         absent = sorted(index[key][fold.isna()].unique())
         raise ValueError(
-            f"{path} assigns no fold to {len(absent)} of the cache's {key}s, the first is "
-            f"{absent[0]}; make one for this cache: gutseg split CACHE --out FILE"
+            f"{path} assigns no fold to {len(absent)} of the cache's {key}s: "
+            f"{listed(map(str, absent), len(absent))}; {remedy}"
         )
+    if fold.nunique() < 2:
+        raise ValueError(f"{path} puts all of the cache's {key}s into one fold; {remedy}")
     return fold.astype(int)

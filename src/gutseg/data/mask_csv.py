@@ -1,6 +1,5 @@
 """A csv of id, class and run-length text, decoded scan by scan; the form scores are made from."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -9,17 +8,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from gutseg.constants import CLASSES
 from gutseg.data import rle
 from gutseg.data.cache import INDEX
-from gutseg.data.index import SLICE_ID, Faults, list_slices
+from gutseg.data.index import LARGEST_SIDE, Faults, list_slices
+from gutseg.data.tables import check_ids, read_csv, read_table, refuse_repeated, whole_numbers
 from gutseg.metrics.bitrows import BitRows
-from gutseg.paths import competition_folder, need_file
+from gutseg.paths import competition_folder
+from gutseg.registry import NAMED, as_is, listed
 
-# faults of one kind in one scan that are named row by row; more are counted
-NAMED = 5
+# of one scan, planes between the listed ones included; the competition's largest have 16 million
+MOST_VOXELS = 2**28
 
 
 class Slices:
@@ -27,9 +27,9 @@ class Slices:
 
     def __init__(self, table: pd.DataFrame, source: Path) -> None:
         """table: one row a slice with id, width, height; all slices of a scan must be there."""
-        if table["id"].duplicated().any():
-            twice = table["id"][table["id"].duplicated()].iloc[0]
-            raise ValueError(f"{source}: slice {twice} stands there twice")
+        if table.empty:
+            raise ValueError(f"{source} lists no slices")
+        refuse_repeated(source, table, "id")
         self.ids = pa.array(table["id"], pa.large_string())
         names = table["id"].str.rsplit("_", n=2).str[0]
         number = table["id"].str[-4:].astype(int)
@@ -45,6 +45,12 @@ class Slices:
         self.shapes = [
             (len(CLASSES), int(d), int(h), int(w)) for d, (h, w) in zip(depth, sizes, strict=True)
         ]
+        for name, (_, d, h, w) in zip(self.names, self.shapes, strict=True):
+            if d * h * w > MOST_VOXELS:
+                raise ValueError(
+                    f"{source}: {name} would have {d} x {h} x {w} voxels; at most {MOST_VOXELS} "
+                    "are expected"
+                )
 
     @classmethod
     def read(cls, source: Path) -> "Slices":
@@ -56,18 +62,13 @@ class Slices:
             root = competition_folder(source)
             parts = [list_slices(root / part, Faults()) for part in ("train", "test")]
             return cls(pd.concat(parts, ignore_index=True), given)
-        need_file(source, "give a csv with id, width, height, a cache or a competition's folder")
-        table = pd.read_parquet(source) if source.suffix == ".parquet" else pd.read_csv(source)
-        missing = [name for name in ("id", "width", "height") if name not in table.columns]
-        if missing:
-            raise ValueError(f"{given}: no column {', '.join(missing)}")
-        wrong = ~table["id"].astype(str).str.fullmatch(SLICE_ID.pattern)
-        if wrong.any():
-            raise ValueError(
-                f"{given} row {wrong.idxmax() + 2}: id {table['id'][wrong.idxmax()]!r} is not of "
-                "the form case123_day20_slice_0001"
-            )
-        return cls(table, given)
+        remedy = "give a csv with id, width, height, a cache or a competition's folder"
+        table = read_table(source, ["id", "width", "height"], remedy)
+        check_ids(given, table)
+        sizes = {
+            side: whole_numbers(table, side, given, 1, LARGEST_SIDE) for side in ("width", "height")
+        }
+        return cls(table.assign(**sizes), given)
 
 
 @dataclass(frozen=True)
@@ -88,20 +89,12 @@ class MaskCsv:
 
         Raises ValueError when the csv cannot be read or has other columns.
         """
-        need_file(path, "give a csv of id, class and run-length text")
-        as_text = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(["id", "class", "segmentation", "predicted"], pa.string()),
-            strings_can_be_null=False,
-        )
-        try:
-            table = pa.csv.read_csv(path, convert_options=as_text)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{path} is not a readable csv: {error}") from None
+        table = read_csv(path, "give a csv of id, class and run-length text")
         names = table.column_names
         if names[:2] != ["id", "class"] or names[2:] not in (["segmentation"], ["predicted"]):
             raise ValueError(
-                f"{path}: header is {','.join(names)}; expected id,class,segmentation or "
-                "id,class,predicted"
+                f"{path}: header is {as_is(','.join(names))}; expected "
+                "id,class,segmentation or id,class,predicted"
             )
         ids, organs = table["id"].cast(pa.large_string()), table["class"]
         return cls(
@@ -134,7 +127,8 @@ class MaskCsv:
 
     def label(self, row: int) -> str:
         """Name a row of the file for an error; the header is row 1."""
-        return f"{self.path.name} row {row + 2} ({self.ids[row]}, {self.organs[row]})"
+        names = as_is(f"{self.ids[row]}, {self.organs[row]}")
+        return f"{self.path.name} row {row + 2} ({names})"
 
     def rows_by_scan(self, keep: np.ndarray) -> list[np.ndarray]:
         """Return the kept rows of every scan; keep: (N,) bool."""
@@ -165,11 +159,11 @@ def _scan_name(slice_id: pa.Scalar) -> str:
     return str(slice_id).rpartition("_slice_")[0]
 
 
-def compare_rows(submission: MaskCsv, truth: MaskCsv, left_out: set[str]) -> list[str]:
-    """List how the rows of a submission differ from those of the truth: missing, extra, twice.
+def compare_rows(submission: MaskCsv, truth: MaskCsv, left_out: set[str]) -> tuple[list[str], int]:
+    """Say how the rows of a submission differ from those of the truth: missing, extra, twice.
 
-    Rows with an unknown id or class are extra, but for scans left out. Many of one kind in one
-    scan share a line.
+    Rows with an unknown id or class are extra, but for scans left out. Returns a line for each
+    of the first rows of a kind and one for the others, and the number of rows.
     """
     ours, theirs = submission.key, truth.key
     extra = ~np.isin(ours, theirs[theirs >= 0]) & ~submission.of_scans(left_out)
@@ -177,20 +171,19 @@ def compare_rows(submission: MaskCsv, truth: MaskCsv, left_out: set[str]) -> lis
     twice = ours >= 0
     twice[first] = False
     missing = (theirs >= 0) & ~np.isin(theirs, ours)
-    return [
-        *_group("missing", truth, np.flatnonzero(missing)),
-        *_group("not in the truth", submission, np.flatnonzero(extra)),
-        *_group("a second time", submission, np.flatnonzero(twice & ~extra)),
-    ]
+    kinds = (
+        ("missing", truth, np.flatnonzero(missing)),
+        ("not in the truth", submission, np.flatnonzero(extra)),
+        ("a second time", submission, np.flatnonzero(twice & ~extra)),
+    )
+    lines = [line for kind in kinds for line in _some(*kind)]
+    return lines, sum(len(rows) for _, _, rows in kinds)
 
 
-def _group(problem: str, table: MaskCsv, rows: Iterable[int]) -> list[str]:
-    by_scan: dict[str, list[int]] = {}
-    for row in rows:
-        by_scan.setdefault(_scan_name(table.ids[row]), []).append(row)
-    lines = []
-    for scan, found in by_scan.items():
-        lines += [f"{problem}: {table.label(row)}" for row in found[:NAMED]]
-        if len(found) > NAMED:
-            lines.append(f"{problem}: {len(found) - NAMED} more rows of {scan}")
+def _some(problem: str, table: MaskCsv, rows: np.ndarray) -> list[str]:
+    lines = [f"{problem}: {table.label(row)}" for row in rows[:NAMED]]
+    others = list(dict.fromkeys(_scan_name(table.ids[row]) for row in rows[NAMED:]))
+    if others:
+        scans = listed(others, len(others))
+        lines.append(f"{problem}: {len(rows) - NAMED} more rows of {scans}")
     return lines

@@ -1,0 +1,167 @@
+"""Tables that people hand in, as csv or parquet: read as text, or refused in one sentence."""
+
+import gzip
+import io
+import re
+import sys
+import zlib
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from gutseg.data.index import SLICE_ID
+from gutseg.paths import need_file
+from gutseg.registry import NAMED, as_is, listed, shown
+
+# bytes after unpacking, and rows; the competition's train.csv has 20 MB and 115,488
+LARGEST = 2**30
+MOST_ROWS = 10**7
+
+
+def is_stream(path: Path) -> bool:
+    """Say whether a path stands for standard input or another open pipe of this process."""
+    name = str(path)
+    return name == "-" or name.startswith(("/dev/stdin", "/dev/fd/", "/proc/self/fd/"))
+
+
+def is_csv(path: Path) -> bool:
+    """Say whether a path is a csv by its name: .csv or .csv.gz in any case, or a stream."""
+    return is_stream(path) or path.name.lower().endswith((".csv", ".csv.gz"))
+
+
+def read_content(path: Path, remedy: str) -> bytes:
+    """Read a file or stream whole, unpacked when it is gzip.
+
+    Raises ValueError naming it when it is empty, cut or too large.
+    """
+    if is_stream(path):
+        stream = sys.stdin.buffer if str(path) == "-" else path.open("rb")
+    else:
+        stream = need_file(path, remedy).open("rb")
+    with stream:
+        content = stream.read(LARGEST + 1)
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(LARGEST + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path} is not a readable gzip file ({error}); {remedy}") from None
+    if len(content) > LARGEST:
+        raise ValueError(f"{path} has more than {LARGEST} bytes; {remedy}")
+    if not content:
+        raise ValueError(f"{path} is empty; {remedy}")
+    return content
+
+
+def read_csv(path: Path, remedy: str) -> pa.Table:
+    """Read a csv (UTF-8, comma) whose columns are all text, empty fields being "".
+
+    Raises ValueError naming the file when it is no such csv.
+    """
+    content = read_content(path, remedy)
+    try:
+        header = content[: content.find(b"\n") + 1 or None].decode("utf-8-sig")
+        content.decode()
+        if "\0" in header or b"\0" in content:
+            raise ValueError("it holds binary data")
+        names = pa.csv.read_csv(io.BytesIO(header.encode())).column_names
+        as_text = pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        )
+        return pa.csv.read_csv(io.BytesIO(content), convert_options=as_text)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); {remedy}") from None
+    except (ValueError, KeyError, pa.ArrowException) as error:
+        raise ValueError(f"{path} is not a readable csv: {_line(error)}; {remedy}") from None
+
+
+def _read_parquet(path: Path, remedy: str) -> pa.Table:
+    content = read_content(path, remedy)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if file.metadata.num_rows > MOST_ROWS:
+            raise ValueError(f"it claims {file.metadata.num_rows} rows")
+        return file.read()
+    # which of them depends on the byte that is damaged
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise ValueError(f"{path} is not a readable parquet: {_line(error)}; {remedy}") from None
+
+
+def _line(error: BaseException) -> str:
+    return as_is(" ".join(str(error).split()) or type(error).__name__)
+
+
+def read_table(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
+    """Read columns of a csv (also .csv.gz or a stream) or parquet; all of them as text.
+
+    Raises ValueError naming the file when it cannot be read or lacks a column.
+    """
+    parquet = path.suffix.lower() == ".parquet"
+    table = _read_parquet(path, remedy) if parquet else read_csv(path, remedy)
+    names = table.column_names
+    if missing := [column for column in columns if names.count(column) != 1]:
+        problem = "is there twice" if missing[0] in names else "is missing"
+        raise ValueError(f"{path}: column {missing[0]} {problem}; its header is {_header(names)}")
+    try:
+        return pd.DataFrame({name: _as_text(table[name]) for name in columns})
+    except pa.ArrowException as error:
+        raise ValueError(f"{path} holds something that is not text: {_line(error)}") from None
+
+
+def _as_text(column: pa.ChunkedArray) -> pd.Series:
+    return column.cast(pa.string()).fill_null("").to_pandas()
+
+
+def _header(names: list[str]) -> str:
+    return as_is(",".join(names))
+
+
+def whole_numbers(
+    table: pd.DataFrame, column: str, path: Path, low: int, high: int
+) -> "pd.Series[int]":
+    """Return a column of text as numbers; raises ValueError naming the rows where it is none.
+
+    Only the digits 0 to 9 count, without sign, fraction or exponent. low, high: the bounds.
+    """
+    texts = table[column]
+    digits = texts.map(re.compile(r"[0-9]{1,18}").fullmatch).notna()
+    numbers = pd.to_numeric(texts.where(digits, "-1")).astype(np.int64)
+    wrong = ~numbers.between(low, high)
+    if wrong.any():
+        problem = f"is not a whole number from {low} to {high}"
+        refuse_rows(path, table, column, wrong.to_numpy(), problem)
+    return numbers
+
+
+def refuse_rows(
+    path: Path, table: pd.DataFrame, column: str, wrong: np.ndarray, problem: str
+) -> NoReturn:
+    """Raise ValueError for the rows (N,) bool: what is wrong with the first, where the others are.
+
+    The header is row 1.
+    """
+    rows = np.flatnonzero(wrong) + 2
+    first = table[column].iloc[rows[0] - 2 :].tolist()[0]
+    text = f"{path} row {rows[0]}: {column} {shown(first)} {problem}"
+    others = listed(map(str, islice(rows[1:], NAMED)), len(rows) - 1)
+    raise ValueError(f"{text}; the same in rows {others}" if len(rows) > 1 else text)
+
+
+def refuse_repeated(path: Path, table: pd.DataFrame, column: str) -> None:
+    """Raise ValueError when a value of the column comes twice."""
+    repeated = table[column].duplicated()
+    if repeated.any():
+        refuse_rows(path, table, column, repeated.to_numpy(), "is listed twice; expected one row")
+
+
+def check_ids(path: Path, table: pd.DataFrame) -> None:
+    """Raise ValueError when the column `id` holds anything but the ids of slices."""
+    wrong = ~table["id"].str.fullmatch(SLICE_ID.pattern)
+    if wrong.any():
+        problem = "is not of the form case123_day20_slice_0001"
+        refuse_rows(path, table, "id", wrong.to_numpy(), problem)
