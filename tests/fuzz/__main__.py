@@ -34,6 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         runner = Runner((chosen.keep or Path(temporary)).resolve())
         records = _replay(runner, chosen.seed) if chosen.seed is not None else _all(runner, chosen)
+        runner.close()
     if chosen.json:
         chosen.json.write_text(json.dumps(records, indent=1))
     _summary(records)

@@ -110,9 +110,11 @@ class Case:
         """The value, the key of an override, or the option."""
         before = self.command.words[self.arm.place - 1]
         option = [before.removeprefix("--")] if before.startswith("--") else []
-        key = self.choice.split("=")[0].split(".")[0]
-        found = [self.choice.strip(), key, *option, *self.command.says.get(self.arm.place, ())]
-        return tuple(word for word in found if word)
+        key, _, value = self.choice.partition("=")
+        others = self.command.says.get(self.arm.place, ())
+        found = [self.choice.strip(), key.split(".")[0], value, *option, *others]
+        # an empty path is the working directory, and the message says what is wrong there
+        return tuple(word for word in found if word) if self.choice else ("gutseg",)
 
 
 def _names(path: Path) -> tuple[str, ...]:

@@ -218,7 +218,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "score run": Command(
         ("score", "runs/tiny", "--metric", "default", "--json", "s.json"),
-        (*PREDICTED, Reads("runs/tiny/fold*/config.yaml", "resolved"), *CACHE[:3]),
+        (*PREDICTED, Reads("runs/tiny/fold*/config.yaml", "resolved", remedy=True), *CACHE[:3]),
         writes=("s.json",),
         bad={1: (*NO_INPUT, "runs", "cache", FOLD, "tiny.yaml"), 3: NO_WORD},
     ),

@@ -111,7 +111,7 @@ def device(path: Path, rng: Random) -> None:
 
 
 def linked(path: Path, rng: Random) -> None:
-    """Move it elsewhere and leave a link: nothing is wrong with that."""
+    """Move it elsewhere and leave a link, which is followed in both directions."""
     other = path.with_name(f"moved-{path.name}.bin")
     path.rename(other)
     path.symlink_to(other.name)

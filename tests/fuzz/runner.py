@@ -1,5 +1,6 @@
 """Running one case: a copy of the world, one change, one verb in a child process."""
 
+import gc
 import os
 import resource
 import shutil
@@ -37,22 +38,35 @@ class Runner:
         self.untouched.mkdir(parents=True)
         os.chdir(self.untouched)
         _quietly(folder / "built.txt", world.build, self.untouched)
+        gc.collect()
+        gc.freeze()  # else every child's collector writes to, and so copies, the parent's pages
+
+    def close(self) -> None:
+        """Give the collector back what was kept from it, or libraries complain at the end."""
+        gc.unfreeze()
 
     def problems(self, case: Case) -> tuple[list[str], Outcome]:
         """Run a case; return what is wrong with it, and all that came of it."""
         touched: list[Path | None] = []
-        outcome = self._run(case.command, case.words, lambda: touched.append(case.apply()))
+        outcome = self._run(
+            case.command, case.words, self.folder / "copy", lambda: touched.append(case.apply())
+        )
         reference = partial(self.reference, case.arm.name)
         return check(case.expected(*touched), outcome, reference), outcome
 
     def _reference(self, name: str) -> Reference:
         command = COMMANDS[name]
-        return Reference.of(*(self._run(command, list(command.words)) for _ in range(2)))
+        places = (self.folder / "reference0", self.folder / "reference1")
+        return Reference.of(*(self._run(command, list(command.words), place) for place in places))
 
     def _run(
-        self, command: Command, words: list[str], change: Callable[[], None] | None = None
+        self,
+        command: Command,
+        words: list[str],
+        copy: Path,
+        change: Callable[[], None] | None = None,
     ) -> Outcome:
-        copy, temporary = self.folder / "copy", self.folder / "tmp"
+        temporary = self.folder / "tmp"
         for left in (copy, temporary):
             shutil.rmtree(left, ignore_errors=True)
         world.copy(self.untouched, copy)
@@ -67,7 +81,7 @@ class Runner:
         changed = changes(copy, before)
         left = sorted(path.name for path in temporary.iterdir())
         os.chdir(self.folder)
-        return replace(outcome, changed=changed, leftovers=left)
+        return replace(outcome, root=copy, changed=changed, leftovers=left)
 
     def _in_child(self, words: list[str], temporary: Path) -> Outcome:
         out, err = self.folder / "stdout", self.folder / "stderr"
@@ -77,7 +91,7 @@ class Runner:
             _become(words, temporary, out, err)
         status = self._wait(child)
         texts = [path.read_text(errors="replace") for path in (out, err)]
-        return Outcome(status, *texts, {}, seconds=time.monotonic() - started)
+        return Outcome(status, *texts, seconds=time.monotonic() - started)
 
     def _wait(self, child: int) -> int | None:
         """Return the exit status, minus the signal, or None after the time limit."""
