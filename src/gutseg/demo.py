@@ -36,7 +36,7 @@ def demo(
     config: Annotated[Path, typer.Option(help="the experiment")] = Path("configs/demo.yaml"),
     cases: Annotated[int, typer.Option(help="synthetic patients", min=5)] = 12,
     seed: Annotated[int, typer.Option(help="of the phantom")] = 0,
-    trials: Annotated[int, typer.Option(help="choices the blend tries")] = 100,
+    trials: Annotated[int, typer.Option(help="choices the blend tries", min=1)] = 100,
 ) -> None:
     """Run the whole job on a synthetic competition folder; run again, it goes on.
 
@@ -45,12 +45,12 @@ def demo(
     """
     check_claim(out, ["phantom/phantom.json"])
     raw, cache, folds = out / "phantom", out / "cache", out / "folds.csv"
+    places = [f"data.cache={cache}", f"data.folds={folds}", f"runs={out / 'runs'}"]
+    settings = load(config, places)  # a config that is wrong ends here, before the drawing
     phantom(raw, cases=cases, seed=seed)
     prepare(raw, cache)
     split(cache, folds)
-    places = [f"data.cache={cache}", f"data.folds={folds}", f"runs={out / 'runs'}"]
     train(config, places)
-    settings = load(config, places)
     run = settings.runs / settings.name
     predict(run)
     prior = write_prior(settings)

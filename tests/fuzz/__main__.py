@@ -32,9 +32,10 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as temporary:
-        runner = Runner((chosen.keep or Path(temporary)).resolve())
-        records = _replay(runner, chosen.seed) if chosen.seed is not None else _all(runner, chosen)
-        runner.close()
+        folder = (chosen.keep or Path(temporary)).resolve()
+        with Runner(folder) as runner:
+            one = chosen.seed is not None
+            records = _replay(runner, chosen.seed) if one else _all(runner, chosen)
     if chosen.json:
         chosen.json.write_text(json.dumps(records, indent=1))
     _summary(records)

@@ -114,7 +114,7 @@ class Case:
         others = self.command.says.get(self.arm.place, ())
         found = [self.choice.strip(), key.split(".")[0], value, *option, *others]
         # an empty path is the working directory, and the message says what is wrong there
-        return tuple(word for word in found if word) if self.choice else ("gutseg",)
+        return tuple(word for word in found if word) if self.choice else ("gutseg", "Error")
 
 
 def _names(path: Path) -> tuple[str, ...]:
