@@ -241,3 +241,27 @@ def test_nothing_readable_is_no_cache(raw, tmp_path, caplog):
         _prepare(raw, tmp_path, skip_bad=True)
     assert "and 17 more like these" in caplog.text
     assert not (tmp_path / "cache" / "index.parquet").exists()
+
+
+def test_a_scan_too_large_for_the_memory_is_left_out(raw, tmp_path):
+    path = png_path(raw, "train", "case2_day1", 9, 40, 48)
+    for number in range(1, 10):
+        path = png_path(raw, "train", "case2_day1", number, 40, 48)
+        path.rename(path.with_name(f"slice_{number * 100:04d}_2048_2048_1.50_1.50.png"))
+    text = (raw / "train.csv").read_text()
+    for number in range(9, 0, -1):
+        text = text.replace(f"case2_day1_slice_000{number}", f"case2_day1_slice_0{number}00")
+    (raw / "train.csv").write_text(text)
+    cache = _prepare(raw, tmp_path, skip_bad=True)
+    assert cache.index["scan"].unique().tolist() == ["case2_day9", "case10_day0"]
+    message = "case2_day1: case2_day1 has 801 x 2048 x 2048 voxels by its file names"
+    assert any(line.startswith(message) for line in _skipped(tmp_path))
+
+
+def test_names_that_no_terminal_shows_are_written_as_escapes(raw, tmp_path):
+    folder = raw / "train" / "case2" / "case2_day1" / "scans"
+    for name in (b"slice_\xff\n.png", b"slice_\x1b[31m.png"):
+        (Path(os.fsdecode(bytes(folder) + b"/" + name))).touch()
+    _prepare(raw, tmp_path, skip_bad=True)
+    names = [line.split("scans/")[1].split(":")[0] for line in _skipped(tmp_path)]
+    assert sorted(names) == [r"slice_\udcff\n.png", r"slice_\x1b[31m.png"]

@@ -32,17 +32,19 @@ class Bright(torch.nn.Module):
 
 
 class Failing(torch.nn.Module):
-    """Raises an error at the first scan and predicts the others."""
+    """Raises an error at the first batch, or gives NaN, and predicts the others."""
 
-    def __init__(self, error):
+    def __init__(self, error=None):
         super().__init__()
         self.error, self.calls = error, 0
 
     def forward(self, images):
         self.calls += 1
-        if self.calls == 1:
+        if self.calls > 1:
+            return Bright()(images)
+        if self.error:
             raise self.error
-        return Bright()(images)
+        return Bright()(images) + torch.nan
 
 
 @pytest.fixture
@@ -206,6 +208,16 @@ def test_a_scan_that_fails_costs_its_own_rows_only(hidden, use, caplog, error):
     assert f"case7_day0: cannot be predicted ({type(error).__name__}" in caplog.text
     use(Failing(error))
     with pytest.raises(ValueError, match=str(error).splitlines()[0] if str(error) else "Memory"):
+        submit(hidden / "blend.yaml", hidden, hidden.parent / "none.csv")
+
+
+def test_a_scan_of_nan_costs_its_own_rows_only(hidden, use, caplog):
+    before = _submit(hidden)
+    use(Failing())
+    assert _submit(hidden) == before | {"case7_day0": []}
+    assert "predicts probabilities of case7_day0 that are not finite" in caplog.text
+    use(Failing())
+    with pytest.raises(ValueError, match="probabilities of case7_day0 that are not finite"):
         submit(hidden / "blend.yaml", hidden, hidden.parent / "none.csv")
 
 

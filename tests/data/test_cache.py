@@ -1,4 +1,5 @@
 import contextlib
+import os
 import pickle
 import shutil
 
@@ -135,3 +136,23 @@ def test_a_flipped_byte_of_the_index_is_never_taken_for_another_index(own):
         path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
         with contextlib.suppress(ValueError):
             assert Cache(own).index.equals(index), f"byte {at} of {len(data)}"
+
+
+def test_an_array_that_is_cut_while_it_is_open_is_named(own):
+    opened = Cache(own)
+    before = opened.scan("case1_day0")
+    os.truncate(own / "case1_day0" / "mask.npy", 4096)
+    with pytest.raises(
+        ValueError, match=r"mask.npy was cut while it was open; run: gutseg prepare"
+    ):
+        opened.scan("case1_day0")
+    assert opened.scan("case1_day5") is opened.scan("case1_day5") is not before
+
+
+def test_an_index_of_another_cache_is_noticed(own):
+    path = own / "index.parquet"
+    _as_table(path, lambda t: t.assign(z=t["z"] + (t["scan"] == "case1_day0")))
+    with pytest.raises(
+        ValueError, match="index.parquet lists planes of case1_day0 up to 8, .*has 8"
+    ):
+        Cache(own).scan("case1_day0")

@@ -215,6 +215,8 @@ def _save(name, change):
         (_save("labels.npy", lambda a: a * 2), "labels.npy, patch 4: class 8; expected 0 to 6"),
         (_save("labels.npy", lambda a: -a), "labels.npy, patch 1: class -1; expected 0 to 6"),
         (lambda f: (f / "patch_info.csv").write_text(INFO[:-15]), "names 4 patches, .* holds 5"),
+        (lambda f: (f / "patch_info.csv").write_bytes(b""), "patch_info.csv is not a readable csv"),
+        (lambda f: (f / "patch_info.csv").write_text('a\n1,2\n"3'), "patch_info.csv is not a r"),
     ],
 )
 def test_faults_of_conic(patches, spoil, message):

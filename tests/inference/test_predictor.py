@@ -7,6 +7,7 @@ from torch import nn
 
 from gutseg.data.cache import Cache
 from gutseg.data.inputs import Inputs
+from gutseg.data.volume import describe
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.evaluate import Evaluator
 from gutseg.inference.postprocess import Rule
@@ -176,3 +177,13 @@ def test_without_score_no_distance_is_computed(opened):
     found = _evaluate(opened, Bright(), opened.index, with_score=False)
     assert "score" not in found and "hausdorff" not in found
     assert {"val_loss", "val_bce", "val_dice", "dice", "iou", "accuracy"} <= set(found)
+
+
+@pytest.mark.parametrize(("side", "largest"), [(30, 8), (64, 4), (200, 1)])
+def test_a_grown_input_comes_in_batches_of_the_same_memory(side, largest):
+    """Four times the pixels and the batch of 16 that just fitted would end the kernel."""
+    scan = describe("case1_day0", np.ones((9, side, side), np.uint16))
+    inputs = Inputs({"slices": 1}, {"kind": "scan"}, {"kind": "pad", "size": (32, 64)})
+    predictor = Predictor(torch.nn.Identity(), inputs, device=torch.device("cpu"), batch_size=8)
+    sizes = [len(images) for _, images in predictor.batches(scan, np.arange(9))]
+    assert sum(sizes) == 9 and max(sizes) == largest

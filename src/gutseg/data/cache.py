@@ -41,7 +41,19 @@ class Cache:
         self.folder = folder
         self.remedy = f"run: gutseg prepare RAW --out {folder}"
         self.index = _read_index(need_file(folder / INDEX, self.remedy), self.remedy)
-        self.scan = lru_cache(maxsize=None)(self._open)
+        self._opened = lru_cache(maxsize=None)(self._open)
+
+    def scan(self, name: str) -> Scan:
+        """Open a scan, or return it again; its arrays are read-only memory maps.
+
+        Raises FileNotFoundError or ValueError when a file of it is absent, damaged or cut.
+        """
+        scan = self._opened(name)
+        # reading a map beyond the end of its file ends the process with a bus error
+        for array in (scan.image, scan.mask):
+            if array.base.size() < array.offset + array.nbytes:
+                raise ValueError(f"{array.filename} was cut while it was open; {self.remedy} again")
+        return scan
 
     def fingerprint(self, name: str) -> str:
         """Return what identifies a scan's pixels and labels: a hash of the files they are from.
@@ -68,6 +80,12 @@ class Cache:
                 f"{self.folder / name}: image {image.shape}, mask {mask.shape} and a histogram of "
                 f"{counts.sum()} voxels do not belong together; {self.remedy} again"
             )
+        rows = self.index[self.index["scan"] == name]
+        if not rows["z"].between(0, len(image) - 1).all():
+            raise ValueError(
+                f"{self.folder / INDEX} lists planes of {name} up to {rows['z'].max()}, its image "
+                f"has {len(image)}: the files do not belong together; {self.remedy} again"
+            )
         return Scan(name, image=image, counts=counts, body=tuple(facts["body"]), mask=mask)
 
     def _array(self, name: str, array: str) -> np.ndarray:
@@ -92,7 +110,7 @@ class Cache:
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        self.scan = lru_cache(maxsize=None)(self._open)
+        self._opened = lru_cache(maxsize=None)(self._open)
 
 
 def _read_index(path: Path, remedy: str) -> pd.DataFrame:

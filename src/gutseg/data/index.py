@@ -28,15 +28,24 @@ SLICE_COLUMNS = [
 
 @dataclass
 class Faults:
-    """What was wrong with the input: raised at once, or collected under `--skip-bad`."""
+    """What was wrong with the input: raised at once, or collected under `--skip-bad`.
+
+    hint: the end of an error, where there is such an option.
+    """
 
     collect: bool = False
+    hint: str = " (--skip-bad records such input and goes on)"
     rows: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, where: str, problem: str) -> None:
         """Record one fault; where is a file or a csv row. Raises ValueError unless collecting."""
+        # a file may be called anything: half a character, a line break, colours for a terminal
+        where, problem = (
+            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+            for text in (where, problem)
+        )
         if not self.collect:
-            raise ValueError(f"{where}: {problem} (--skip-bad records such input and goes on)")
+            raise ValueError(f"{where}: {problem}{self.hint}")
         self.rows.append((where, problem))
 
     def summary(self) -> list[str]:
@@ -159,9 +168,9 @@ def read_rows(path: Path, columns: list[str], faults: Faults) -> pd.DataFrame:
         table, broken = _line_by_line(path)
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        raise ValueError(
-            f"{path}: header is {','.join(table.columns)}; expected {','.join(columns)}"
-        )
+        header = ",".join(table.columns)
+        found = repr(header[:200]) if not header[:200].isprintable() else header[:200]
+        raise ValueError(f"{path}: header is {found}; expected {','.join(columns)}")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first field for an index
         raise ValueError(f"{path}: the rows have more fields than the header, {','.join(columns)}")
     for position, problem in broken.items():

@@ -60,7 +60,7 @@ class Slices:
             source = source / INDEX
         if source.is_dir():
             root = competition_folder(source)
-            parts = [list_slices(root / part, Faults()) for part in ("train", "test")]
+            parts = [list_slices(root / part, Faults(hint="")) for part in ("train", "test")]
             return cls(pd.concat(parts, ignore_index=True), given)
         remedy = "give a csv with id, width, height, a cache or a competition's folder"
         table = read_table(source, ["id", "width", "height"], remedy)

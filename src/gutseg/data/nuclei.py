@@ -120,7 +120,10 @@ def _patches(file: Path, count: int) -> tuple[list[str], list[str]]:
     if not file.is_file():
         names = [f"patch_{number:04d}" for number in range(count)]
         return names, list(names)
-    names = pd.read_csv(file, dtype=str).iloc[:, 0].tolist()
+    try:
+        names = pd.read_csv(file, dtype=str, keep_default_na=False).iloc[:, 0].tolist()
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not a readable csv ({error}); download it again") from None
     if len(names) != count:
         raise ValueError(
             f"{file} names {len(names)} patches, images.npy holds {count}; take both from one "

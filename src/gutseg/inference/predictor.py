@@ -1,5 +1,6 @@
 """A trained network over a whole scan, at native size."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -48,10 +49,16 @@ class Predictor:
 
     def batches(self, scan: Scan, z: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Yield (planes, stacks on the device) batch by batch."""
-        for first in range(0, len(z), self.batch_size):
-            planes = z[first : first + self.batch_size]
+        size = self._fitting(scan)
+        for first in range(0, len(z), size):
+            planes = z[first : first + size]
             images = torch.from_numpy(self.inputs.images(scan, planes))
             yield planes, images.to(self.device)
+
+    def _fitting(self, scan: Scan) -> int:
+        """How many planes take the memory of a usual batch, where the input has grown for them."""
+        usual, grown = self.inputs.geometry["size"], self.inputs.window(scan).size
+        return max(self.batch_size * math.prod(usual) // math.prod(grown), 1)
 
     @torch.inference_mode()
     def __call__(self, scan: Scan, z: np.ndarray | None = None) -> np.ndarray:
