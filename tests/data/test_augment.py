@@ -105,7 +105,9 @@ def test_elastic_warps_images_linearly_and_labels_to_the_nearest_pixel(channels)
     np.testing.assert_array_equal(found[sure], nearest[sure])
     image = ndimage.gaussian_filter(rng.random((48, 64, channels or 1)), (1, 1, 0))
     image = (image if channels else image[..., 0]).astype(np.float32)
-    planes = np.moveaxis(image, -1, 0) if channels else image[None]
+    planes = np.moveaxis(image, -1, 0).copy() if channels else image[None]
+    # as augmenters hand it over: a view with the channels last
+    image = np.moveaxis(planes, 0, -1) if channels else image
     linear = [ndimage.map_coordinates(p, at, order=1, mode="grid-constant") for p in planes]
     expected = np.stack(linear, axis=-1) if channels else linear[0]
     np.testing.assert_allclose(warp.apply(image, **field), expected, atol=0.02)
@@ -123,6 +125,31 @@ def test_elastic_field_has_the_stated_size():
     assert centres.std() == pytest.approx(0.05 * 200, rel=0.1)
 
 
+def _bicubic(lattice, length):
+    """Weights (length, points) of Keys' cubic with a = -.75, pixel centres on pixel centres."""
+    weights = np.zeros((length, lattice))
+    at = (np.arange(length) + 0.5) * lattice / length - 0.5
+    for row, x in enumerate(at):
+        for point in range(int(np.floor(x)) - 1, int(np.floor(x)) + 3):
+            t = abs(x - point)
+            near = 1.25 * t**3 - 2.25 * t**2 + 1
+            far = -0.75 * (t**3 - 5 * t**2 + 8 * t - 4)
+            weights[row, min(max(point, 0), lattice - 1)] += near if t <= 1 else far
+    return weights
+
+
+def test_elastic_field_is_the_lattice_resized_by_cubics():
+    warp = CoarseElastic(displacement=0.05, grid=4)
+    warp.set_random_seed(3)
+    field = warp.get_params_dependent_on_data({"shape": (40, 60)}, {})
+    lattice = np.random.default_rng(3).standard_normal((4, 4, 2), np.float32) * 0.05 * 40
+    rows, columns = np.mgrid[:40, :60]
+    for plane, start, name in ((0, columns, "map_x"), (1, rows, "map_y")):
+        shift = _bicubic(4, 40) @ lattice[..., plane] @ _bicubic(4, 60).T
+        np.testing.assert_allclose(field[name], start + shift, atol=1e-4)
+        assert field[name].dtype == np.float32
+
+
 def test_elastic_grid_sets_the_smoothness():
     rough, smooth = (CoarseElastic(displacement=0.05, grid=g, p=1.0) for g in (12, 3))
     steps = []
@@ -134,7 +161,12 @@ def test_elastic_grid_sets_the_smoothness():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"displacement": 0.6}, "share"), ({"grid": 1}, "grid = 1")]
+    ("settings", "message"),
+    [
+        ({"displacement": 0.5}, "displacement = 0.5; expected a share between 0 and 0.5"),
+        ({"displacement": 0.0}, "displacement = 0.0"),
+        ({"grid": 1}, "grid = 1; expected at least 2"),
+    ],
 )
 def test_elastic_refuses(settings, message):
     with pytest.raises(ValueError, match=message):
@@ -142,5 +174,6 @@ def test_elastic_refuses(settings, message):
 
 
 def test_elastic_is_an_albumentations_transform():
-    assert "displacement=0.02" in repr(CoarseElastic())
-    assert issubclass(CoarseElastic, A.DualTransform)
+    assert repr(CoarseElastic()) == "CoarseElastic(p=0.5, displacement=0.02, grid=8)"
+    again = A.from_dict(A.to_dict(CoarseElastic(displacement=0.3, grid=2, p=1.0)))
+    assert (again.displacement, again.grid, again.p) == (0.3, 2, 1.0)

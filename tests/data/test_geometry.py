@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gutseg.constants import NATIVE_SIZES
-from gutseg.data.geometry import window
+from gutseg.data.geometry import Window, window
 
 SIZES = [(height, width) for width, height in NATIVE_SIZES]
 BODY = (50, 200, 20, 230)
@@ -21,6 +21,27 @@ def test_padding_is_undone_to_the_bit(native):
     assert padded.shape == (3, 320, 384)
     assert padded.sum() == planes.sum(dtype=np.uint64)
     np.testing.assert_array_equal(view.inverse(padded), planes)
+
+
+@pytest.mark.parametrize(
+    ("native", "box"),
+    [
+        ((310, 360), (-5, 315, -12, 372)),
+        ((311, 383), (-4, 316, 0, 384)),
+        ((319, 383), (0, 320, 0, 384)),
+        ((320, 384), (0, 320, 0, 384)),
+    ],
+)
+def test_padding_puts_the_slice_in_the_middle(native, box):
+    view = window(native, BODY, kind="pad", size=(320, 384))
+    assert (view.native, view.box, view.size) == (native, box, (320, 384))
+    ones = np.ones((1, *native), np.uint8)
+    padded = view.forward(ones)
+    assert padded.dtype == view.inverse(padded).dtype == np.uint8
+    np.testing.assert_array_equal(view.inverse(padded), ones)
+    expected = np.zeros((320, 384))
+    expected[-box[0] : native[0] - box[0], -box[2] : native[1] - box[2]] = 1
+    np.testing.assert_array_equal(padded[0], expected)
 
 
 @pytest.mark.parametrize("native", SIZES)
@@ -54,10 +75,57 @@ def test_the_margin_stops_at_the_border():
     assert window((266, 266), (2, 264, 0, 266), kind="body", size=(64, 64)).box == (0, 266, 0, 266)
 
 
+def test_body_boxes_have_a_margin_of_eight_pixels():
+    assert window((266, 266), BODY, kind="body", size=(64, 64)).box == (42, 208, 12, 238)
+    assert window((40, 48), (9, 30, 10, 39), kind="body", size=(64, 64)).box == (1, 38, 2, 47)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1, 4), [[1.5, 5.5, 9.5, 13.5]]),  # shrinking: the mean of the area
+        ((2, 4), [[1.5, 5.5, 9.5, 13.5]] * 2),  # the height decides: linear at the centre
+    ],
+)
+def test_shrinking_averages_areas(size, expected):
+    row = np.arange(16, dtype=np.float32)
+    row[::4] += 4  # seen by areas, not by the two pixels in the middle
+    planes = np.stack([row, row])[None]
+    found = window((2, 16), BODY, kind="resize", size=size).forward(planes)[0]
+    areas = size[0] < 2
+    np.testing.assert_allclose(found, np.array(expected) + areas, atol=1e-6)
+
+
 def test_labels_keep_their_bits():
     labels = np.random.default_rng(0).integers(0, 8, (2, 310, 360)).astype(np.uint8)
     view = window((310, 360), BODY, kind="resize", size=(160, 192))
     assert set(np.unique(view.forward(labels, labels=True))) <= set(range(8))
+
+
+@pytest.mark.parametrize("size", [(3, 5), (7, 9), (13, 31)])
+def test_labels_take_the_nearest_pixel_both_ways(size):
+    """Of the pixel whose centre is nearest; a mean of the bits {1, 4} would be {2, 3}."""
+    labels = np.random.default_rng(0).choice(np.array([0, 1, 4], np.uint8), (2, 11, 15))
+    view = window((11, 15), BODY, size=size)
+    assert view == window((11, 15), BODY, kind="resize", size=size)
+
+    def nearest(planes, to):
+        y, x = ((np.arange(n) + 0.5) / n for n in to)
+        y, x = (y * planes.shape[1]).astype(int), (x * planes.shape[2]).astype(int)
+        return planes[:, y[:, None], x]
+
+    found = view.forward(labels, labels=True)
+    np.testing.assert_array_equal(found, nearest(labels, size))
+    np.testing.assert_array_equal(view.inverse(found, labels=True), nearest(found, (11, 15)))
+
+
+def test_a_shifted_box_of_the_same_size_shifts():
+    view = Window((3, 4), (1, 4, -1, 3), (3, 4))
+    plane = np.arange(1, 13, dtype=np.uint8).reshape(1, 3, 4)
+    shifted = [[0, 5, 6, 7], [0, 9, 10, 11], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(view.forward(plane)[0], shifted)
+    back = [[0, 0, 0, 0], [5, 6, 7, 0], [9, 10, 11, 0]]
+    np.testing.assert_array_equal(view.inverse(view.forward(plane))[0], back)
 
 
 def test_mirrored_input_gives_mirrored_output():

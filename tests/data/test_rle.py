@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from guarded import guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_rle import near_texts, plain_decode, plain_encode
 
 from gutseg.constants import CLASSES, COMPETITION
 from gutseg.data import rle
@@ -17,30 +19,6 @@ from gutseg.metrics.bitrows import BitRows
 quick = settings(max_examples=150, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 slices = st.tuples(st.integers(1, 12), st.integers(1, 200))
-
-
-def plain_encode(mask: np.ndarray) -> str:
-    runs, inside = [], False
-    for pixel, value in enumerate([*mask.ravel().tolist(), False], start=1):
-        if value and not inside:
-            runs.append([pixel, 0])
-        if value:
-            runs[-1][1] += 1
-        inside = bool(value)
-    return " ".join(f"{start} {length}" for start, length in runs)
-
-
-def plain_decode(text: str, height: int, width: int) -> np.ndarray | None:
-    words = [word for word in text.split(" ") if word]
-    if len(words) % 2 or not all(word.isascii() and word.isdigit() for word in words):
-        return None
-    mask, free = np.zeros(height * width, bool), 1
-    for start, length in zip(map(int, words[::2]), map(int, words[1::2]), strict=True):
-        if start < free or length < 1 or start + length - 1 > mask.size:
-            return None
-        mask[start - 1 : start + length - 1] = True
-        free = start + length
-    return mask.reshape(height, width)
 
 
 def draw(shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -124,6 +102,11 @@ FAULTS = [
     ("1 0", "pair 1: start 1 length 0 is not positive"),
     ("5 1 2 1", "pair 2: start 2 length 1 begins before pair 1 ends at 5"),
     ("1 5 5 1", "pair 2: start 5 length 1 begins before pair 1 ends at 5"),
+    # a sound pair behind the faulty one
+    ("0 2 5 1", "pair 1: start 0 length 2 is not positive"),
+    ("1 0 5 1", "pair 1: start 1 length 0 is not positive"),
+    ("5 1 2 1 8 1", "pair 2: start 2 length 1 begins before pair 1 ends at 5"),
+    ("1 18446744073709551617 4 1", "length 18446744073709551617 runs past the end"),
     ("20 2", r"pair 1: start 20 length 2 runs past the end of a 4x5 slice \(20 pixels\)"),
     ("21 1", "runs past the end"),
     ("99999999999999999999 1", "start 99999999999999999999 length 1 runs past the end"),
@@ -140,23 +123,6 @@ def test_every_fault_names_row_pair_and_value(text: str, message: str) -> None:
         rle.decode(text, 4, 5)
     with pytest.raises(ValueError, match=message):
         list(rle.decode_column([text], [0], [0], [0], [(1, 1, 4, 5)]))
-
-
-def near_texts() -> st.SearchStrategy[str]:
-    """Texts that are almost right: a sorted row of numbers with a blemish now and then."""
-    digits = st.lists(st.integers(0, 30), max_size=8).map(lambda n: np.cumsum(n).tolist())
-    pieces = digits.map(lambda numbers: [f"{number}" for number in numbers])
-    blemish = st.sampled_from(
-        ["", " ", "x", "-", "0", "\n", "é", "12345678", "123456789012345678901"]
-    )
-    return st.builds(
-        lambda words, extra, place: " ".join(
-            [*words[:place], *([extra] if extra else []), *words[place:]]
-        ),
-        pieces,
-        blemish,
-        st.integers(0, 8),
-    )
 
 
 @settings(max_examples=600, deadline=None)
@@ -277,6 +243,17 @@ def test_a_null_with_text_behind_it_is_empty() -> None:
     masked = pa.StringArray.from_buffers(2, *text.buffers()[1:], bitmap)
     scan = rle.Column(masked).decode_scan([0, 0], [0, 1], (1, 2, 1, 4))
     assert scan.slice_counts().tolist() == [[0, 2]]
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 5, 8, 13, 40])
+@pytest.mark.parametrize("end", [True, False])
+def test_nothing_outside_the_column_is_read(runs: int, end: bool) -> None:
+    text = " ".join(f"{3 * run + 1} 2" for run in range(runs))
+    data = guarded(np.frombuffer(text.encode(), np.uint8), end=end)
+    offsets = np.array([0, len(text)], np.int32)
+    column = pa.StringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(data))
+    scan = rle.Column(column).decode_scan([0], [0], (1, 1, 4, 31))
+    assert np.array_equal(scan.to_arrays()[0, 0], plain_decode(text, 4, 31))
 
 
 def test_an_empty_column() -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from guarded import guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,6 +98,17 @@ def test_strided_and_read_only_input() -> None:
     view = mask[::2, ::-1, ::3, 1:-1:2]
     view.flags.writeable = False
     assert np.array_equal(BitRows.from_arrays(view).to_arrays(), view)
+
+
+@pytest.mark.parametrize("width", [1, 13, 63, 64, 65, 128, 130])
+@pytest.mark.parametrize("rows", [1, 2, 5])
+@pytest.mark.parametrize("end", [True, False])
+def test_nothing_outside_the_mask_is_read(width: int, rows: int, end: bool) -> None:
+    rng = np.random.default_rng(width)
+    mask = guarded(rng.random((1, 1, rows, width)) < 0.5, end=end)
+    assert np.array_equal(BitRows.from_arrays(mask).to_arrays(), mask)
+    labels = guarded(rng.integers(0, 8, (1, rows, width), np.uint8), end=end)
+    assert np.array_equal(BitRows.from_class_bits(labels, 3).to_class_bits(), labels)
 
 
 def test_zeros_are_empty_and_equality_needs_the_width() -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from guarded import guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -118,6 +119,19 @@ def test_every_width_from_border_to_border(width: int) -> None:
     a, b = np.zeros((2, 2, 3, width), bool)
     a[0, 0, 0] = b[1, 2, width - 1] = True
     assert hausdorff.symmetric(a, b) == pytest.approx(np.sqrt(1 + 4 + (width - 1) ** 2), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("end", [True, False])
+def test_nothing_outside_the_words_is_read(seed: int, end: bool) -> None:
+    rng = np.random.default_rng(seed)
+    masks = rng.random((2, *rng.integers((1, 1, 1), (4, 7, 300)))) < 10 ** rng.uniform(-3, 0)
+    masks[0, 0, 0, 0] = masks[1, -1, -1, -1] = True
+    packed = [guarded(words(mask), end=end) for mask in masks]
+    x, y = (np.argwhere(mask) for mask in masks)
+    expected = max(cKDTree(y).query(x)[0].max(), cKDTree(x).query(y)[0].max())
+    assert hausdorff.symmetric(*packed) == pytest.approx(expected, abs=1e-9)
+    assert hausdorff.symmetric(*packed, surface=True) <= expected + sum(masks[0].shape)
 
 
 @pytest.mark.parametrize("measure", [hausdorff.directed, hausdorff.symmetric])
