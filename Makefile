@@ -1,10 +1,11 @@
-# make demo · make test · make fuzz · make lint · make bench: each sets up .venv by itself when it is missing.
+# make demo · make test · make fuzz · make mutants · make lint · make bench: each sets up .venv by itself when it is
+# missing.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test fuzz lint format bench
+.PHONY: demo test fuzz lint format bench mutants
 demo: $(INSTALLED)
 	$(BIN)/gutseg demo
 
@@ -25,6 +26,12 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/python -m benchmarks --out build/bench
+
+# make mutants FILES="data/rle metrics/survey.py" SAMPLE=1000: those files alone, every mutant
+SAMPLE := 40
+mutants: $(INSTALLED)
+	$(BIN)/pip install --quiet -e '.[mutants]'
+	$(BIN)/python -m mutants --sample $(SAMPLE) $(FILES)
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "gutseg needs Python 3.11 or 3.12 on the PATH" >&2; exit 1; }

@@ -1,0 +1,97 @@
+"""python -m mutants [FILE ...]: break the code on purpose and see whether the tests notice."""
+
+import argparse
+import hashlib
+import json
+import os
+from itertools import groupby
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mutants.generate import Mutant, mutants_of, unchanged
+from mutants.report import write
+from mutants.run import load_libraries, record, run_all
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "build" / "mutants"
+# files of src/gutseg by how they begin, and the tests that must notice
+GROUPS = {
+    "losses/": ["tests/losses"],
+    "metrics/": ["tests/metrics"],
+    "data/rle": ["tests/data/test_rle.py"],
+    "data/maps.py": ["tests/data/test_maps.py"],
+    "data/elastic.py": ["tests/data/test_augment.py"],
+    "data/geometry.py": ["tests/data/test_geometry.py"],
+    "inference/": ["tests/inference"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m mutants", description=__doc__)
+    parser.add_argument("files", nargs="*", help="below src/gutseg: losses data/rle metrics/survey")
+    parser.add_argument("--sample", type=int, default=40, help="mutants of a file at most")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes side by side")
+    arguments = parser.parse_args()
+    OUT.mkdir(parents=True, exist_ok=True)
+    source = ROOT / "src" / "gutseg"
+    files = sorted(p.relative_to(source).as_posix() for p in source.rglob("*.py"))
+    files = [f for f in files if any(map(f.startswith, GROUPS)) and (source / f).stat().st_size]
+    mutants = {file: mutants_of(ROOT, file) for file in files}
+    wanted = [file for file in files if any(map(file.startswith, arguments.files or [""]))]
+    _run([m for file in wanted for m in mutants[file][: arguments.sample]], arguments.jobs)
+    results, rows = _read(), []
+    for file in files:
+        code = _hash([f"src/gutseg/{file}"])
+        current = {k: r["state"] for k, r in results.items() if r["code"] == code}
+        tried = [(m, current[m.key]) for m in mutants[file] if m.key in current]
+        if tried:
+            rows.append((file, mutants[file], tried))
+    write(ROOT, rows)
+
+
+def _run(mutants: list[Mutant], jobs: int) -> None:
+    """Try the mutants that have no result yet, and add the results to the list."""
+    load_libraries()
+    results, work, versions = _read(), [], {}
+    for file, group in groupby(mutants, lambda mutant: mutant.file):
+        paths = next(paths for start, paths in GROUPS.items() if file.startswith(start))
+        versions[file] = code, asked = _hash([f"src/gutseg/{file}"]), _hash(paths)
+        tests = record(ROOT, paths, OUT / f"{asked}-{_hash(['src'])}.json")
+        control = unchanged(ROOT, file, f"{file} unchanged {code} {asked}".replace("/", "-"))
+        todo = [m for m in [control, *group] if not _settled(results.get(m.key), code, asked)]
+        work += [(mutant, tests) for mutant in todo]
+    with (OUT / "results.jsonl").open("a") as log:
+        found = run_all(work, jobs, OUT)
+        for mutant, state, seconds in tqdm(found, total=len(work), unit="mutant", smoothing=0):
+            if not mutant.nodes and state != "survived":
+                raise ValueError(f"{mutant.file}: the tests fail without a mutant")
+            code, asked = versions[mutant.file]
+            line = {"key": mutant.key, "state": state, "seconds": round(seconds, 1)}
+            log.write(json.dumps(line | {"code": code, "tests": asked}) + "\n")
+            log.flush()
+
+
+def _settled(result: dict | None, code: str, tests: str) -> bool:
+    """A mutant killed once stays killed by more tests; a survivor is tried on new ones."""
+    if not result or result["code"] != code:
+        return False
+    return result["state"] != "survived" or result["tests"] == tests
+
+
+def _read() -> dict[str, dict]:
+    path = OUT / "results.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {result["key"]: result for result in map(json.loads, lines)}
+
+
+def _hash(paths: list[str]) -> str:
+    files = [
+        f for p in paths for f in ([ROOT / p] if p.endswith(".py") else (ROOT / p).rglob("*.py"))
+    ]
+    text = b"".join(path.read_bytes() for path in sorted(files))
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    main()
