@@ -19,7 +19,7 @@ def instead_of_processes() -> Iterator[None]:
     real = subprocess.run
 
     def run(command: list[str], **settings: Any) -> subprocess.CompletedProcess:
-        if command[0] == sys.executable and command[-1].endswith("infer.py"):
+        if sys.executable in command and command[-1].endswith("infer.py"):
             return _forked(command[-1], settings["cwd"], settings["env"])
         return real(command, **settings)
 
