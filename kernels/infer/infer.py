@@ -26,4 +26,7 @@ if wheels:
 sys.path.insert(0, str(bundle / "code"))
 from gutseg.submit import submit  # noqa: E402 (the bundle is not on the path before)
 
-submit(bundle / "blend.yaml", images=INPUT, out=Path("submission.csv"), skip_bad=True)
+try:
+    submit(bundle / "blend.yaml", images=INPUT, out=Path("submission.csv"), skip_bad=True)
+except (ValueError, OSError) as error:
+    sys.exit(str(error))  # the last line of Kaggle's log is a sentence

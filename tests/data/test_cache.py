@@ -68,6 +68,12 @@ def _cut(path):
     path.write_bytes(path.read_bytes()[:-7])
 
 
+def _unbalanced(path):
+    """A header with a bracket open, at which numpy raises neither ValueError nor OSError."""
+    data = path.read_bytes()
+    path.write_bytes(data[:10] + data[10:].replace(b")", b" ", 1))
+
+
 def _other_type(path):
     np.save(path, np.load(path).astype(np.int64))
 
@@ -77,6 +83,7 @@ DAMAGE = {
         (_cut, r"image.npy is cut: it has 30841 of 30848 bytes; run: gutseg prepare RAW --out"),
         (lambda p: p.write_bytes(b""), "image.npy .*run: gutseg prepare"),
         (lambda p: p.unlink(), "image.npy does not exist; run: gutseg prepare"),
+        (_unbalanced, "image.npy has a damaged header; run: gutseg prepare"),
         (_other_type, r"image.npy holds int64 \(8, 40, 48\); expected 3 axes of uint16"),
         (lambda p: np.save(p, np.load(p)[:, :8]), "image .8, 8, 48., mask .8, 40, 48. and a hist"),
         (lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 300), "image.npy .*prepare"),
@@ -121,6 +128,11 @@ def _as_table(path, change):
         (lambda p: p.write_text("id,scan\n"), "index.parquet is damaged"),
         (lambda p: _as_table(p, lambda t: t.drop(columns=["z"])), "has no column z; run"),
         (lambda p: _as_table(p, lambda t: t.assign(scan="../x")), "not of the form case1_day0"),
+        (lambda p: _as_table(p, lambda t: t.astype({"case": str})), "column case is .*; run: gut"),
+        (lambda p: _as_table(p, lambda t: t.assign(z=np.nan)), "column z is float64; run"),
+        (lambda p: _as_table(p, lambda t: t.assign(stomach=2)), "column stomach is int64"),
+        (lambda p: _as_table(p, lambda t: t.iloc[:0]), "index.parquet lists no slice; run"),
+        (lambda p: _as_table(p, lambda t: t.iloc[[0, 0, 1]]), "lists a slice twice; run: gut"),
     ],
 )
 def test_a_damaged_index_is_named(own, spoil, message):

@@ -119,7 +119,7 @@ def check(expected: Expected, outcome: Outcome, reference: Callable[[], Referenc
         wrong += _failed(expected, outcome, reference)
     if outcome.status == 0:
         wrong += _succeeded(expected, outcome, reference)
-    if "Traceback" in outcome.stderr and outcome.status == 0:
+    if "Traceback" in outcome.stderr and outcome.status in (0, 2):
         wrong.append("a traceback on stderr")
     temporary = [path for path in outcome.changed if ".tmp" in path and outcome.changed[path]]
     if temporary or outcome.leftovers:

@@ -13,6 +13,7 @@ TEXT |= {"crlf": "same", "bom": "same", "utf16": "same"}
 LENIENT = {"flip": "either", "insert": "either", "append": "either"}  # no checksum inside
 
 CSV = TEXT | {
+    "zipped": "same",  # read whatever the name says
     "double_column": "either",
     "add_column": "same",
     "shuffle_columns": "same",
@@ -69,7 +70,7 @@ KINDS: dict[str, tuple[dict[str, Step], dict[str, Verdict]]] = {
     "prediction": (_mutators(binaries.NPZ), BINARY | dict.fromkeys(LENIENT, "same")),
     "index": (
         _mutators(binaries.PARQUET),
-        BINARY | LENIENT | {"drop_column": "same", "double_row": "fail", "no_rows": "fail"},
+        BINARY | dict.fromkeys((*LENIENT, "drop_column"), "same"),
     ),
     "weights": (_mutators(binaries.PT), BINARY),
     "encoder": (_mutators(binaries.PT, without=("drop_key",)), BINARY | LENIENT),

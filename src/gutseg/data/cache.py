@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tokenize
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -123,9 +124,24 @@ def _read_index(path: Path, remedy: str) -> pd.DataFrame:
     missing = [column for column in columns if column not in index.columns]
     if missing:
         raise ValueError(f"{path} has no column {', '.join(missing)}; {remedy} again")
+    wrong = [name for name in columns if index[name].dtype.kind not in _kinds(name)]
+    if wrong:
+        raise ValueError(f"{path}: column {wrong[0]} is {index[wrong[0]].dtype}; {remedy} again")
+    if index.empty or index["id"].duplicated().any():
+        problem = "lists no slice" if index.empty else "lists a slice twice"
+        raise ValueError(f"{path} {problem}; {remedy} again")
     if not index["scan"].astype(str).str.fullmatch(SCAN_FOLDER.pattern).all():
         raise ValueError(f"{path} names scans that are not of the form case1_day0; {remedy} again")
     return index
+
+
+def _kinds(column: str) -> str:
+    """The kinds of numpy dtype that a column of the index may have; O and T are text."""
+    if column in CLASSES:
+        return "b"
+    if column.startswith("spacing"):
+        return "f"
+    return "OT" if column in ("id", "scan", "file") else "iu"
 
 
 def _first_line(error: BaseException) -> str:
@@ -157,7 +173,10 @@ def _open_array(path: Path, dtype: type, axes: int) -> np.ndarray:
         header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version)
         if header is None:
             raise ValueError(f"is an array of format {version}; expected (1, 0)")
-        shape, fortran, found = header(stream)
+        try:
+            shape, fortran, found = header(stream)
+        except (SyntaxError, tokenize.TokenError):  # the header is a Python literal
+            raise ValueError("has a damaged header") from None
         expected = stream.tell() + int(np.prod(shape, dtype=object)) * found.itemsize
     if found != dtype or len(shape) != axes or fortran:
         raise ValueError(f"holds {found} {shape}; expected {axes} axes of {np.dtype(dtype)}")

@@ -26,7 +26,7 @@ def load(path: Path, remedy: str = AGAIN) -> Any:
     Raises ValueError in one sentence, which ends with the remedy, for a file that is damaged (its
     checksums are compared), that is no checkpoint or that holds code.
     """
-    need_file(path, "train this fold first: gutseg train")
+    need_file(path, remedy if path.exists() else "train this fold first: gutseg train")
     problem = _damage(path)
     if problem is None:
         try:
@@ -109,6 +109,18 @@ def _state(path: Path) -> dict[str, Any]:
 
 def fill(network: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
     """Copy weights into a network; raises ValueError naming what does not fit, path and all."""
+    if problem := misfit(network, found):
+        raise ValueError(
+            f"{path} does not fit the network of the config.yaml beside it: {problem}; put the "
+            "config.yaml back that it was trained with, or train this fold again"
+        )
+    network.load_state_dict(dict(found))
+
+
+def misfit(network: nn.Module, found: Any) -> str:
+    """Say why weights do not fit a network; nothing where they do."""
+    if not _is_state(found):
+        return "it holds no weights by name"
     wanted = network.state_dict()
     parts = {
         "missing": wanted.keys() - found.keys(),
@@ -117,13 +129,7 @@ def fill(network: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
             key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape
         },
     }
-    if any(parts.values()):
-        shown = ", ".join(f"{some(keys)} {kind}" for kind, keys in parts.items() if keys)
-        raise ValueError(
-            f"{path} does not fit the network of the config.yaml beside it: {shown}; put the "
-            "config.yaml back that it was trained with, or train this fold again"
-        )
-    network.load_state_dict(dict(found))
+    return ", ".join(f"{some(keys)} {kind}" for kind, keys in parts.items() if keys)
 
 
 def not_finite(content: Any) -> list[str]:

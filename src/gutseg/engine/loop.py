@@ -1,6 +1,7 @@
 """The training loop: plain PyTorch, one process or many, resumable to the bit."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -80,17 +81,23 @@ class Learner:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state; raises ValueError when it is not one of this network's training."""
-        try:
-            self.model.load_state_dict(state["model"])
-            if self.average:
-                self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.precision.scaler.load_state_dict(state["scaler"])
-            self.step = state["step"]
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            # what torch raises depends on the part that is missing or does not fit
-            found = str(error).splitlines()[0]
-            raise ValueError(f"{type(error).__name__}: {found}") from None
+        parts = {
+            "model": self.model.load_state_dict,
+            "average": self.average.load_state_dict if self.average else lambda _: None,
+            "optimizer": self.optimizer.load_state_dict,
+            "scaler": self.precision.scaler.load_state_dict,
+        }
+        if missing := [name for name in (*parts, "step") if name not in state]:
+            raise ValueError(f"it holds no {', '.join(missing)}")
+        if problem := checkpoint.misfit(self.model, state["model"]):
+            raise ValueError(problem)
+        for name, load in parts.items():
+            try:
+                load(state[name])
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):
+                # what torch raises depends on the part that is missing or has another shape
+                raise ValueError(f"its {name} is of another training") from None
+        self.step = state["step"]
         if self.step and not has_moments(self.optimizer):
             raise ValueError("the optimiser's state is missing")
 
@@ -109,7 +116,8 @@ def fit(
     epoch and best.pt; when last.pt is there already, training goes on from it. Raises
     FloatingPointError when losses, weights or all monitored values are not finite.
     """
-    history = _resume(learner, budget, folder) if (folder / "last.pt").is_file() else []
+    # a last.pt that is a broken link or a pipe is not one that is yet to be written
+    history = _resume(learner, budget, folder) if os.path.lexists(folder / "last.pt") else []
     for epoch in range(len(history), budget.epochs):
         if is_finished(history, budget):
             break
