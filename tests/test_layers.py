@@ -8,7 +8,7 @@ import gutseg
 PACKAGE = Path(gutseg.__file__).parent
 
 LAYERS = (
-    ("constants", "paths", "claims", "progress", "registry"),
+    ("constants", "paths", "claims", "progress", "registry", "ending", "workers"),
     ("metrics", "losses", "models"),
     ("data",),
     ("config",),

@@ -1,11 +1,14 @@
 """gutseg VERB ...: the command line; every verb is a file of the same name."""
 
 import logging
-import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-import typer
+from gutseg.ending import guarded, ready_streams
+
+if TYPE_CHECKING:
+    import typer
 
 # What --help shows. Only the verb that was asked for is imported: torch alone takes seconds.
 VERBS = {
@@ -25,30 +28,30 @@ VERBS = {
 
 def main() -> None:
     """Run one verb; bad input ends with one sentence and exit code 2 instead of a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     wanted = next((word for word in sys.argv[1:] if word in VERBS), None)
-    try:
+    with guarded(wanted or "", working=False):
+        ready_streams()
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         app(wanted)()
-    except (ValueError, OSError, FloatingPointError) as error:
-        if os.environ.get("GUTSEG_DEBUG"):
-            raise
-        print(f"gutseg {wanted}: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
-def app(wanted: str | None = None) -> typer.Typer:
+def app(wanted: str | None = None) -> "typer.Typer":
     """Build the Typer application; the verb `wanted` is loaded, the others are only named."""
+    import typer  # after main has its handlers: a key may be pressed at any time
+
     application = typer.Typer(
         add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # boxes need a wide terminal, and one that knows their characters
         help="UW-Madison GI tract segmentation, from the Kaggle download to a submission.",
     )
     for name, summary in VERBS.items():
-        command = getattr(import_module(f"gutseg.{name}"), name) if name == wanted else _absent
-        application.command(name, help=None if name == wanted else summary)(command)
+        command = _absent
+        if name == wanted:
+            command = guarded(name)(getattr(import_module(f"gutseg.{name}"), name))
+        application.command(name, short_help=summary)(command)
     return application
 
 
-def _absent() -> None:
-    """Stand in for a verb that was not asked for."""
+def _absent() -> None: ...

@@ -1,10 +1,10 @@
 """gutseg train CONFIG --fold all key=value...; torchrun -m gutseg.train CONFIG ..."""
 
 import logging
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from gutseg.claims import claimed
 from gutseg.config import Config, dump, load
 from gutseg.data.cache import Cache
 from gutseg.data.dataset import loader
+from gutseg.ending import guarded, ready_streams
 from gutseg.engine.budget import best_epoch
 from gutseg.engine.distributed import World, join, leave
 from gutseg.engine.journal import Journal
@@ -29,6 +30,7 @@ from gutseg.engine.seeding import INITIAL, seed_everything
 from gutseg.inference.evaluate import Evaluator
 from gutseg.paths import write_json
 from gutseg.progress import progress
+from gutseg.workers import workers
 
 log = logging.getLogger(__name__)
 CONFIG, META = "config.yaml", "meta.json"
@@ -75,15 +77,20 @@ def _side_by_side(
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Train folds in processes of their own that share the cores; yield them as they end."""
     threads = max((os.cpu_count() or 1) // jobs, 1)
-    pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), initializer=settle, initargs=(threads,)
-    )
-    with pool, progress(total=len(folds), desc="train", unit="fold") as bar:
+    bar = progress(total=len(folds), desc="train", unit="fold")
+    with workers(jobs, settle, threads) as pool, bar:
         running = {pool.submit(_train_alone, config, number): number for number in folds}
         for future in as_completed(running):
             bar.update()
-            if error := future.exception():
-                pool.shutdown(wait=False, cancel_futures=True)
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                left = [str(number) for future, number in running.items() if future.exception()]
+                raise ChildProcessError(
+                    "a process was killed, perhaps for want of memory (then --jobs 1 helps), while "
+                    f"it trained one of the folds {', '.join(left)}; finished epochs are kept, the "
+                    "same command resumes"
+                )
+            if error:
                 log.error("fold %d failed; the folds that run go on to their end", running[future])
                 raise error
             yield running[future], future.result()
@@ -167,5 +174,6 @@ def _open(folder: Path, config: Config, fold: int) -> None:
 
 
 if __name__ == "__main__":
+    ready_streams()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    typer.run(train)
+    typer.run(guarded("train")(train))

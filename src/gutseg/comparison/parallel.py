@@ -1,11 +1,11 @@
 """Cells side by side: in processes of this machine, or on a Ray cluster."""
 
 import logging
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -16,6 +16,7 @@ from gutseg.comparison.cell import Cell, run
 from gutseg.comparison.sections import Bench
 from gutseg.data.labelled import Labelled
 from gutseg.engine.processes import settle
+from gutseg.workers import Workers, workers
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +82,8 @@ def _alone(cell: Cell, work: Work) -> dict:
             return {"status": "failed", "reason": "its process was killed; out of memory?"}
 
 
-def _pool(work: Work, jobs: int, threads: int) -> ProcessPoolExecutor:
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, spawn, initializer=_settle, initargs=(work, threads))
+def _pool(work: Work, jobs: int, threads: int) -> AbstractContextManager[Workers]:
+    return workers(jobs, _settle, work, threads)
 
 
 _work: Work | None = None

@@ -1,9 +1,8 @@
 """A whole competition folder: PNGs, csv files, and the hidden test kept aside."""
 
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from gutseg.data.phantom.scan import draw_scan
 from gutseg.data.rle import encode
 from gutseg.paths import read_json, replacing, replacing_folder, sweep, write_json
 from gutseg.progress import progress
+from gutseg.workers import workers as processes
 
 SETTINGS = "phantom.json"
 # To be raised whenever a change alters a voxel: half of one drawing does not mix with another.
@@ -127,17 +127,10 @@ def _results(jobs: list[Job], workers: int) -> Iterator[tuple[Scan, str]]:
         for job in jobs:
             yield job.scan, write_scan(job)
         return
-    # Forking a process that has threads (OpenCV, numba) can hang, so workers start afresh.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
+    with processes(workers, cv2.setNumThreads, 1) as pool:
         futures = {pool.submit(write_scan, job): job.scan for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for future in as_completed(futures):
+            yield futures[future], future.result()
 
 
 def write_scan(job: Job) -> str:
