@@ -177,7 +177,7 @@ def _huge_by_numbers(root):
     [
         (_every_slice, "case8_day3", "slice_0005_48_40_1.50_1.50.png: not a PNG"),
         (_huge_by_numbers, "case8_day3", "case7_day0: cannot be predicted .*expected at most 268"),
-        (_no_images, None, "holds no PNG of a slice that the csv asks for"),
+        (_no_images, None, "holds no PNG of a slice that sample_submission.csv asks for"),
     ],
 )
 def test_whole_scans_that_cannot_be_read(hidden, caplog, spoil, left, message):

@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -34,6 +37,31 @@ def test_damaged_inside(png):
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(bytes(data))
     with pytest.raises(ValueError, match="does not decode"):
+        read_png(path, 40, 48)
+
+
+def _with_pixels(data, change):
+    """The PNG with other bytes in the place of its pixels."""
+    end = 8 + 25
+    body = zlib.compress(change(zlib.decompress(data[data.index(b"IDAT") + 4 : -16])))
+    chunk = b"IDAT" + body
+    packed = struct.pack(">I", len(body)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return data[:end] + packed + data[-12:]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda rows: rows + bytes(97), lambda rows: rows[: -2 * 97], lambda rows: bytes(5_000_000)],
+    ids=["a row too many", "two too few", "a bomb"],
+)
+def test_more_or_fewer_pixels_than_the_header_claims(png, change):
+    path, image = png
+    data = path.read_bytes()
+    assert data.count(b"IDAT") == 1
+    path.write_bytes(_with_pixels(data, bytes))
+    np.testing.assert_array_equal(read_png(path, 40, 48), image)
+    path.write_bytes(_with_pixels(data, change))
+    with pytest.raises(ValueError, match="damaged: the PNG does not decode"):
         read_png(path, 40, 48)
 
 

@@ -145,7 +145,7 @@ def read_labels(path: Path, faults: Faults) -> pd.DataFrame:
     for wrong, column, problem in checks:
         for position in labels.index[wrong & good]:
             where = f"{path.name} row {labels.at[position, 'row']}"
-            faults.add(where, f"{column} {labels.at[position, column]!r} {problem}")
+            faults.add(where, f"{column} {labels.at[position, column][:60]!r} {problem}")
         good &= ~wrong
     labels = labels[good].drop(columns="broken").reset_index(drop=True)
     return labels.assign(scan=labels["id"].str.rsplit("_", n=2).str[0])

@@ -74,9 +74,10 @@ def read_numbers(path: Path) -> np.ndarray:
     with _named(path):
         *_, bits, colour = png_header(read_file(path))
     if colour != 0 or bits < 8:
+        kind = PNG_COLOURS.get(colour, "unknown")
         raise ValueError(
-            f"{path} is a {bits}-bit {PNG_COLOURS.get(colour)} PNG; a label map is 8-bit grey "
-            "and holds class numbers, save it so"
+            f"{path} is a {bits}-bit {kind} PNG; a label map is 8-bit grey and holds class "
+            "numbers, save it so"
         )
     return _decode(path, cv2.IMREAD_UNCHANGED)
 

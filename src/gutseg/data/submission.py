@@ -33,12 +33,11 @@ def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFr
     that have both PNGs and rows in train.csv, the rows in the order of train.csv. A slice that
     is asked for but absent is a fault, so while faults are collected there may be none to read.
     """
-    path = need_file(root / "sample_submission.csv", "give --images")
+    path, part = need_file(root / "sample_submission.csv", "give --images"), "test"
     sample = read_rows(path, COLUMNS, faults)
-    part = "test"
     if sample.empty:
-        part = "train"
-        sample = read_labels(need_file(root / "train.csv", "the sample is empty"), faults)
+        path, part = need_file(root / "train.csv", "the sample is empty"), "train"
+        sample = read_labels(path, faults)
     else:
         _check_rows(sample, path, faults)
     slices = list_slices(root / part, faults)
@@ -53,9 +52,10 @@ def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFr
         present &= slices["scan"].isin(chosen)
         sample = sample[sample["id"].isin(slices["id"][present])]
     if not present.any():
-        faults.add(str(root / part), "holds no PNG of a slice that the csv asks for")
+        faults.add(str(root / part), f"holds no PNG of a slice that {path.name} asks for")
     for slice_id in sample["id"][~sample["id"].isin(slices["id"])].unique():
-        faults.add(slice_id, "the sample asks for this slice, but there is no PNG of it")
+        where = f"{path.name}, {slice_id[:60]}"
+        faults.add(where, "the sample asks for this slice, but there is no PNG of it")
     # neighbours that the sample does not ask for still belong to the stacks
     return sample, slices[slices["scan"].isin(slices["scan"][present])].assign(wanted=present)
 
@@ -63,6 +63,8 @@ def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFr
 def _check_rows(sample: pd.DataFrame, path: Path, faults: Faults) -> None:
     for row in sample[~sample["class"].isin(CLASSES)].itertuples():
         where = f"{path.name} row {row.row}"
-        faults.add(where, f"class {row[2]!r} is not one of {', '.join(CLASSES)}")
+        faults.add(where, f"class {row[2][:60]!r} is not one of {', '.join(CLASSES)}")
     for row in sample[sample.duplicated(["id", "class"])].itertuples():
-        faults.add(f"{path.name} row {row.row}", f"{row.id!r}, {row[2]!r} is listed twice")
+        faults.add(
+            f"{path.name} row {row.row}", f"{row.id[:60]!r}, {row[2][:60]!r} is listed twice"
+        )
