@@ -15,9 +15,13 @@ from mutants.run import load_libraries, record, run_all
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "build" / "mutants"
-# files of src/gutseg by how they begin, and the tests that must notice
+# files of src/gutseg by how they begin, and the tests that must notice; the first that fits
 GROUPS = {
     "losses/": ["tests/losses"],
+    "metrics/bit": ["tests/metrics/test_bitrows.py", "tests/metrics/test_hausdorff.py"],
+    "metrics/hausdorff": ["tests/metrics/test_hausdorff.py"],
+    "metrics/survey.py": ["tests/metrics/test_hausdorff.py"],
+    "metrics/competition.py": ["tests/metrics/test_competition.py"],
     "metrics/": ["tests/metrics"],
     "data/rle": ["tests/data/test_rle.py"],
     "data/maps.py": ["tests/data/test_maps.py"],

@@ -26,7 +26,7 @@ def write(root: Path, rows: list[tuple[str, list[Mutant], list[tuple[Mutant, str
         before = len(left)
         survived = sorted((m for m, s in tried if s == "survived"), key=lambda m: m.line)
         for mutant in survived:
-            why = reasons.get((file, *mutant.change))
+            why = reasons.get((file, mutant.function, *mutant.change))
             (equivalent[file, why] if why else left).append(mutant)
         late = sum(state == "timeout" for _, state in tried)
         missed = len(left) - before
