@@ -11,10 +11,7 @@ from gutseg import build
 from gutseg.comparison.sections import check_data, criterion
 from gutseg.config import Config, validate
 from gutseg.data.maps import MAPS
-from gutseg.losses import LOSSES, modes
-from gutseg.losses.nested import TERM
-
-NESTED = ("weighted_sum", "deep_supervision")
+from gutseg.losses import LOSSES
 
 
 def _numbers(build: typing.Callable) -> list[str]:
@@ -215,8 +212,3 @@ def test_settings_of_a_map_that_the_loss_does_not_use():
     _both_refuse({"name": "dice", "maps": {"band": {}}}, "maps", "it needs none")
     inside = _in_a_sum({"name": "boundary_aware"})
     _training(inside | {"maps": {"band": {"width": 2}}})
-
-
-def test_rows_that_are_made_of_others_know_both_modes():
-    assert all(modes(name) == ("multilabel", "multiclass") for name in NESTED)
-    assert set(TERM) == {"loss", "weight", "params"}

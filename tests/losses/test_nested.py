@@ -4,7 +4,8 @@ import pytest
 import torch
 from loss_cases import case, loss_of, one_hot
 
-from gutseg.losses import Criterion, check_params, rows_inside, with_class_weights
+from gutseg import losses
+from gutseg.losses import Criterion
 from gutseg.losses.compound import bce_dice
 from gutseg.losses.region import dice
 
@@ -70,7 +71,9 @@ def test_class_weights_reach_losses_at_any_depth(mode):
     params = {"loss": "weighted_sum", "params": inside}
     if mode == "multiclass":
         target = target.argmax(1)
-    found = Criterion(name, mode=mode, **with_class_weights(name, params, weights))(logits, target)
+    found = Criterion(name, mode=mode, **losses.with_class_weights(name, params, weights))(
+        logits, target
+    )
     expected = dice(logits, target, mode=mode, class_weights=weights)
     assert found[0].item() == pytest.approx(expected.item(), abs=1e-6)
     planes = target if mode == "multilabel" else one_hot(target, 3)
@@ -83,7 +86,7 @@ def test_every_loss_inside_is_found_with_its_key():
         {"loss": "ce"},
         {"loss": "deep_supervision", "params": {"loss": "dice", "params": {"squared": True}}},
     ]
-    found = list(rows_inside("weighted_sum", {"terms": terms}, where="loss"))
+    found = list(losses.rows_inside("weighted_sum", {"terms": terms}, where="loss"))
     assert found == [
         ("ce", {}, "loss.params.terms.0"),
         ("dice", {"squared": True}, "loss.params.terms.1.params"),
@@ -93,7 +96,7 @@ def test_every_loss_inside_is_found_with_its_key():
 def test_parameters_inside_stay_as_few_as_they_were_written():
     """A stored comparison knows its cells by them."""
     terms = [{"loss": "tversky", "params": {"alpha": 1}}, {"loss": "dice", "weight": 2}]
-    found = check_params("weighted_sum", {"terms": terms})
+    found = losses.check_params("weighted_sum", {"terms": terms})
     assert found == {"terms": terms, "mode": None}
     assert isinstance(found["terms"][0]["params"]["alpha"], float)
 
