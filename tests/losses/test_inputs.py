@@ -264,3 +264,18 @@ def test_criterion_refuses_what_configs_are_refused():
         Criterion("dice", squraed=True)
     with pytest.raises(ValueError, match="loss.params.alpha: .*less than or equal to 1, found 25"):
         Criterion("focal", alpha=25)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("tversky", {"alpha": 0.0, "beta": 0.0}),
+        ("focal_tversky", {"alpha": 0.0, "beta": 0.0}),
+        ("boundary_aware", {"boundary": 0.0, "interior": 0.0}),
+        ("bce_iou_ssim", {"weights": (0.0, 0.0, 0.0)}),
+    ],
+)
+def test_a_loss_that_would_be_the_same_for_every_prediction(name, params):
+    logits, target = case()
+    with pytest.raises(ValueError, match=f"{next(iter(params))}.*: all are 0; give at least one"):
+        loss_of(name, logits, target, **params)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gutseg.losses.distribution import focal_map
-from gutseg.losses.inputs import checked
+from gutseg.losses.inputs import checked, need_weight
 from gutseg.losses.kernels import (
     TINY,
     Mode,
@@ -63,6 +63,7 @@ def boundary_aware(
     band: (B, C, H, W) bool, dilated minus eroded target. Source: Kim et al. 2021 as survey 004
     equation 11 gives it, boundary above interior; its own values could not be read.
     """
+    need_weight(boundary=boundary, interior=interior)
     with full_precision(logits):
         loss = pixel_loss(logits, target, mode)
         inside = band.any(1, keepdim=True) if mode == "multiclass" else band

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gutseg.losses.distribution import bce, focal_map
-from gutseg.losses.inputs import checked
+from gutseg.losses.inputs import checked, need_weight
 from gutseg.losses.kernels import (
     Absent,
     ClassWeights,
@@ -89,6 +89,7 @@ def bce_iou_ssim(
 
     Source: survey 004 equation 2 (BASNet, UNet3+), whose L_S must be 1 - SSIM.
     """
+    need_weight(weights=sum(weights))
     pixel, region, structure = weights
     return {
         "bce": pixel * bce(logits, target, ignore),

@@ -52,6 +52,8 @@ class WeightedSum:
             _changed(term, f"{where}.terms.{number}", change)
             for number, term in enumerate(params["terms"])
         ]
+        if not any(term.get("weight", 1) for term in terms):
+            raise ValueError(f"{where}.terms: all weights are 0; give at least one term a weight")
         return params | {"terms": terms}
 
     @property

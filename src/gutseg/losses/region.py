@@ -5,7 +5,7 @@ Shared arguments: see gutseg.losses.kernels.
 
 from torch import Tensor
 
-from gutseg.losses.inputs import checked
+from gutseg.losses.inputs import checked, need_weight
 from gutseg.losses.kernels import (
     TINY,
     Absent,
@@ -113,6 +113,7 @@ def tversky(
 
 
 def _tversky(sums: Sums, alpha: float, beta: float) -> Tensor:
+    need_weight(alpha=alpha, beta=beta)
     return sums.tp / (sums.tp + alpha * sums.fp + beta * sums.fn).clamp(min=TINY)
 
 
