@@ -133,3 +133,9 @@ def test_members_of_a_blend_are_listed_once_with_finite_weights(tmp_path, member
 def test_numbers_are_finite(path, key, number):
     with pytest.raises(ValueError, match=f"{key}: Input should be a finite number"):
         load(path, [f"{key}={number}"])
+
+
+@pytest.mark.parametrize("key", ["optim.lr", "optim.weight_decay"])
+def test_numbers_that_float32_does_not_hold_are_refused(path, key):
+    with pytest.raises(ValueError, match=f"{key}: Input should be less than or equal to 1000000"):
+        load(path, [f"{key}=1e39"])

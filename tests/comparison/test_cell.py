@@ -125,6 +125,18 @@ def test_divergence_is_a_row():
     assert "the loss is nan in step" in found["reason"]
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("decay", "reason"),
+    [(100, "weights are not finite after step 1 ("), (0, "the network answers NaN to image")],
+)
+def test_a_network_without_an_answer_has_diverged(decay, reason):
+    """The loss is looked at before the step that ruins the weights; NaN predicts no object."""
+    bench = tiny(optim={"name": "sgd", "weight_decay": decay}, budget={"steps": 1})
+    found = run(_cell(bench, lr=1e38), bench, blobs())
+    assert found["status"] == "diverged" and found["reason"].startswith(reason)
+
+
 def test_an_exception_is_a_row():
     bench = tiny()
     loss = bench.losses[0].model_copy(update={"params": {"class_weights": [1.0]}})

@@ -79,6 +79,34 @@ def test_other_settings_are_refused_and_failed_cells_run_again(tmp_path):
     assert Store(tmp_path, tiny(seeds=[0]), "data").finished(cell)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("result.json", "", "is not valid JSON"),
+        ("result.json", '{"status": "ok", "reas', "is not valid JSON"),
+        ("result.json", "[]", "holds no `key: value` pairs; delete .* its cell is trained again"),
+        ("result.json", "{}", "is not the result of a cell; delete .* its cell is trained again"),
+        ("result.json", '{"status": "fine", "reason": ""}', "is not the result of a cell"),
+        ("result.json", '{"status": "ok", "reason": ""}', "is not the result of a cell"),
+        ("result.json", '{"status": "ok", "reason": "", "iou": "x"}', "is not the result of a"),
+        ("result.json", '{"status": "ok", "reason": "", "iou": [1]}', "is not the result of a"),
+        ("settings.json", None, "does not exist; delete .* its cell is trained again"),
+        ("settings.json", "[1]", "holds no `key: value` pairs; delete"),
+        ("settings.json", "\xff", "is not valid JSON"),
+    ],
+)
+def test_a_broken_result_is_named(tmp_path, name, text, message):
+    store, cell = Store(tmp_path, tiny(), "data"), cells(tiny())[0]
+    store.write(cell, {"status": "ok", "reason": "", "iou": 0.5})
+    path = tmp_path / "cells" / cell.id / name
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises((ValueError, OSError), match=f"{name} {message}"):
+        store.finished(cell)
+    if name == "result.json":
+        with pytest.raises(ValueError, match=f"{name} {message}"):
+            store.frame([cell])
+
+
 def test_the_frame_has_a_row_a_result(tmp_path):
     bench = tiny()
     store, grid = Store(tmp_path, bench, "data"), cells(bench)

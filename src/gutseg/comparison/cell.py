@@ -30,6 +30,7 @@ from gutseg.data.labelled import (
     some_channels,
 )
 from gutseg.data.maps import Maps
+from gutseg.engine import checkpoint
 from gutseg.engine.optim import optimizer
 from gutseg.engine.schedule import Schedule
 from gutseg.engine.seeding import INITIAL, seed_everything
@@ -65,14 +66,14 @@ class Cell(Section):
 
 
 class Diverged(FloatingPointError):
-    """The loss is no number."""
+    """The loss or a weight is NaN or infinite."""
 
 
 def run(cell: Cell, bench: Bench, data: Labelled) -> dict:
     """Train and measure a cell; an error becomes a status and a reason, never a stop."""
     try:
         return {"status": "ok", "reason": "", **_measured(cell, bench, data)}
-    except Diverged as error:
+    except FloatingPointError as error:
         return {"status": "diverged", "reason": str(error)}
     except Exception as error:
         log.warning("%s failed", cell.id, exc_info=True)
@@ -190,6 +191,11 @@ class Trainer:
             tail.append(dice)
             del tail[: len(tail) - self.bench.tail]
         seconds = time.perf_counter() - started
+        # the loss is looked at before a step; NaN weights would predict nothing, and score for it
+        if bad := checkpoint.not_finite(self.model.state_dict()):
+            raise Diverged(
+                f"weights are not finite after step {len(losses)} ({checkpoint.some(bad)})"
+            )
         return {
             "steps": len(losses),
             "seconds": seconds,
@@ -240,7 +246,7 @@ class Trainer:
         batch = Labelled(
             [np.empty((*labels.shape[1:], 0))] * len(labels),
             list(labels),
-            [],
+            ["a crop"] * len(labels),
             [],
             self.data.classes,
             self.data.mode,

@@ -11,7 +11,7 @@ import pandas as pd
 from gutseg.comparison.cell import Cell
 from gutseg.comparison.sections import Bench
 from gutseg.data.labelled import Labelled
-from gutseg.paths import read_json, replacing, write_json
+from gutseg.paths import need_file, read_json, replacing, write_json
 
 # What a cell's result depends on beside its own place, `dataset` apart.
 SHARED = (
@@ -26,6 +26,11 @@ SHARED = (
     "hard_shares",
     "tail",
 )
+
+
+STATUSES = ("ok", "diverged", "failed")
+# What a result says in words; everything else in it is a number.
+TEXTS = {"status", "reason", "background", "device", "node"}
 
 
 def cells(bench: Bench) -> list[Cell]:
@@ -87,6 +92,7 @@ class Store:
     def __init__(self, folder: Path, bench: Bench, data_name: str) -> None:
         """data_name: the fingerprint of the data."""
         self.folder = folder
+        self.score = bench.score
         self.shared = {"data": data_name, "dataset": bench.dataset.name}
         self.shared |= bench.model_dump(mode="json", include=set(SHARED))
 
@@ -102,7 +108,7 @@ class Store:
         folder = self.folder / "cells" / cell.id
         if not (folder / "result.json").is_file():
             return False
-        before, now = read_json(folder / "settings.json"), self.settings(cell)
+        before, now = _read_dict(folder / "settings.json"), self.settings(cell)
         changed = [
             f"{key}: {before.get(key)} -> {now.get(key)}"
             for key in before | now
@@ -113,7 +119,7 @@ class Store:
                 f"{folder} was run with other settings ({'; '.join(changed)}); "
                 "give another --out or delete the folder"
             )
-        return read_json(folder / "result.json")["status"] != "failed"
+        return self._result(folder / "result.json")["status"] != "failed"
 
     def write(self, cell: Cell, result: dict) -> None:
         """Keep a cell's settings and then, which marks it as finished, its result."""
@@ -128,11 +134,34 @@ class Store:
         for cell in wanted:
             path = self.folder / "cells" / cell.id / "result.json"
             if path.is_file():
-                rows.append(_place(cell) | batch | read_json(path))
+                rows.append(_place(cell) | batch | self._result(path))
         frame = pd.DataFrame(rows)
         with replacing(self.folder / "bench.parquet") as temporary:
             frame.to_parquet(temporary, index=False)
         return frame
+
+    def _result(self, path: Path) -> dict:
+        """Read what `write` wrote; raises ValueError for anything else."""
+        found = _read_dict(path)
+        told = found.get("status") in STATUSES and isinstance(found.get("reason"), str)
+        plain = all(
+            isinstance(value, str) if key in TEXTS else isinstance(value, int | float)
+            for key, value in found.items()
+        )
+        if not told or not plain or (found["status"] == "ok" and self.score not in found):
+            raise ValueError(f"{path} is not the result of a cell; {_again(path)}")
+        return found
+
+
+def _read_dict(path: Path) -> dict:
+    found = read_json(need_file(path, _again(path)))
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no `key: value` pairs; {_again(path)}")
+    return found
+
+
+def _again(path: Path) -> str:
+    return f"delete {path.parent} and rerun, its cell is trained again"
 
 
 def _place(cell: Cell) -> dict:

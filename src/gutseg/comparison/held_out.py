@@ -82,13 +82,15 @@ def count(
     indices: Sequence[int],
     hard_shares: Sequence[int] = (),
 ) -> Counts:
-    """Compare predictions with labels."""
+    """Compare predictions with labels; raises FloatingPointError where a prediction is NaN."""
     classes = len(data.classes)
     zeros = np.zeros(classes, np.int64)
     counts = Counts(zeros, zeros, zeros, 0, 0, dict.fromkeys(hard_shares, zeros))
     for index in indices:
         labels = data.labels[index]
         logits = predict(data.images[index])
+        if torch.isnan(logits).any():
+            raise FloatingPointError(f"the network answers NaN to {data.names[index]}")
         truth = as_masks(labels[None], data)[0].astype(bool)
         found = _decided(logits, data)
         counts.tp = counts.tp + (found & truth).sum((1, 2))

@@ -118,8 +118,9 @@ class Optimizer(Section):
     """Adam, AdamW or SGD; the learning rate is a pure function of the step."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
-    lr: Positive = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    # float32, in which the optimiser computes, ends at 3e38
+    lr: Annotated[float, Field(gt=0, le=1e6)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.01
     momentum: Share = 0.9
     schedule: Literal["cosine", "poly", "constant"] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
