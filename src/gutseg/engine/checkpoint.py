@@ -15,9 +15,18 @@ AGAIN = "train this fold again or copy the file again"
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors, numbers, strings, lists and dicts of them under a temporary name first."""
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    """Write tensors, numbers, strings, lists and dicts of them under a temporary name first.
+
+    Raises OSError naming the file when the disk is full; the old file stays.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        try:
+            torch.save(content, stream)
+        except RuntimeError as error:
+            # torch's "unexpected pos 640 vs 598" hides what the system said
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load(path: Path, remedy: str = AGAIN) -> Any:
