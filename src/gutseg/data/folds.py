@@ -62,7 +62,8 @@ def _check_filled(table: pd.DataFrame, folds: int, what: str) -> None:
 
 def read_folds(path: Path) -> pd.DataFrame:
     """Read a fold file: columns case, fold or id, fold. Raises ValueError on any other."""
-    remedy = f"run: gutseg split CACHE --out {path}"
+    file = path / "organs_5fold.csv" if path.is_dir() else path
+    remedy = f"run: gutseg split CACHE --out {file}"
     table = read_csv(path, remedy)
     names = table.column_names
     if names not in (["case", "fold"], ["id", "fold"]):

@@ -32,7 +32,7 @@ def write(frame: pd.DataFrame, settings: Bench, folder: Path) -> Path:
     parts += ["## Cells without a result", _lost(frame)]
     path = folder / PAGE
     with replacing(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n")
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path
 
 
