@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gutseg import build
+from gutseg.config import Config, dump, validate
+from gutseg.engine import checkpoint
 from gutseg.kernel import build_bundle, kernel, run_like_kaggle
 
 INFER = Path(__file__).parents[1] / "kernels" / "infer" / "infer.py"
@@ -15,11 +18,12 @@ INFER = Path(__file__).parents[1] / "kernels" / "infer" / "infer.py"
 
 @pytest.fixture
 def blend(tmp_path):
-    """A blend of one fold; building copies the weights unread."""
+    """A blend of one fold of an untrained network."""
     fold = tmp_path / "runs" / "tiny" / "fold0"
-    fold.mkdir(parents=True)
-    for name in ("config.yaml", "best.pt"):
-        (fold / name).write_text("weights: 1\n")
+    model = {"name": "unet", "params": {"widths": [4, 8], "norm": "batch"}}
+    config = validate(Config, {"name": "tiny", "model": model}, "tiny.yaml")
+    dump(config, fold / "config.yaml")
+    checkpoint.save(fold / "best.pt", {"model": build.model(config).state_dict()})
     path = tmp_path / "blend.yaml"
     path.write_text("members: [{run: runs/tiny, folds: [0]}]\n")
     return path
@@ -104,6 +108,15 @@ def test_a_build_without_network_says_what_to_do_and_leaves_nothing(blend, tmp_p
     build_bundle(blend, tmp_path / "kaggle", "somebody", wheels=False)
     data = json.loads((tmp_path / "kaggle/bundle/dataset-metadata.json").read_text())
     assert data["id"] == "somebody/gutseg-bundle"
+
+
+@pytest.mark.parametrize("name", ["best.pt", "config.yaml"])
+def test_a_network_that_the_kernel_could_not_open_is_not_built(blend, tmp_path, name):
+    path = tmp_path / "runs" / "tiny" / "fold0" / name
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=f"{name} is empty"):
+        build_bundle(blend, tmp_path / "kaggle", "somebody", wheels=False)
+    assert not (tmp_path / "kaggle").exists()
 
 
 @pytest.mark.parametrize("user", ["", "me/other", '"', "two words", "../x"])

@@ -91,6 +91,7 @@ def build_bundle(blend: Path, folder: Path, user: str, wheels: bool) -> None:
     solved = load_blend(blend)
     runs = [blend.parent / member.run for member in solved.members]
     check_output_folder(folder, WRITTEN, marker=MARKER, inputs=[blend, *runs])
+    _check_networks(blend)
     with replacing_folder(folder, WRITTEN, marker=MARKER) as build:
         bundle = build / "bundle"
         members = []
@@ -111,6 +112,13 @@ def build_bundle(blend: Path, folder: Path, user: str, wheels: bool) -> None:
         _write_metadata(bundle, build / "infer", user)
         if wheels:
             _fetch_wheels(bundle / "wheels")
+
+
+def _check_networks(blend: Path) -> None:
+    """Open all networks as the kernel will: what is wrong with one is better known here."""
+    from gutseg.runs import ensemble  # torch takes seconds to import, push and check need none
+
+    ensemble(blend)
 
 
 def _write_metadata(bundle: Path, infer: Path, user: str) -> None:

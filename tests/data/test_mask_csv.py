@@ -147,6 +147,15 @@ def test_a_truth_of_other_slices_is_named(files):
         score_csv(_submission(truth, rows), truth, slices, METRIC)
 
 
+@pytest.mark.parametrize("bad", ["id,class,segmentation", "case1_day0_slice_1,stomach,", "x,y,"])
+def test_a_malformed_id_of_the_truth_is_no_scan_to_leave_out(files, bad):
+    rows, truth, slices = files
+    ours = _submission(truth, rows)
+    truth.write_text(truth.read_text() + f"{bad}\n")
+    with pytest.raises(ValueError, match=f"truth.csv row .*{bad.split(',')[0]}.* id is not of"):
+        score_csv(ours, truth, slices, METRIC)
+
+
 def test_scans_that_the_slices_do_not_list_are_left_out(files, caplog):
     """As the real train.csv: 13 of its scans have no PNG beside it."""
     rows, truth, slices = files

@@ -40,7 +40,7 @@ class Arm:
     def choices(self) -> list[str]:
         """Mutators of the file, or values of the word."""
         if self.reads:
-            return list(KINDS[self.reads.kind][0])
+            return [name for name in KINDS[self.reads.kind][0] if name not in self.reads.without]
         return list(COMMANDS[self.name].bad[self.place])
 
 
@@ -120,8 +120,9 @@ class Case:
 def _names(path: Path) -> tuple[str, ...]:
     """A message may name the file, or the slice, scan or fold that it belongs to."""
     folders = [part for part in path.parts[:-1] if part.startswith(("case", "fold"))]
+    numbered = [folder.replace("fold", "fold ") for folder in folders]
     slice_number = path.name[:10] if path.name.startswith("slice_") else ""
-    return tuple(name for name in (path.name, *folders[-1:], slice_number) if name)
+    return tuple(name for name in (path.name, *folders[-1:], *numbered, slice_number) if name)
 
 
 @cache

@@ -11,11 +11,13 @@ class Reads:
     """Files that a command reads.
 
     pattern: a glob in the world. kind: a row of KINDS. remedy: a broken one is made again.
+    without: mutators after which the command is right to write it as if it had never been.
     """
 
     pattern: str
     kind: str
     remedy: bool = False
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,18 @@ OVERRIDES = (
     *("train.batch_size=٣", "data=&a [*a]", "model.params.widths=[4, true]", "stack.slices=2"),
 )
 
-CACHE = (
-    Reads("cache/index.parquet", "index"),
-    Reads("cache/case*/image.npy", "array"),
-    Reads("cache/case*/mask.npy", "array"),
-    Reads("cache/case*/histogram.npy", "array"),
-    Reads("cache/case*/scan.json", "json"),
-)
+INDEX = Reads("cache/index.parquet", "index")
+
+
+def _cache(scans: str) -> tuple[Reads, ...]:
+    arrays = (
+        Reads(f"cache/{scans}/{name}.npy", "array") for name in ("image", "mask", "histogram")
+    )
+    return (INDEX, *arrays, Reads(f"cache/{scans}/scan.json", "json"))
+
+
+CACHE = _cache("case*")
+HELD_OUT = _cache("case[23]*")  # by fold 0
 RAW = (Reads("raw/train/*/*/scans/*.png", "slice"), Reads("raw/train.csv", "labels"))
 FOLD = "runs/tiny/fold0"
 TRAINED = (
@@ -120,7 +127,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "split": Command(
         ("split", "cache", "--out", "new.csv", "--folds", "2", "--seed", "1"),
-        CACHE[:1],
+        (INDEX,),
         writes=("new.csv",),
         bad={
             1: NO_INPUT,
@@ -137,7 +144,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "split again": Command(
         ("split", "cache", "--out", "folds.csv", "--folds", "2"),
-        (Reads("folds.csv", "folds"),),
+        (Reads("folds.csv", "folds", without=("remove", "broken_link")),),
         writes=("folds.csv",),
     ),
     "train": Command(
@@ -171,7 +178,7 @@ COMMANDS: dict[str, Command] = {
             *TRAINED,
             Reads(f"{FOLD}/oof/*.npz", "prediction", remedy=True),
             Reads(f"{FOLD}/oof/made_with.json", "json", remedy=True),
-            CACHE[0],
+            INDEX,
         ),
         writes=(f"{FOLD}/oof",),
         keeps=(f"{FOLD}/oof",),
@@ -179,7 +186,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "predict afresh": Command(
         ("predict", "runs/tiny", "--fold", "0"),
-        (*TRAINED, *CACHE),
+        (*TRAINED, *HELD_OUT),
         writes=(f"{FOLD}/oof",),
         keeps=(f"{FOLD}/oof",),
         setup=_forget_predictions,

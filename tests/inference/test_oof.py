@@ -27,6 +27,9 @@ def test_out_of_fold_files(tmp_path):
     (tmp_path / "fold0/oof/case1_day0.npz").unlink()
     whole, seen = found.load("case1_day0", (5, 4, 5))
     assert not whole[:, [0, 3]].any() and seen.tolist() == [True] * 4 + [False]
+    (tmp_path / "fold0/oof/case1_day0.npz").symlink_to("moved.npz")
+    with pytest.raises(FileNotFoundError, match="case1_day0.npz is a link to moved.npz, which is"):
+        found.load("case1_day0", (5, 4, 5))
 
 
 Z = np.array([0, 1])

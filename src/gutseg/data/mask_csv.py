@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from gutseg.constants import CLASSES
 from gutseg.data import rle
 from gutseg.data.cache import INDEX
-from gutseg.data.index import LARGEST_SIDE, Faults, list_slices
+from gutseg.data.index import LARGEST_SIDE, SLICE_ID, Faults, list_slices
 from gutseg.data.tables import check_ids, read_csv, read_table, refuse_repeated, whole_numbers
 from gutseg.metrics.bitrows import BitRows
 from gutseg.paths import competition_folder
@@ -114,8 +114,12 @@ class MaskCsv:
         return np.where(known, self.slice * len(CLASSES) + self.organ, -1)
 
     def unlisted_scans(self) -> set[str]:
-        """Name the scans of which the slices list nothing."""
+        """Name the scans of which the slices list nothing; a malformed id raises ValueError."""
         rows = np.flatnonzero(self.slice < 0)
+        for row in rows:
+            if not SLICE_ID.fullmatch(str(self.ids[row])):
+                problem = "the id is not of the form case123_day20_slice_0001"
+                raise ValueError(f"{self.label(row)}: {problem}")
         return {_scan_name(self.ids[row]) for row in rows} - set(self.slices.names)
 
     def of_scans(self, names: set[str]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Out-of-fold predictions: one compressed file a scan and fold, at native size, in bytes."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -98,7 +99,7 @@ class OutOfFold:
         for number in self.folds_of(scan) if fold is None else [fold]:
             z = self.planes[number][scan]
             seen[z] = True
-            if (path := self.path(number, scan)).exists():
+            if os.path.lexists(path := self.path(number, scan)):  # a broken link is no absence
                 whole[:, z] = load(path, z, shape[1:])
         return whole, seen
 
