@@ -26,6 +26,7 @@ from gutseg.inference.predictor import Predictor
 from gutseg.losses import Criterion, with_class_weights
 from gutseg.losses.weights import class_weights
 from gutseg.paths import need_file
+from gutseg.registry import brief
 
 
 def inputs(config: Config) -> Inputs:
@@ -37,23 +38,43 @@ def inputs(config: Config) -> Inputs:
     )
 
 
+def network(config: Config, *, published: bool = False) -> nn.Module:
+    """Build the network for a checkpoint to fill: no file is read, nothing is downloaded.
+
+    published: fetch the weights that model.params.encoder_weights names.
+    """
+    name, params = config.model.name, config.model.params
+    return models.build(name, config.stack.slices, len(CLASSES), published=published, **params)
+
+
 def model(config: Config) -> nn.Module:
-    """Build the network; a local weight file fills its encoder."""
-    network = models.build(
-        config.model.name, config.stack.slices, len(CLASSES), **config.model.params
-    )
-    if config.model.encoder_weights:
-        path = need_file(config.model.encoder_weights, "give a local .pth or .safetensors file")
-        models.load_encoder(network, _read_weights(path))
-    return network
+    """Build the network to be trained: published weights or a local file fill its encoder."""
+    path, state = config.model.encoder_weights, None
+    if path:
+        state = _read_weights(need_file(path, "give a local .pth or .safetensors file"))
+    built = network(config, published=True)
+    if path:
+        try:
+            models.load_encoder(built, state)
+        except ValueError as error:
+            raise ValueError(f"model.encoder_weights {path}: {error}") from None
+    return built
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    remedy = "give an encoder's own file again"
+    if path.suffix.lower() != ".safetensors":
+        return checkpoint.load(path, remedy)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
+    try:
         return load_file(path)
-    return checkpoint.load(path, "give an encoder's own file again")
+    # KeyError for a type of numbers that torch does not have
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+        raise ValueError(
+            f"{path} is not a readable safetensors ({brief(error)}); {remedy}"
+        ) from None
 
 
 def rows(config: Config, cache: Cache) -> pd.DataFrame:
@@ -95,7 +116,7 @@ def sampler(config: Config, source: Samples, world: World) -> BatchSampler:
 def learner(config: Config, loss: Criterion, batches: int, world: World) -> Learner:
     """Build the network and everything that trains it; batches: of one epoch."""
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
-    network = model(config).to(world.device, memory_format=layout)
+    built = model(config).to(world.device, memory_format=layout)
     optim = config.optim
     steps = -(-batches // config.train.accumulate)
     schedule = Schedule(
@@ -107,10 +128,10 @@ def learner(config: Config, loss: Criterion, batches: int, world: World) -> Lear
         power=optim.power,
     )
     return Learner(
-        network,
+        built,
         loss,
         optimizer(
-            network,
+            built,
             optim.name,
             lr=optim.lr,
             weight_decay=optim.weight_decay,

@@ -42,6 +42,12 @@ def as_is(text: str) -> str:
     return text if text.isprintable() and len(text) <= SHOWN else shown(text)
 
 
+def brief(error: BaseException) -> str:
+    """Return what a library's error says, on one line of at most 200 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def listed(names: Iterable[str], count: int, separator: str = ", ") -> str:
     """Return the first five of `count` names and how many more there are."""
     text = separator.join(islice(names, NAMED))

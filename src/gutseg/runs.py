@@ -166,13 +166,10 @@ def _still_valid(run: Path, fold: Fold, missing: Missing) -> MadeWith:
 def predictor(folder: Path, device: torch.device, *, tta: str | None = None) -> Predictor:
     """Load a trained fold: its own config.yaml and best.pt.
 
-    tta: overrides the config's. The pretrained encoder file is not needed again.
+    tta: overrides the config's. The encoder's published weights are not needed again.
     """
     config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
-    config = config.model_copy(
-        update={"model": config.model.model_copy(update={"encoder_weights": None})}
-    )
-    network = build.model(config)
+    network = build.network(config)
     path = folder / "best.pt"
     checkpoint.fill(network, checkpoint.weights(path), path)
     return build.as_predictor(config, network, device, tta=tta, name=str(folder))

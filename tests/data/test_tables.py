@@ -271,12 +271,12 @@ def _empty_folder(folder: Path) -> Path:
         (lambda p: p / "runs" / "demo", {}, "runs/demo does not exist: expected a submission"),
         (lambda p: p / "slices.csv.zip", {}, "slices.csv.zip is none of them: expected a subm"),
         (lambda p: Path("/dev/null"), {}, "/dev/null is none of them"),
-        (lambda p: p, {"truth": None, "slices": None}, "holds no predictions"),
+        (lambda p: p, {"truth": None, "slices": None}, "is not a run folder"),
         (lambda p: p, {}, "--truth, --slices and --folds are for a csv"),
         (lambda p: p / "truth.csv", {"by": "class,class"}, "--by class,class: class is listed tw"),
         (lambda p: p / "truth.csv", {"slices": "/dev/null"}, "/dev/null is a device or a pipe"),
         (lambda p: p / "truth.csv", {"truth": "nowhere.csv"}, "nowhere.csv does not exist"),
-        (_empty_folder, {"truth": None, "slices": None}, "empty"),
+        (_empty_folder, {"truth": None, "slices": None}, "empty is not a run folder"),
     ],
 )
 def test_what_cannot_be_scored_is_told_apart(tmp_path, truth, source, options, message):

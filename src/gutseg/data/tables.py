@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from gutseg.data.index import SLICE_ID
 from gutseg.paths import need_file
-from gutseg.registry import NAMED, as_is, listed, shown
+from gutseg.registry import NAMED, as_is, brief, listed, shown
 
 # bytes after unpacking, and rows; the competition's train.csv has 20 MB and 115,488
 LARGEST = 2**30
@@ -77,7 +77,7 @@ def read_csv(path: Path, remedy: str) -> pa.Table:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); {remedy}") from None
     except (ValueError, KeyError, pa.ArrowException) as error:
-        raise ValueError(f"{path} is not a readable csv: {_line(error)}; {remedy}") from None
+        raise ValueError(f"{path} is not a readable csv: {brief(error)}; {remedy}") from None
 
 
 def _read_parquet(path: Path, remedy: str) -> pa.Table:
@@ -89,11 +89,7 @@ def _read_parquet(path: Path, remedy: str) -> pa.Table:
         return file.read()
     # which of them depends on the byte that is damaged
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise ValueError(f"{path} is not a readable parquet: {_line(error)}; {remedy}") from None
-
-
-def _line(error: BaseException) -> str:
-    return as_is(" ".join(str(error).split()) or type(error).__name__)
+        raise ValueError(f"{path} is not a readable parquet: {brief(error)}; {remedy}") from None
 
 
 def read_table(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
@@ -110,7 +106,7 @@ def read_table(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
     try:
         return pd.DataFrame({name: _as_text(table[name]) for name in columns})
     except pa.ArrowException as error:
-        raise ValueError(f"{path} holds something that is not text: {_line(error)}") from None
+        raise ValueError(f"{path} holds something that is not text: {brief(error)}") from None
 
 
 def _as_text(column: pa.ChunkedArray) -> pd.Series:

@@ -7,7 +7,7 @@ from torch import nn
 from gutseg.models.encoder_weights import load_encoder
 from gutseg.models.library import smp
 from gutseg.models.unet import hybrid4, hybrid5, hybrid_unet, unet, unet4, unet5
-from gutseg.registry import Spec, check
+from gutseg.registry import Spec, brief, check, shown
 
 __all__ = ["MODELS", "build", "load_encoder"]
 
@@ -22,9 +22,25 @@ MODELS: dict[str, Spec] = {
 }
 
 
-def build(name: str, in_channels: int, classes: int, **params: Any) -> nn.Module:
-    """Build one row of MODELS; raises ValueError naming the choices when it cannot."""
+def build(
+    name: str, in_channels: int, classes: int, *, published: bool = True, **params: Any
+) -> nn.Module:
+    """Build one row of MODELS; raises ValueError naming the choices when it cannot.
+
+    published: False leaves out `encoder_weights`, so that nothing is downloaded: for a network
+    that a checkpoint is to fill.
+    """
     if in_channels < 1 or classes < 1:
         raise ValueError(f"in_channels {in_channels} and classes {classes} must be 1 or more")
     params = check(MODELS, name, params, where="model")
-    return MODELS[name].build(in_channels, classes, **params)
+    if not published:
+        params.pop("encoder_weights", None)
+    try:
+        return MODELS[name].build(in_channels, classes, **params)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:
+        # timm and smp check no argument: what is raised depends on where it is first used
+        raise ValueError(
+            f"model {name!r} cannot be built with {shown(params)}: {brief(error)}"
+        ) from error

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from gutseg.registry import shown
+
 # Wrappers that training frameworks leave in front of an encoder's own keys.
 WRAPPERS = ("module.", "_orig_mod.", "state_dict.", "net.", "model.", "backbone.", "encoder.")
 
@@ -24,8 +26,10 @@ def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     repeated: where all channels of the image are equal, it answers as the published one does
     on that image as grey RGB. A weight-standardising one (nfnet) undoes that factor, so its gain
     carries it, up to its epsilon; without a gain (BiT) the answer differs in scale.
-    Raises ValueError naming what is missing, left over or of another shape; nothing is copied then.
+    Raises ValueError naming what is missing, left over, of another shape or kind, or not finite;
+    nothing is copied then.
     """
+    _check_state(state)
     encoder = getattr(model, "encoder", None)
     if not hasattr(encoder, "out_channels"):
         raise ValueError(f"{type(model).__name__} has no encoder to load; only `smp` networks do")
@@ -40,7 +44,10 @@ def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         if _canonical(key) not in source and not key.endswith("num_batches_tracked")
     }
     left_over = _left_over(bare, own) if len(encoder.out_channels) == FULL_DEPTH else set()
-    source = _widen({key: value for key, value in source.items() if key in target}, target)
+    source = {key: value for key, value in source.items() if key in target}
+    if odd := {key for key, value in source.items() if not _same_kind(value, target[key])}:
+        raise ValueError(f"the weights are of another kind than the encoder's: {_list(odd)}")
+    source = _widen(source, target)
     misshapen = {
         f"{key} {tuple(value.shape)} for {tuple(target[key].shape)}"
         for key, value in source.items()
@@ -51,9 +58,28 @@ def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
             f"the weights do not fit this encoder: {_list(missing)} missing, "
             f"{_list(left_over)} left over, {_list(misshapen)} of another shape"
         )
+    if odd := {key for key, value in source.items() if not torch.isfinite(value.float()).all()}:
+        raise ValueError(f"the weights hold NaN or infinity: {_list(odd)}; download them again")
     with torch.no_grad():
         for key, value in source.items():
             target[key].copy_(value)
+
+
+def _check_state(state: Mapping[str, Tensor]) -> None:
+    if not isinstance(state, Mapping):
+        raise ValueError(f"a {type(state).__name__} was found; expected tensors by name")
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise ValueError(
+                f"{shown(key)} is a {type(value).__name__}; expected tensors by name: save the "
+                "state dict of the encoder or classifier alone"
+            )
+
+
+def _same_kind(value: Tensor, place: Tensor) -> bool:
+    """Say whether a tensor's numbers can be copied: dense, and floats for floats."""
+    plain = value.layout == torch.strided and not value.is_quantized and not value.is_complex()
+    return plain and not value.is_meta and value.is_floating_point() == place.is_floating_point()
 
 
 def _unwrap(
@@ -99,7 +125,7 @@ def _widen(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[s
             continue
         widened[key] = (weight.sum(dim=1, keepdim=True) / shape[1]).expand(shape)
         gain = key.removesuffix("weight") + "gain"
-        if gain in source:
+        if gain in source and source[gain].shape == target[gain].shape:
             ratio = _spread(widened[key]) / _spread(weight)
             widened[gain] = source[gain] * ratio.reshape(source[gain].shape)
     return widened

@@ -2,18 +2,23 @@
 
 import difflib
 import inspect
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gutseg.models.encoder_weights import load_encoder
+from gutseg.models.limits import Options, PlainName, check_size
 from gutseg.models.padding import run_padded
-from gutseg.registry import suggest
+from gutseg.registry import brief, suggest
 
 # What the builder decides: logits, one output, channels, weights.
 _RESERVED = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation"}
 _RESERVED |= {"self", "aux_params", "kwargs"}
+# A side of the image that _freeze_unreached runs through the network.
+MOST_PIXELS = 1024
 
 
 class LibraryNet(nn.Module):
@@ -42,10 +47,10 @@ def smp(
     classes: int,
     *,
     architecture: str = "Unet",
-    encoder: str = "resnet34",
-    encoder_weights: str | None = None,
-    options: dict[str, Any] | None = None,
-    encoder_options: dict[str, Any] | None = None,
+    encoder: PlainName = "resnet34",
+    encoder_weights: PlainName | None = None,
+    options: Options | None = None,
+    encoder_options: Options | None = None,
 ) -> LibraryNet:
     """Network of segmentation-models-pytorch: an architecture on an encoder.
 
@@ -55,10 +60,14 @@ def smp(
     is a tag of their own name) downloads the weights while building.
     options: further arguments of that architecture (decoder_channels, encoder_depth, ...).
     encoder_options: arguments of the timm model behind a `tu-` encoder (drop_path_rate, ...).
+    Neither may load anything: see gutseg.models.limits.
     Parameters that the forward never reaches (stages below encoder_depth, leftover heads) are
     frozen: an optimiser has nothing to do there, and DistributedDataParallel would stop at them.
     Source: github.com/qubvel-org/segmentation_models.pytorch (MIT).
     """
+    size = (encoder_options or {}).get("img_size", 128)
+    if max(size if isinstance(size, list) else [size]) > MOST_PIXELS:
+        raise ValueError(f"encoder_options.img_size is {size}; at most {MOST_PIXELS} are possible")
     constructor = _architecture(architecture)
     options = _checked_options(constructor, architecture, options or {})
     _check_encoder(encoder)
@@ -78,19 +87,31 @@ def smp(
         # DPT halves its coarsest map once more; the others check for the encoder's stride.
         return LibraryNet(net, net.encoder.output_stride * (2 if architecture == "DPT" else 1))
 
+    check_size(partial(construct, in_channels, None))
     model = construct(in_channels, None)
     if weights is not None:
         # The library's own adaptation to other channel counts repeats red and green more often
         # than blue; ours keeps the response to a grey image.
-        load_encoder(model, construct(3, weights).encoder.state_dict())
+        load_encoder(model, _fetched(partial(construct, 3, weights), encoder).encoder.state_dict())
     try:
-        _freeze_unreached(model, in_channels, (encoder_options or {}).get("img_size", 128))
+        _freeze_unreached(model, in_channels, size)
     except AssertionError as error:  # how timm refuses a size
         raise ValueError(
             f"encoder {encoder!r} takes one image size only ({error}); encoder_options can set "
             "img_size, or lift the limit: strict_img_size (Swin), dynamic_img_size (ViT)"
         ) from error
     return model
+
+
+def _fetched(construct: Callable[[], LibraryNet], encoder: str) -> LibraryNet:
+    """Build a network with published weights; whatever the download raises becomes a sentence."""
+    try:
+        return construct()
+    except Exception as error:
+        raise ValueError(
+            f"the published weights of {encoder!r} could not be fetched ({brief(error)}); is there "
+            "a network? Else give a local file as model.encoder_weights"
+        ) from error
 
 
 def _architecture(name: str) -> type[nn.Module]:

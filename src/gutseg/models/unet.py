@@ -3,16 +3,22 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from gutseg.models.attention import ExternalAttention, LocalAttention
+from gutseg.models.limits import Drop, Size, check_size
 from gutseg.models.padding import run_padded
 from gutseg.registry import suggest
 
 Norm = Literal["none", "batch", "instance", "group"]
+
+# Images are padded to a multiple of 2 ** poolings: with more levels a slice would be mostly margin.
+Widths = Annotated[tuple[Size, ...], Field(min_length=2, max_length=10)]
+Window = Annotated[int, Field(ge=1, le=64)]
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda channels: nn.Identity(),
@@ -128,27 +134,29 @@ def unet(
     in_channels: int,
     classes: int,
     *,
-    widths: tuple[int, ...] = PLAIN_WIDTHS,
+    widths: Widths = PLAIN_WIDTHS,
     norm: Norm = "none",
-    dropout: float = 0.0,
+    dropout: Drop = 0.0,
 ) -> UNet:
     """Plain U-Net with free widths."""
-    return UNet(in_channels, classes, widths=widths, norm=norm, dropout=dropout)
+    make = partial(UNet, in_channels, classes, widths=widths, norm=norm, dropout=dropout)
+    check_size(make)
+    return make()
 
 
 def hybrid_unet(
     in_channels: int,
     classes: int,
     *,
-    widths: tuple[int, ...] = HYBRID_WIDTHS,
+    widths: Widths = HYBRID_WIDTHS,
     local_levels: tuple[int, ...] = (2,),
     external_levels: tuple[int, ...] = (-1,),
-    window: int = 4,
-    local_heads: int = 8,
-    external_heads: int = 32,
+    window: Window = 4,
+    local_heads: Size = 8,
+    external_heads: Size = 32,
     residual: bool = True,
     norm: Norm = "none",
-    dropout: float = 0.0,
+    dropout: Drop = 0.0,
 ) -> UNet:
     """U-Net with local and external attention at chosen levels, either list empty for none.
 
@@ -171,12 +179,14 @@ def hybrid_unet(
             blocks.append(ExternalAttention(channels, heads=external_heads, residual=residual))
         return nn.Sequential(*blocks)
 
-    return UNet(
-        in_channels, classes, widths=widths, norm=norm, dropout=dropout, attention=attention
+    make = partial(
+        UNet, in_channels, classes, widths=widths, norm=norm, dropout=dropout, attention=attention
     )
+    check_size(make)
+    return make()
 
 
-def unet4(in_channels: int, classes: int, *, norm: Norm = "none", dropout: float = 0.0) -> UNet:
+def unet4(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
     """Seed 001's U-Net with 4 poolings, 2.50 M parameters.
 
     A reconstruction: the seed prints the total only, and 40-64-80-144-256 is the plain set of
@@ -185,7 +195,7 @@ def unet4(in_channels: int, classes: int, *, norm: Norm = "none", dropout: float
     return unet(in_channels, classes, widths=PLAIN_WIDTHS, norm=norm, dropout=dropout)
 
 
-def unet5(in_channels: int, classes: int, *, norm: Norm = "none", dropout: float = 0.0) -> UNet:
+def unet5(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
     """Seed 001's U-Net with 5 poolings, 5.72 M parameters.
 
     A reconstruction like unet4: its widths and one more level of 256, which is exactly the
@@ -194,7 +204,7 @@ def unet5(in_channels: int, classes: int, *, norm: Norm = "none", dropout: float
     return unet(in_channels, classes, widths=(*PLAIN_WIDTHS, 256), norm=norm, dropout=dropout)
 
 
-def hybrid4(in_channels: int, classes: int, *, norm: Norm = "none", dropout: float = 0.0) -> UNet:
+def hybrid4(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
     """Seed 001's hybrid-attention U-Net with 4 poolings, 2.50 M parameters.
 
     A reconstruction: doubling widths 16 to 256, external attention at the bottom and local
@@ -203,7 +213,7 @@ def hybrid4(in_channels: int, classes: int, *, norm: Norm = "none", dropout: flo
     return hybrid_unet(in_channels, classes, widths=HYBRID_WIDTHS, norm=norm, dropout=dropout)
 
 
-def hybrid5(in_channels: int, classes: int, *, norm: Norm = "none", dropout: float = 0.0) -> UNet:
+def hybrid5(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
     """Seed 001's hybrid-attention U-Net with 5 poolings, 5.72 M parameters; see hybrid4."""
     widths = (*HYBRID_WIDTHS, 256)
     return hybrid_unet(in_channels, classes, widths=widths, norm=norm, dropout=dropout)
