@@ -162,18 +162,38 @@ def test_a_foreign_run_folder_stays(start, tmp_path):
     assert (folder / "config.yaml").read_text() == "language: fr"
 
 
-def test_a_full_disk_inside_a_checkpoint_is_named(tmp_path):
+@pytest.fixture
+def small_disk():
+    """Files cannot grow beyond 20,000 bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_inside_a_checkpoint_is_named(tmp_path, small_disk):
     path = tmp_path / "last.pt"
     checkpoint.save(path, {"a": torch.zeros(3)})
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    try:
-        with pytest.raises(OSError, match=r"last.pt could not be written: File too large; nothing"):
-            checkpoint.save(path, {"a": torch.zeros(100_000)})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with pytest.raises(OSError, match=r"last.pt could not be written: File too large; nothing"):
+        checkpoint.save(path, {"a": torch.zeros(100_000)})
     assert torch.equal(checkpoint.load(path)["a"], torch.zeros(3))
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_full_disk_names_the_scan_and_leaves_none_of_it(raw, tmp_path, small_disk):
+    with pytest.raises(OSError, match=r"case\d+_day\d could not be written: No space left"):
+        prepare(raw, tmp_path / "cache", workers=1)
+    assert not list((tmp_path / "cache").glob("*"))
+
+
+def test_earlier_outputs_of_the_same_command_are_replaced(trained, tmp_path):
+    for trials in (2, 3):
+        blend([trained.run], tmp_path / "blend", trials=trials)
+        score(tmp_path / "blend" / "blend.yaml", json=tmp_path / "score.json")
+        submit(tmp_path / "blend" / "blend.yaml", trained.raw, tmp_path / "s.csv", debug_scans=1)
+        build_bundle(tmp_path / "blend" / "blend.yaml", tmp_path / "kaggle", "u", wheels=False)
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"blend", "score.json", "s.csv", "kaggle"}
 
 
 @pytest.fixture

@@ -192,6 +192,8 @@ def _leaves(folder: Path) -> Iterator[str]:
             yield f"{here}/"
 
 
+# numpy.save keeps the number of the system's error to itself.
+_NUMPY_FULL = re.compile(r"\d+ requested and \d+ written")
 # A private folder beside the target, for what is being written: nobody can have put a link
 # there, and whoever holds its lock is alive.
 _ROOM = re.compile(r"\.(?P<name>.+)\.([a-z0-9_]{8}|\d+)\.tmp", re.DOTALL)
@@ -212,10 +214,13 @@ def _temporary(path: Path, target: Path) -> Iterator[Path]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield room / target.name
     except OSError as error:
-        if error.errno not in FULL:
+        number = error.errno or (errno.ENOSPC if _NUMPY_FULL.fullmatch(str(error)) else None)
+        if number not in FULL:
             raise
-        why = f"{path} could not be written: {os.strerror(error.errno)}"
-        raise OSError(f"{why}; nothing that was there before is lost") from error
+        why = f"{path} could not be written: {os.strerror(number)}"
+        full = OSError(f"{why}; nothing that was there before is lost")
+        full.errno = number  # the folder that this file was to be part of is named instead
+        raise full from error
     finally:
         if room:
             _clear(room)
