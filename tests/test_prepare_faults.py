@@ -178,7 +178,7 @@ def _csv(raw, change):
     lines = path.read_text().splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("case2_day1_slice_0003,small"))
     change(lines, at)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_bytes(os.fsencode("\n".join(lines) + "\n"))
 
 
 def _put(line):
@@ -186,9 +186,21 @@ def _put(line):
 
 
 BAD_ROWS = {
+    "too few fields": (
+        _put("case2_day1_slice_0003,small_bowel"),
+        "train.csv row 9: has 2 fields; expected id,class,segmentation",
+    ),
+    "an open quote": (
+        _put('"case2_day1_slice_0003,small_bowel,1 5'),
+        "train.csv row 9: has 4 fields; expected id,class,segmentation",
+    ),
+    "half a character": (
+        _put("case2_day1_slice_0003,small_bowel\udce4,1 5"),
+        "train.csv row 9: is not UTF-8 text: invalid continuation byte",
+    ),
     "no row for a class": (
         lambda lines, at: lines.pop(at),
-        "case2_day1_slice_0003: the csv has no row for small_bowel",
+        "case2_day1_slice_0003: train.csv has no row for small_bowel",
     ),
     "too many fields": (
         _put("case2_day1_slice_0003,small_bowel,1 5,7 9"),
@@ -200,7 +212,7 @@ BAD_ROWS = {
     ),
     "cut in the middle of a row": (
         lambda lines, at: lines.__setitem__(slice(at, None), ["case2_day1_slice_0003,small"]),
-        "train.csv row 9: class 'small' is not one of",
+        "train.csv row 9: has 2 fields; expected id,class,segmentation",
     ),
     "after an empty line": (
         lambda lines, at: lines.__setitem__(slice(at, at + 1), ["", "case2_day1_slice_3,stomach,"]),

@@ -234,13 +234,16 @@ def test_a_slice_larger_than_the_padded_size_is_predicted_at_its_own_size(hidden
 
 
 SPOILT_SAMPLES = {
-    "a field too many": ("case7_day0_slice_0002,stomach,,,,", "has 6 fields; expected id,class"),
-    "an open quote": ('"case7_day0_slice_0002,stomach,', "is not a readable csv"),
+    "a field too many": (
+        "case7_day0_slice_0002,stomach,,,,",
+        "row 6: has 6 fields; expected id,cl",
+    ),
+    "an open quote": ('"case7_day0_slice_0002,stomach,', "row 6: has 4 fields; expected id,cl"),
     "an unknown class": ("case7_day0_slice_0002,liver,", "class 'liver' is not one of"),
     "an unknown slice": ("case7_day0_slice_0077,stomach,", "there is no PNG of it"),
     "no identifier": ("slice 2,stomach,", "there is no PNG of it"),
     "a row twice": ("case7_day0_slice_0001,stomach,", "is listed twice"),
-    "one field": ("case7_day0_slice_0002", "class '' is not one of"),
+    "one field": ("case7_day0_slice_0002", "row 6: has 1 fields; expected id,class,predicted"),
 }
 
 
@@ -270,3 +273,20 @@ def test_many_faults_of_a_kind_are_five_lines_and_a_count(hidden, caplog):
     assert len(lines) == 6
     assert "case9_day0_slice_0005: the sample asks for this slice" in lines[4]
     assert lines[5].endswith("... and 139 more like these")
+
+
+def test_a_train_scan_of_the_public_view_lacks_a_png(hidden):
+    """Without a sample labelled scans are predicted; one that is not complete is named."""
+    rows = [tuple(row) for row in pd.read_csv(hidden / "sample_submission.csv").to_numpy()]
+    write_csv(hidden / "sample_submission.csv", [], "predicted")
+    with pytest.raises(FileNotFoundError, match="train.csv .*sample_submission.csv is only a head"):
+        submit(hidden / "blend.yaml", hidden, hidden.parent / "s.csv")
+    (hidden / "test").rename(hidden / "train")
+    write_csv(hidden / "train.csv", [(*row[:2], "") for row in rows])
+    submit(hidden / "blend.yaml", hidden, hidden.parent / "s.csv")
+    assert len(pd.read_csv(hidden.parent / "s.csv")) == 27
+    png_path(hidden, "train", "case7_day0", 3, 40, 48).unlink()
+    with pytest.raises(ValueError, match=r"train.csv, case7_day0_slice_0003: .*there is no PNG"):
+        submit(hidden / "blend.yaml", hidden, hidden.parent / "s.csv")
+    submit(hidden / "blend.yaml", hidden, hidden.parent / "s.csv", skip_bad=True)
+    assert len(pd.read_csv(hidden.parent / "s.csv")) == 27

@@ -1,5 +1,6 @@
 """Which slices there are: names parsed into ids, joined with the rows of train.csv by id."""
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -154,44 +155,52 @@ def read_labels(path: Path, faults: Faults) -> pd.DataFrame:
 def read_rows(path: Path, columns: list[str], faults: Faults) -> pd.DataFrame:
     """Read a csv as text with two more columns, `row` and `broken`.
 
-    row: line of the file, the header is 1. Empty fields are "". Rows with too many fields and
-    bytes that are no text are faults; they stay, and are broken. Raises ValueError when the
-    file is empty or the header is another.
+    row: line of the file, the header is 1. Rows of too many or too few fields and bytes that
+    are no text are faults; such rows stay, and are broken. A line without text is no row.
+    Raises ValueError when the file is empty or the header is another.
     """
-    broken: dict[int, str] = {}
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path} is not a readable csv: it is empty") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        faults.add(str(path), f"is not a readable csv: {error}")
-        table, broken = _line_by_line(path)
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        header = ",".join(table.columns)
-        found = repr(header[:200]) if not header[:200].isprintable() else header[:200]
+    header, *lines = _text(path, faults).split("\n")
+    if not header:
+        raise ValueError(f"{path} is not a readable csv: its first line is empty")
+    names = _fields(header)
+    if any(column not in names for column in columns):
+        found = header[:200] if header[:200].isprintable() else repr(header[:200])
         raise ValueError(f"{path}: header is {found}; expected {','.join(columns)}")
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first field for an index
-        raise ValueError(f"{path}: the rows have more fields than the header, {','.join(columns)}")
-    for position, problem in broken.items():
-        faults.add(f"{path.name} row {position + 2}", problem)
-    table = table[columns].assign(row=table.index + 2, broken=table.index.isin(list(broken)))
-    # a line without any text is no row, but it counts as a line
-    return table[(table[columns] != "").any(axis=1)].reset_index(drop=True)
+    chosen, rows = [names.index(column) for column in columns], []
+    for number, line in enumerate(lines, start=2):
+        if not line.strip():
+            continue
+        fields = _fields(line)
+        broken = len(fields) != len(names)
+        if broken:
+            problem = f"has {len(fields)} fields; expected {','.join(names)}"
+            faults.add(f"{path.name} row {number}", problem)
+        fields += [""] * (len(names) - len(fields))
+        rows.append((*(fields[place] for place in chosen), number, broken))
+    table = pd.DataFrame(rows, columns=[*columns, "row", "broken"])
+    return table.astype(dict.fromkeys(columns, "str") | {"broken": bool})
 
 
-def _line_by_line(path: Path) -> tuple[pd.DataFrame, dict[int, str]]:
-    """Read what can be read of a damaged csv; return it and what is wrong by position."""
-    header, *lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    columns, rows, broken = header.split(","), [], {}
-    for position, line in enumerate(lines):
-        row = [part.strip('"') for part in line.split(",")]
-        if len(row) > len(columns):
-            broken[position] = f"has {len(row)} fields; expected {header}"
-        elif "\N{REPLACEMENT CHARACTER}" in line:
-            broken[position] = f"is not UTF-8 text; expected {header}"
-        rows.append((row + [""] * len(columns))[: len(columns)])
-    return pd.DataFrame(rows, columns=columns), broken
+def _text(path: Path, faults: Faults) -> str:
+    """Read a file with line ends of one kind; bytes that are no text become question marks."""
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        faults.add(f"{path.name} row {line}", f"is not UTF-8 text: {error.reason}")
+        text = data.decode("utf-8-sig", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _fields(line: str) -> list[str]:
+    # line by line, so that an open quote does not take the rest of the file with it
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error:
+        return [field.strip('"') for field in line.split(",")] + ["an open quote"]
 
 
 @dataclass(frozen=True)
@@ -243,7 +252,7 @@ def _complete(labels: pd.DataFrame, slices: pd.DataFrame, faults: Faults) -> pd.
     partial = few & labels["scan"].isin(slices["scan"])
     for slice_id, organs in labels[partial].groupby("id", sort=False)["class"]:
         absent = ", ".join(organ for organ in CLASSES if organ not in set(organs))
-        faults.add(slice_id, f"the csv has no row for {absent}; the labels of it are left out")
+        faults.add(slice_id, f"train.csv has no row for {absent}; its labels are left out")
     return labels[~partial].reset_index(drop=True)
 
 

@@ -36,7 +36,8 @@ def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFr
     path, part = need_file(root / "sample_submission.csv", "give --images"), "test"
     sample = read_rows(path, COLUMNS, faults)
     if sample.empty:
-        path, part = need_file(root / "train.csv", "the sample is empty"), "train"
+        why = f"{path} is only a header, so labelled train scans would be predicted"
+        path, part = need_file(root / "train.csv", why), "train"
         sample = read_labels(path, faults)
     else:
         _check_rows(sample, path, faults)
@@ -50,7 +51,7 @@ def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFr
             ", ".join(chosen),
         )
         present &= slices["scan"].isin(chosen)
-        sample = sample[sample["id"].isin(slices["id"][present])]
+        sample = sample[sample["scan"].isin(chosen)]
     if not present.any():
         faults.add(str(root / part), f"holds no PNG of a slice that {path.name} asks for")
     for slice_id in sample["id"][~sample["id"].isin(slices["id"])].unique():
