@@ -150,3 +150,17 @@ def test_memory_is_the_gpus_where_there_is_one():
     bench = tiny()
     found = run(_cell(bench), bench, blobs())
     assert found["device"] == "cuda" and found["peak_mb"] > 0
+
+
+@pytest.mark.parametrize("scales", [False, True])
+def test_a_cell_weighs_the_classes_of_the_losses_inside_its_loss(scales):
+    """Class weights for deep_supervision once passed the check and failed in the cell."""
+    params = {"loss": "ce"} if scales else {"terms": [{"loss": "ce"}, {"loss": "ce"}]}
+    name = "deep_supervision" if scales else "weighted_sum"
+    inside = {"name": name, "params": params, "class_weights": "inverse", "label": "inside"}
+    alone = {"name": "ce", "class_weights": "inverse"}
+    bench = tiny(losses=[alone, inside])
+    plain, found = (run(_cell(bench, number), bench, blobs()) for number in (0, 1))
+    assert (found["status"], found["reason"]) == ("ok", "")
+    times = 1 if scales else 2
+    assert found["loss_first"] == pytest.approx(times * plain["loss_first"], rel=1e-5)
