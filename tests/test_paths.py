@@ -129,6 +129,14 @@ def test_a_linked_output_is_followed_and_keeps_its_mode(tmp_path):
     assert target.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("name", ["link", "link/out.json"])
+def test_no_folder_is_made_for_a_broken_link(tmp_path, name):
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "deeper" / "x")
+    with pytest.raises(FileExistsError, match=r"link is a link to .*whose folder does not exist"):
+        write_json(tmp_path / name, [1])
+    assert not (tmp_path / "gone").exists()
+
+
 def test_a_planted_link_is_not_followed(tmp_path):
     """The name under which an output is written cannot be foreseen."""
     (tmp_path / "victim").write_text("dear")

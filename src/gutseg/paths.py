@@ -168,6 +168,13 @@ def _is_device(path: Path) -> bool:
 
 def check_place(path: Path, target: Path, inputs: Iterable[Path]) -> None:
     """Raise when no folder can hold target, or when it is, holds or lies in one of the inputs."""
+    for link in (path, *path.parents):
+        # what a broken link names may lie anywhere, so no folder is made on the way to it
+        if link.is_symlink() and not Path(os.path.realpath(link)).parent.exists():
+            raise FileExistsError(
+                f"{path} cannot be written: {link} is a link to {link.readlink()}, whose folder "
+                "does not exist; delete the link or make that folder"
+            )
     standing = next(folder for folder in target.parents if folder.exists())
     if not standing.is_dir():
         raise FileExistsError(f"{path} cannot be written: {standing} is not a folder")

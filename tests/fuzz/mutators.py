@@ -95,7 +95,7 @@ def folder(path: Path, rng: Random) -> None:
 def broken_link(path: Path, rng: Random) -> None:
     """Put a link to nowhere in its place."""
     path.unlink()
-    path.symlink_to(rng.choice(["nowhere", "/nowhere/at/all", path.name]))
+    path.symlink_to(rng.choice(["nowhere", "nowhere/at/all", path.name]))
 
 
 def pipe(path: Path, rng: Random) -> None:
