@@ -29,6 +29,7 @@ def _error(call):
     [
         (lambda: Path("/gone/x.csv").read_text(), "^/gone/x.csv: No such file or directory$"),
         (lambda: os.open("/dev/null/x", os.O_RDONLY), "^/dev/null/x: Not a directory$"),
+        (lambda: os.read(999, 1), "^Bad file descriptor$"),
         (lambda: b"\xff".decode(), "^a file is not utf-8 text: byte 0xff at position 0$"),
         (lambda: np.zeros((10**6, 10**6, 10)), "^out of memory .Unable to allocate .*; take small"),
         (

@@ -8,7 +8,7 @@ import typer
 
 from gutseg import build, runs
 from gutseg.blend import blend
-from gutseg.claims import check_claim
+from gutseg.claims import CLAIM, check_claim
 from gutseg.config import Config, dump, load, load_blend
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
@@ -43,7 +43,7 @@ def demo(
     phantom, prepare, split, train five folds, predict, blend, score, submit, and the same for
     a baseline that sees no image.
     """
-    check_claim(out, ["phantom/phantom.json"])
+    check_claim(out, ["phantom/phantom.json", f"phantom/{CLAIM}"])
     raw, cache, folds = out / "phantom", out / "cache", out / "folds.csv"
     places = [f"data.cache={cache}", f"data.folds={folds}", f"runs={out / 'runs'}"]
     settings = load(config, places)  # a config that is wrong ends here, before the drawing

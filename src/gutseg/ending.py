@@ -5,6 +5,7 @@ being imported must find these handlers in place.
 """
 
 import atexit
+import errno
 import os
 import select
 import signal
@@ -84,7 +85,9 @@ def explain(error: Exception) -> str | None:
         found = error.object[error.start : error.start + 1].hex()
         return f"a file is not {error.encoding} text: byte 0x{found} at position {error.start}"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'the output could not be written'}: {error.strerror}"
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        where = error.filename or ("the output could not be written" if is_full else "")
+        return f"{where}: {error.strerror}" if where else error.strerror
     if isinstance(error, ValueError | OSError | FloatingPointError):
         return text
     if "MemoryError" in kinds or any(words in text for words in OUT_OF_MEMORY):
