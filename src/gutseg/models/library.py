@@ -73,20 +73,12 @@ def smp(
     _check_encoder(encoder)
     if encoder_options and not encoder.startswith("tu-"):
         raise ValueError(f"encoder_options: only `tu-` encoders take them, found {encoder!r}")
+    _check_apart(constructor, encoder_options or {})
     weights = None if encoder_weights is None else _weights(encoder, encoder_weights)
 
-    def construct(channels: int, published: str | bool | None) -> LibraryNet:
-        net = constructor(
-            encoder_name=encoder,
-            encoder_weights=published,
-            in_channels=channels,
-            classes=classes,
-            **options,
-            **(encoder_options or {}),
-        )
-        # DPT halves its coarsest map once more; the others check for the encoder's stride.
-        return LibraryNet(net, net.encoder.output_stride * (2 if architecture == "DPT" else 1))
-
+    construct = partial(
+        _construct, constructor, encoder, classes, options | (encoder_options or {})
+    )
     check_size(partial(construct, in_channels, None))
     model = construct(in_channels, None)
     if weights is not None:
@@ -101,6 +93,29 @@ def smp(
             "img_size, or lift the limit: strict_img_size (Swin), dynamic_img_size (ViT)"
         ) from error
     return model
+
+
+def _construct(
+    constructor: type[nn.Module],
+    encoder: str,
+    classes: int,
+    options: dict[str, Any],
+    channels: int,
+    published: str | bool | None,
+) -> LibraryNet:
+    try:
+        net = constructor(
+            encoder_name=encoder,
+            encoder_weights=published,
+            in_channels=channels,
+            classes=classes,
+            **options,
+        )
+    except ValueError as error:
+        raise ValueError(f"{constructor.__name__} on {encoder!r}: {brief(error)}") from error
+    # DPT halves its coarsest map once more; the others check for the encoder's stride.
+    halved = 2 if constructor.__name__ == "DPT" else 1
+    return LibraryNet(net, net.encoder.output_stride * halved)
 
 
 def _fetched(construct: Callable[[], LibraryNet], encoder: str) -> LibraryNet:
@@ -134,6 +149,15 @@ def _checked_options(
                 f"options: {architecture} has no {key!r}; {suggest(key, sorted(allowed))}"
             )
     return options
+
+
+def _check_apart(constructor: type[nn.Module], encoder_options: dict[str, Any]) -> None:
+    for key in encoder_options:
+        if key in inspect.signature(constructor.__init__).parameters:
+            raise ValueError(
+                f"encoder_options: {key!r} belongs to {constructor.__name__}, not to its encoder; "
+                f"{'the pipeline sets it' if key in _RESERVED else 'write it under options'}"
+            )
 
 
 def _check_encoder(name: str) -> None:
