@@ -199,12 +199,19 @@ def _file(path, content):
 def test_weights_that_are_not_finite_neither_predict_nor_submit(own, trained, tmp_path, value):
     blend([own], tmp_path / "b", trials=1)
     _retrain(own, value)
-    message = r"fold1.best.pt holds weights that are not finite \(1: .*\); train this fold again"
+    message = r"fold1.best.pt holds weights that are not finite \(1 tensor \(.*\)\); train this"
     with pytest.raises(ValueError, match=message):
         predict(own)
     with pytest.raises(ValueError, match=message):
         submit(tmp_path / "b" / "blend.yaml", trained.raw, tmp_path / "s.csv", skip_bad=True)
     assert not (tmp_path / "s.csv").exists()
+
+
+def test_a_rate_that_ruins_the_weights_ends_the_training(trained, tmp_path):
+    settings = [*trained.overrides, f"runs={tmp_path}", "train.epochs=1", "train.steps_per_epoch=2"]
+    with pytest.raises(FloatingPointError, match=r"tiny.fold0: weights are not finite after epoch"):
+        train(trained.config, [*settings, "optim.lr=1e6"], fold="0")
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_an_unfinished_training_is_predicted_only_when_asked(own, capsys):

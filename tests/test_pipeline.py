@@ -304,6 +304,7 @@ def test_bad_input_ends_with_one_sentence_and_code_2(tmp_path):
         (lambda t, p: score(p / "x.csv"), "--truth TRUTH.csv and --slices"),
         (lambda t, p: score(p / "b.yaml"), "b.yaml does not exist"),
         (lambda t, p: score(t.run, metric="x"), "--metric x"),
+        (lambda t, p: score(p / "x.csv", p, p, fold="0"), "--fold is for a run or a blend"),
         (lambda t, p: score(t.run, by="day"), "--by day"),
         (lambda t, p: submit(p / "b.yaml", p), "no train.csv or sample_submission.csv"),
         (lambda t, p: submit(p / "b.yaml", t.raw), "b.yaml does not exist"),

@@ -54,6 +54,13 @@ def listed(names: Iterable[str], count: int, separator: str = ", ") -> str:
     return text if count <= NAMED else f"{text}{separator}and {count - NAMED} more"
 
 
+def counted(names: Iterable[str], kind: str) -> str:
+    """Return how many there are and the first five: '7 scans (a, b, c, d, e, and 2 more)'."""
+    names = sorted(names)
+    plural = "" if len(names) == 1 else "s"
+    return f"{len(names)} {kind}{plural} ({listed(names, len(names))})"
+
+
 def as_json(content: Any) -> str:
     """Return plain values as JSON, the form whose strict reading by pydantic suits a config.
 

@@ -20,7 +20,7 @@ from gutseg.engine.budget import is_finished
 from gutseg.engine.provenance import check_folds
 from gutseg.inference import made_with
 from gutseg.inference.ensemble import Ensemble
-from gutseg.inference.made_with import NOTE, MadeWith, counted
+from gutseg.inference.made_with import NOTE, MadeWith
 from gutseg.inference.oof import OutOfFold, compare_scans
 from gutseg.inference.postprocess import Rule, level
 from gutseg.inference.predictor import Predictor
@@ -28,6 +28,7 @@ from gutseg.inference.search import Volume
 from gutseg.metrics.competition import Metric, ScanResult
 from gutseg.paths import need_file
 from gutseg.progress import progress
+from gutseg.registry import counted
 
 log = logging.getLogger(__name__)
 

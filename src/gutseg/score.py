@@ -55,6 +55,8 @@ def score(
     if _is_csv(source):
         if truth is None or slices is None:
             raise ValueError("a csv is scored against --truth TRUTH.csv and --slices SLICES")
+        if fold != "all":
+            raise ValueError(f"--fold is for a run or a blend, {source} is scored whole")
         results = score_csv(source, truth, slices, METRICS[metric], missing)
         by_fold = _by_fold(results, folds) if "fold" in wanted else {}
     else:

@@ -141,7 +141,10 @@ def _train_here(
             wandb=wandb if config.train.wandb else None,
         )
     budget = build.budget(config)
-    history = fit(learner, batches, evaluate, budget, folder, journal)
+    try:
+        history = fit(learner, batches, evaluate, budget, folder, journal)
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{folder}: {error}") from None
     if journal:
         journal.close()
     return history[best_epoch(history, budget)]

@@ -226,11 +226,11 @@ SPOILT = {
     ),
     "other shapes": (
         _spoil(lambda c: c["learner"]["model"].update({"0.weight": torch.ones(2, 2)})),
-        "fit this training .1: 0.weight of another shape",
+        "fit this training .1 tensor .0.weight. of another shape",
     ),
     "means that are NaN": (
         _spoil(_poisoned),
-        r"holds numbers that are not finite \(1: optimizer.state.0.exp_avg\)",
+        r"holds numbers that are not finite \(1 tensor \(optimizer.state.0.exp_avg\)\)",
     ),
     "no best.pt": (
         lambda folder: (folder / "best.pt").unlink(),

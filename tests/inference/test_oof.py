@@ -80,7 +80,7 @@ def test_a_prediction_that_is_not_whole_is_named(tmp_path, write, message):
         ({"scans": MADE.scans | {"a": of_scan("y", Z)}}, ["1 scan (a) of the cache"]),
         (
             {"scans": MADE.scans | {str(n): {} for n in range(7)}},
-            ["7 scans (0, 1, 2, 3, 4, ...) of the cache"],
+            ["7 scans (0, 1, 2, 3, 4, and 2 more) of the cache"],
         ),
     ],
 )

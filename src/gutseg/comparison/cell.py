@@ -36,6 +36,7 @@ from gutseg.engine.schedule import Schedule
 from gutseg.engine.seeding import INITIAL, seed_everything
 from gutseg.losses import Criterion
 from gutseg.losses.weights import class_weights
+from gutseg.registry import counted
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +195,7 @@ class Trainer:
         # the loss is looked at before a step; NaN weights would predict nothing, and score for it
         if bad := checkpoint.not_finite(self.model.state_dict()):
             raise Diverged(
-                f"weights are not finite after step {len(losses)} ({checkpoint.some(bad)})"
+                f"weights are not finite after step {len(losses)} ({counted(bad, 'tensor')})"
             )
         return {
             "steps": len(losses),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gutseg.paths import need_file, replacing
+from gutseg.registry import counted
 
 AGAIN = "train this fold again or copy the file again"
 
@@ -40,6 +41,8 @@ def load(path: Path, remedy: str = AGAIN) -> Any:
     if problem is None:
         try:
             return torch.load(path, weights_only=True, map_location="cpu")
+        except (OSError, MemoryError):
+            raise  # no fault of the file's
         except Exception as error:
             # RuntimeError, UnpicklingError, EOFError, KeyError ...: torch's own text is advice to
             # its users, and weights_only=False, which it proposes, would run what the file says
@@ -65,6 +68,8 @@ def _damage(path: Path) -> str | None:
     except zipfile.BadZipFile:
         # an encoder's file may have torch's old format, which torch.load knows by itself
         return None
+    except (OSError, MemoryError):
+        raise
     except Exception as error:
         # NotImplementedError, RuntimeError, zlib.error ...: a header that makes no sense
         return f"is damaged ({type(error).__name__})"
@@ -79,8 +84,8 @@ def weights(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} holds no weights under the key 'model'; {AGAIN}")
     if bad := not_finite(found):
         raise ValueError(
-            f"{path} holds weights that are not finite ({some(bad)}); train this fold again "
-            "with a lower optim.lr under another name=..."
+            f"{path} holds weights that are not finite ({counted(bad, 'tensor')}); train "
+            "this fold again with a lower optim.lr under another name=..."
         )
     return found
 
@@ -99,8 +104,9 @@ def state(path: Path) -> dict[str, Any]:
     learner = content["learner"]
     if bad := not_finite(learner):
         raise ValueError(
-            f"{path} holds numbers that are not finite ({some(bad)}), so training cannot go on; "
-            f"delete {path.parent} or give another name=..., and train with a lower optim.lr"
+            f"{path} holds numbers that are not finite ({counted(bad, 'tensor')}), so "
+            f"training cannot go on; delete {path.parent} or give another name=..., and train "
+            "with a lower optim.lr"
         )
     return content
 
@@ -138,7 +144,7 @@ def misfit(network: nn.Module, found: Any) -> str:
             key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape
         },
     }
-    return ", ".join(f"{some(keys)} {kind}" for kind, keys in parts.items() if keys)
+    return ", ".join(f"{counted(keys, 'tensor')} {kind}" for kind, keys in parts.items() if keys)
 
 
 def not_finite(content: Any) -> list[str]:
@@ -150,12 +156,6 @@ def not_finite(content: Any) -> list[str]:
         and (value.is_floating_point() or value.is_complex())
         and not torch.isfinite(value).all()
     ]
-
-
-def some(names: Any) -> str:
-    """Return the first three names and how many there are."""
-    names = sorted(names)
-    return f"{len(names)}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
 
 def _leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:

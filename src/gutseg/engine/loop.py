@@ -25,6 +25,7 @@ from gutseg.engine.schedule import Schedule
 from gutseg.engine.seeding import seed_everything
 from gutseg.paths import need_file
 from gutseg.progress import progress
+from gutseg.registry import counted
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ def _check_weights(learner: Learner, epoch: int) -> None:
     bad = checkpoint.not_finite([dict(learner.model.named_parameters()), learner.best.state_dict()])
     if bad:
         raise FloatingPointError(
-            f"weights are not finite after epoch {epoch} ({checkpoint.some(bad)}). Nothing of "
+            f"weights are not finite after epoch {epoch} ({counted(bad, 'tensor')}). Nothing of "
             f"this epoch was saved; {OTHERWISE}"
         )
 

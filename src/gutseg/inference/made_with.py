@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gutseg.paths import read_json, write_json
+from gutseg.registry import counted
 
 NOTE = "made_with.json"
 
@@ -83,9 +84,3 @@ def read(folder: Path) -> MadeWith | None:
         isinstance(text, str) for text in (found.tta, found.settings, found.folds)
     )
     return found if texts and isinstance(found.scans, dict) else None
-
-
-def counted(names: list[str], kind: str) -> str:
-    """Return how many there are and the first five: '7 scans (a, b, c, d, e, ...)'."""
-    shown = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
-    return f"{len(names)} {kind}{'s' if len(names) > 1 else ''} ({shown})"
