@@ -62,7 +62,7 @@ def _run(mutants: list[Mutant], jobs: int) -> None:
         paths = next(paths for start, paths in GROUPS.items() if file.startswith(start))
         versions[file] = code, asked = _hash([f"src/gutseg/{file}"]), _hash(paths)
         tests = record(ROOT, paths, OUT / f"{asked}-{_hash(['src'])}.json")
-        control = unchanged(ROOT, file, f"{file} unchanged {code} {asked}".replace("/", "-"))
+        control = unchanged(ROOT, file, f"unchanged-{code}-{asked}")
         todo = [m for m in [control, *group] if not _settled(results.get(m.key), code, asked)]
         work += [(mutant, tests) for mutant in todo]
     with (OUT / "results.jsonl").open("a") as log:

@@ -1,10 +1,15 @@
 """Out-of-fold files and the note of what made them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from gutseg.inference import made_with, oof
 from gutseg.inference.made_with import MadeWith, of_scan
+from gutseg.inference.postprocess import Rule
+from gutseg.metrics.bitrows import BitRows
+from gutseg.metrics.competition import METRICS, compare
 
 MADE = MadeWith("w", "none", "s", "f", {"a": of_scan("x", np.array([0, 3])), "b": {}})
 
@@ -104,3 +109,45 @@ def test_a_note_is_read_whole_or_not_at_all(tmp_path, text):
     assert made_with.read(tmp_path) == MADE
     (tmp_path / "made_with.json").write_text(text)
     assert made_with.read(tmp_path) is None
+
+
+@pytest.mark.parametrize("metric", ["default", "page_text"])
+def test_blends_are_compared_by_fold_and_together(tmp_path, metric):
+    """Two runs, folds that divide scan a and leave out its last plane; b is in one fold alone."""
+    rng = np.random.default_rng(0)
+    shape = (5, 6, 70)
+    labels = {name: rng.integers(0, 8, shape).astype(np.uint8) for name in "ab"}
+    planes = {0: {"a": np.array([0, 3]), "b": np.arange(5)}, 1: {"a": np.array([1, 2])}}
+    runs, bytes_of = [], {}
+    for run in range(2):
+        for fold, scans in planes.items():
+            for scan, z in scans.items():
+                part = rng.integers(0, 256, (3, len(z), *shape[1:])).astype(np.uint8)
+                oof.save(tmp_path / f"{run}/fold{fold}/oof/{scan}.npz", part, z)
+                bytes_of[run, fold, scan] = part
+        runs.append(oof.OutOfFold(tmp_path / f"{run}", planes, {0: MADE, 1: MADE}))
+    cache = SimpleNamespace(scan=lambda name: SimpleNamespace(shape=shape, mask=labels[name]))
+    rules = [Rule(0.5), Rule(0.6), Rule(0.4)]
+    found = oof.compare_scans(runs, [3.0, 1.0], rules, cache, METRICS[metric])
+
+    def plain(scan, folds):
+        mean, seen = np.zeros((3, *shape)), np.zeros(5, bool)
+        for fold in folds:
+            z = planes[fold][scan]
+            mean[:, z] = 0.75 * bytes_of[0, fold, scan] + 0.25 * bytes_of[1, fold, scan]
+            seen[z] = True
+        cuts = np.ceil(255 * np.array([0.5, 0.6, 0.4])).reshape(3, 1, 1, 1)
+        truth = np.stack([labels[scan] >> c & 1 for c in range(3)]) * seen[:, None, None]
+        pair = [BitRows.from_arrays(m) for m in (np.rint(mean) >= cuts, truth.astype(bool))]
+        return compare(scan, *pair, METRICS[metric]), seen
+
+    expected = {"fold 0": ["a0", "b0"], "fold 1": ["a1"], "all": ["a01", "b0"]}
+    assert list(found) == list(expected)
+    for key, parts in expected.items():
+        assert [result.scan for result in found[key]] == [part[0] for part in parts]
+        for result, part in zip(found[key], parts, strict=True):
+            other, seen = plain(part[0], [int(fold) for fold in part[1:]])
+            np.testing.assert_array_equal(result.dice[:, seen], other.dice[:, seen])
+            assert np.isnan(result.dice[:, ~seen]).all()
+            np.testing.assert_array_equal(result.hausdorff, other.hausdorff)
+            np.testing.assert_array_equal(result.intersection, other.intersection)
