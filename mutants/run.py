@@ -104,12 +104,13 @@ class _Finder:
     def __init__(self, module: str, path: Path) -> None:
         self.module, self.path = module, path
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+    def find_spec(self, name: str, path: Any = None, target: object = None) -> Any:
         if name != self.module:
             return None
-        search = [str(self.path.parent)] if self.path.name == "__init__.py" else None
+        # the other modules of a package stay where they are
+        here = [f"{path[0]}/{name.split('.')[-1]}"] if self.path.name == "__init__.py" else None
         return importlib.util.spec_from_file_location(
-            name, self.path, submodule_search_locations=search
+            name, self.path, submodule_search_locations=here
         )
 
 
