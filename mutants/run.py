@@ -24,6 +24,8 @@ from mutants.generate import Mutant
 LIBRARIES = """torch torchvision timm segmentation_models_pytorch albumentations cv2 numba cc3d
 pandas pyarrow.parquet scipy.ndimage scipy.spatial scipy.stats sklearn.model_selection optuna
 monai.losses monai.metrics matplotlib.pyplot hypothesis.strategies pydantic typer yaml tqdm"""
+# fast tests that an unchanged file must pass before its first mutant
+UNCHANGED = 50
 
 
 def load_libraries() -> None:
@@ -44,17 +46,18 @@ def load_libraries() -> None:
 
 @dataclass(frozen=True)
 class Tests:
-    """What a group of tests runs: seconds and functions (`file:name`) by test."""
+    """What a group of tests runs: processor seconds and functions (`file:name`) by test."""
 
     paths: list[str]
     seconds: dict[str, float]
     functions: dict[str, list[str]]
 
     def of(self, mutant: Mutant) -> list[str]:
-        """The tests that run the mutant's function; all when none is known, as for kernels."""
+        """The tests that run the mutant's function, fast ones first; all when none is known."""
         place = f"{mutant.file}:{mutant.function}"
         running = [test for test, found in self.functions.items() if place in found]
-        return sorted(running or self.seconds, key=self.seconds.__getitem__)
+        order = sorted(running or self.seconds, key=self.seconds.__getitem__)
+        return order if mutant.nodes else order[:UNCHANGED]
 
 
 class _Recorder:
@@ -67,7 +70,7 @@ class _Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        seen, start = set(), time.perf_counter()
+        seen, start = set(), time.process_time()
 
         def note(frame: Any, event: str, _: Any) -> None:
             if event == "call" and frame.f_code.co_filename.startswith(self.source):
@@ -78,7 +81,7 @@ class _Recorder:
         result = yield
         sys.setprofile(None)
         threading.setprofile(None)
-        self.seconds[item.nodeid] = time.perf_counter() - start
+        self.seconds[item.nodeid] = time.process_time() - start
         self.functions[item.nodeid] = sorted({self._place(code) for code in seen})
         return result
 
@@ -157,7 +160,7 @@ def run_all(
             os.killpg(pid, signal.SIGKILL)
         mutant, folder, start = running.pop(pid)
         folder.cleanup()
-        late = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
+        late = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGPROF)
         state = "survived" if status == 0 else "timeout" if late else "killed"
         yield mutant, state, time.perf_counter() - start
 
@@ -166,8 +169,10 @@ def _attempt(mutant: Mutant, tests: Tests, folder: str) -> int:
     import numba
 
     chosen = tests.of(mutant)
-    # compiling a file of kernels takes ten seconds
-    signal.alarm(int(60 + 5 * sum(tests.seconds[test] for test in chosen)))
+    # processor seconds; compiling a file of kernels takes ten, and a deadlock none
+    limit = 30 + 3 * sum(tests.seconds[test] for test in chosen)
+    signal.setitimer(signal.ITIMER_PROF, limit)
+    signal.alarm(int(10 * limit))
     size = 16 * 2**30
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
     path = Path(folder) / Path(mutant.file).name
