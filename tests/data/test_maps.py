@@ -90,6 +90,16 @@ def test_the_border_is_that_of_the_last_class():
     assert not np.array_equal(found, border(first[None]))
 
 
+@pytest.mark.parametrize("turn", [False, True])
+def test_border_weights_of_two_cells_reach_five_sigma(turn):
+    """Between cells eight pixels apart d1 + d2 is 8, the farther one up to 5 sigma away."""
+    mask = np.zeros((3, 11), bool)
+    mask[1, [1, 9]] = True
+    found = border((mask.T if turn else mask)[None], w0=1e9, sigma=1.0, balance=False)[0]
+    between = (found.T if turn else found)[1, 2:9]
+    np.testing.assert_allclose(between[2:5], 1 + 1e9 * np.exp(-32), rtol=1e-6)
+
+
 def test_a_single_cell_has_no_border_to_guard():
     mask = _plane(["....", ".##.", "...."])
     found = border(mask[None], balance=False)
@@ -104,6 +114,15 @@ def test_nowhere_and_everywhere(name, fill):
     assert found.shape == (2, 1 if name == "border" else 3, 5, 6)
     if name not in ("border", "lesion"):
         assert not found.any()
+
+
+def test_the_table_of_maps():
+    """distance may be rough, it ends at 1; band is a mask."""
+    types = {"distance": np.float16, "signed": np.float32, "band": bool}
+    types |= {"lesion": np.float32, "border": np.float32}
+    found = Maps(list(MAPS))(_random(2)[None, None].astype(np.float32))
+    assert {name: plane.dtype for name, plane in found.items()} == types
+    assert all(isinstance(spec.source, str) for spec in MAPS.values())
 
 
 def test_settings_by_name():
