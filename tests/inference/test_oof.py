@@ -1,5 +1,6 @@
 """Out-of-fold files and the note of what made them."""
 
+import hashlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -101,6 +102,29 @@ def test_a_scan_is_kept_while_all_that_made_it_is_the_same():
         assert not MADE.holds_for("a", MadeWith(**(vars(MADE) | change)))
     other = MadeWith(**(vars(MADE) | {"scans": {"a": of_scan("x", Z)}}))
     assert not MADE.holds_for("a", other) and not MADE.holds_for("b", other)
+
+
+def test_hashes_are_sha256_and_settings_have_no_order(tmp_path):
+    (tmp_path / "best.pt").write_bytes(b"abc")
+    sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+    assert made_with.hash_file(tmp_path / "best.pt") == sha256
+    assert made_with.hash_file(tmp_path / "last.pt") is None
+    assert made_with.hash_file(tmp_path) is None
+    text = b'{"a": [1, 2], "b": null}'
+    assert made_with.hash_values({"b": None, "a": [1, 2]}) == hashlib.sha256(text).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ("a", "1 scan (a)"),
+        ("ba", "2 scans (a, b)"),
+        ("abcde", "5 scans (a, b, c, d, e)"),
+        ("abcdef", "6 scans (a, b, c, d, e, ...)"),
+    ],
+)
+def test_five_names_of_many(names, text):
+    assert made_with.counted(list(names), "scan") == text
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"weights_sha256": "x", "tta": "none"}', "{"])

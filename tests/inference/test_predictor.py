@@ -9,7 +9,7 @@ from gutseg.data.cache import Cache
 from gutseg.data.inputs import Inputs
 from gutseg.data.volume import describe
 from gutseg.inference.ensemble import Ensemble
-from gutseg.inference.evaluate import Evaluator
+from gutseg.inference.evaluate import Evaluator, _columns
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor
 from gutseg.inference.tta import probabilities
@@ -171,6 +171,18 @@ def test_ranks_share_the_scans(opened):
     joined = _evaluate(opened, Bright(), rows, rank=7, world_size=8, add_up=lambda _: total)
     for key, value in whole.items():
         assert joined[key] == pytest.approx(value, nan_ok=True), key
+
+
+def test_where_no_row_is_kept_the_score_is_never_the_best():
+    sums = np.zeros((3, 4, 2))
+    sums[1, 0] = 1.5, 2
+    found = _columns(sums, True)
+    assert found["dice"] == found["dice_small_bowel"] == 0.75 and found["hausdorff"] == 1
+    assert np.isnan(found["dice_stomach"]) and found["score"] == pytest.approx(0.3)
+    empty = _columns(np.zeros((3, 4, 2)), True)
+    assert [empty[key] for key in ("dice", "iou", "accuracy", "hausdorff", "score")] == [
+        *(0, 0, 0, 1, 0)
+    ]
 
 
 def test_without_score_no_distance_is_computed(opened):
