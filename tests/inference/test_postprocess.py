@@ -34,6 +34,18 @@ def test_small_components_go(volume):
     assert finish(volume, Rule(0.5, smallest=49)).sum() == 0
 
 
+def test_two_voxels_are_the_smallest_that_can_be_asked_for(volume):
+    volume[0, 0, 0] = 255
+    assert finish(volume, Rule(0.9)).sum() == finish(volume, Rule(0.9, smallest=1)).sum() == 3
+    assert finish(volume, Rule(0.9, smallest=2)).sum() == 2
+
+
+def test_rules_may_reach_their_ends(volume):
+    assert Rule() == Rule(threshold=0.5, smallest=0, gate=0.0)
+    assert finish(volume, Rule(threshold=1, gate=1)).sum() == 2
+    assert finish(volume, Rule(threshold=0, gate=0)).sum() == 48 + 16 + 2
+
+
 def test_diagonal_neighbours_belong_together():
     probabilities = np.zeros((3, 3, 3), np.uint8)
     probabilities[[0, 1, 2], [0, 1, 2], [0, 1, 2]] = 255
