@@ -301,7 +301,7 @@ COMMANDS: dict[str, Command] = {
     "bench again": Command(
         ("bench", "bench.yaml", "--jobs", "1", "--out", "compared"),
         (
-            Reads("compared/cells/*/result.json", "json"),
+            Reads("compared/cells/*/result.json", "record"),
             Reads("compared/cells/*/settings.json", "json"),
             Reads("compared/bench.parquet", "index", remedy=True),
             Reads("compared/config.yaml", "resolved", remedy=True),
@@ -312,7 +312,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "phantom": Command(
         ("phantom", "phantom", "--cases", "3", "--seed", "2", "--preset", "small"),
-        (Reads("phantom/phantom.json", "json"),),
+        (Reads("phantom/phantom.json", "json", without=("remove", "broken_link")),),
         bad={
             1: (*NO_FOLDER, "raw", "cache"),
             3: (*COUNT, "0", "9" * 25),

@@ -63,6 +63,8 @@ KINDS: dict[str, tuple[dict[str, Step], dict[str, Verdict]]] = {
     "blend": (_YAML, YAML),
     "grid": (_YAML, YAML),
     "json": (_JSON, dict.fromkeys(_JSON, "same")),
+    # the numbers of a bench's cell, which nothing else holds
+    "record": (_JSON, dict.fromkeys(_JSON, "same") | {"leaf": "either", "drop_key": "either"}),
     "array": (
         _mutators(binaries.NPY),
         BINARY | LENIENT,
