@@ -108,7 +108,7 @@ def train_fold(
     folder = build.run_folder(config, fold)
     with claimed(folder, [CONFIG, META, *TRAINED]) if world.is_main else nullcontext():
         if world.is_main:
-            _open(folder, config, fold)
+            _check_opened(folder, config, fold)
         world.wait()
         return _train_here(folder, config, cache, table, fold, world)
 
@@ -132,6 +132,8 @@ def _train_here(
         world_size=world.size,
         add_up=world.add_up,
     )
+    if world.is_main:  # after all that can refuse: a start that failed leaves nothing
+        _record(folder, config, fold)
     wandb = {"project": "gutseg", "name": f"{config.name}-fold{fold}", "dir": str(folder)}
     journal = None
     if world.is_main:
@@ -150,30 +152,31 @@ def _train_here(
     return history[best_epoch(history, budget)]
 
 
-def _open(folder: Path, config: Config, fold: int) -> None:
-    """Write config.yaml and meta.json, or check that the run goes on with the same of both.
-
-    A start that ended before anything was trained leaves nothing to go on with: its files are
-    written anew.
-    """
+def _check_opened(folder: Path, config: Config, fold: int) -> None:
+    """Refuse to go on in a run folder that another config or another fold file made."""
     path = folder / CONFIG
-    trained = any((folder / name).exists() for name in TRAINED)
-    if path.is_file() and trained:
-        before, now = load(path).model_dump(), config.model_dump()
+    if path.is_file():
+        before, now = load(path).model_dump(), config.model_dump()  # somebody else's raises
         changed = [f"{key}: {before[key]} -> {now[key]}" for key in now if before[key] != now[key]]
-        if changed:
+        if changed and _is_trained(folder):
             raise FileExistsError(
                 f"{folder} was trained with another config ({'; '.join(changed)}); "
                 "give another name=... or delete the folder"
             )
-    elif path.is_file():
-        load(path)  # somebody else's config.yaml raises and stays
-    if not trained or not path.is_file():
-        dump(config, path)
-    if trained and (folder / META).is_file():
+    if _is_trained(folder) and (folder / META).is_file():
         check_folds(folder, fold, config.data.folds)
-    else:
+
+
+def _record(folder: Path, config: Config, fold: int) -> None:
+    """Write config.yaml and meta.json; a start that trained nothing left none to keep."""
+    if not _is_trained(folder) or not (folder / CONFIG).is_file():
+        dump(config, folder / CONFIG)
+    if not _is_trained(folder) or not (folder / META).is_file():
         write_json(folder / META, provenance(config.data.folds) | {"fold": fold})
+
+
+def _is_trained(folder: Path) -> bool:
+    return any((folder / name).exists() for name in TRAINED)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,9 @@ def build(
         params.pop("encoder_weights", None)
     try:
         return MODELS[name].build(in_channels, classes, **params)
-    except (ValueError, OSError):
+    except ValueError as error:
+        raise ValueError(f"model.params: {error}") from None
+    except OSError:
         raise
     except Exception as error:
         # timm and smp check no argument: what is raised depends on where it is first used
