@@ -27,6 +27,7 @@ def test_out_of_fold_files(tmp_path):
     whole, seen = found.load("case1_day0", (5, 4, 5))
     np.testing.assert_array_equal(whole[:, [0, 3]], volumes[0])
     np.testing.assert_array_equal(whole[:, [1, 2]], volumes[1])
+    assert whole.dtype == np.uint8
     assert seen.tolist() == [True] * 4 + [False]
     only, seen = found.load("case1_day0", (5, 4, 5), fold=1)
     assert seen.tolist() == [False, True, True, False, False] and not only[:, 0].any()
@@ -120,7 +121,7 @@ def test_hashes_are_sha256_and_settings_have_no_order(tmp_path):
         ("a", "1 scan (a)"),
         ("ba", "2 scans (a, b)"),
         ("abcde", "5 scans (a, b, c, d, e)"),
-        ("abcdef", "6 scans (a, b, c, d, e, ...)"),
+        ("abcdef", "6 scans (a, b, c, d, e, and 1 more)"),
     ],
 )
 def test_five_names_of_many(names, text):
@@ -149,7 +150,9 @@ def test_blends_are_compared_by_fold_and_together(tmp_path, metric):
                 part = rng.integers(0, 256, (3, len(z), *shape[1:])).astype(np.uint8)
                 oof.save(tmp_path / f"{run}/fold{fold}/oof/{scan}.npz", part, z)
                 bytes_of[run, fold, scan] = part
-        runs.append(oof.OutOfFold(tmp_path / f"{run}", planes, {0: MADE, 1: MADE}))
+        # the first run says which scans and folds there are
+        more = {} if run == 0 else {2: {"c": np.arange(5)}}
+        runs.append(oof.OutOfFold(tmp_path / f"{run}", planes | more, {0: MADE, 1: MADE}))
     cache = SimpleNamespace(scan=lambda name: SimpleNamespace(shape=shape, mask=labels[name]))
     rules = [Rule(0.5), Rule(0.6), Rule(0.4)]
     found = oof.compare_scans(runs, [3.0, 1.0], rules, cache, METRICS[metric])

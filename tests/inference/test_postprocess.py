@@ -89,6 +89,17 @@ def test_weights_of_a_mean_are_finite_and_one_is_above_zero(weights):
         weighted_mean(members, weights)
 
 
+def test_prior_bins_slices_by_their_middles_and_pixels_by_their_area():
+    assert Prior().sums.shape == (48, 3, 96, 96) and Prior().counts.shape == (48,)
+    mask = np.zeros((4, 8, 8), np.uint8)
+    mask[2:, 0, 0] = 0b010
+    found = Prior(positions=4, size=2).fit([mask]).predict((8, 2, 2))
+    assert found[1, :, 0, 0].tolist() == [0, 0, 0, 0, 16, 16, 16, 16]  # 255 / 16 of a corner
+    assert found[1, :, 0, 1:].max() == found[1, :, 1].max() == 0
+    four = Prior(positions=4, size=2).fit([np.full((8, 2, 2), 1, np.uint8)])
+    assert four.counts.tolist() == [2, 2, 2, 2] and four.sums[:, 0].tolist() == [[[2, 2]] * 2] * 4
+
+
 def test_prior_is_the_mean_mask_of_the_place():
     """Two scans of other sizes, an organ in both of them and one in the longer alone."""
     one, two = np.zeros((10, 40, 48), np.uint8), np.zeros((20, 80, 80), np.uint8)

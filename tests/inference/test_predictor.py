@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from gutseg.data.cache import Cache
+from gutseg.data.dataset import unpack
 from gutseg.data.inputs import Inputs
 from gutseg.data.volume import describe
 from gutseg.inference.ensemble import Ensemble
@@ -171,6 +172,24 @@ def test_ranks_share_the_scans(opened):
     joined = _evaluate(opened, Bright(), rows, rank=7, world_size=8, add_up=lambda _: total)
     for key, value in whole.items():
         assert joined[key] == pytest.approx(value, nan_ok=True), key
+
+
+@pytest.mark.parametrize("planes", [[2], [1, 4], [0, 1, 2, 3, 4, 5, 6]])
+def test_losses_are_means_over_slices(opened, planes):
+    """Batches are of five slices: the mean of two batches weighs them by their slices."""
+    rows = opened.index[(opened.index["scan"] == "case1_day0") & opened.index["z"].isin(planes)]
+    found = _evaluate(opened, Bright(), rows)
+    scan, z = opened.scan("case1_day0"), np.array(planes)
+    images = torch.from_numpy(INPUTS.images(scan, z))
+    target = torch.from_numpy(unpack(INPUTS.labels(scan, z)))
+    parts = [slice(0, 5), slice(5, 10)][: 1 + (len(z) > 5)]
+    each = [Criterion("bce_dice")(Bright()(images[p]), target[p]) for p in parts]
+    share = [len(z[p]) / len(z) for p in parts]
+    for key in ("bce", "dice"):
+        expected = sum(n * float(terms[key]) for n, (_, terms) in zip(share, each, strict=True))
+        assert found[f"val_{key}"] == pytest.approx(expected, rel=1e-5)
+    total = sum(n * float(loss) for n, (loss, _) in zip(share, each, strict=True))
+    assert found["val_loss"] == pytest.approx(total, rel=1e-5)
 
 
 def test_where_no_row_is_kept_the_score_is_never_the_best():

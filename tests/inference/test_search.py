@@ -73,6 +73,29 @@ def test_a_cut_gives_the_mask_of_finish(scans, rule):
             np.testing.assert_array_equal(words, expected.words[0])
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", ["default", "one_sided", "no_sqrt3_clip", "page_text"])
+def test_a_crop_adds_what_the_whole_volume_does(seed, name):
+    """The organ fills a corner of the volume: slices outside the crop count, too."""
+    rng = np.random.default_rng(seed)
+    shape = (9, 14, 150)
+    low = rng.integers(0, (4, 6, 80))
+    box = tuple(slice(a, a + n) for a, n in zip(low, (4, 7, 40), strict=True))
+    members, truth = np.zeros((2, *shape), np.uint8), np.zeros(shape, bool)
+    members[:, *box] = rng.integers(60, 256, (2, 4, 7, 40))
+    truth[box] = rng.random((4, 7, 40)) < 0.5
+    volume, rule = Volume.crop(members, truth, level(0.2)), Rule(0.5, smallest=2, gate=0.9)
+    assert volume.members.shape == (2, 4, 7, 40) and volume.first == low[0]
+    found = volume.evaluate((3.0, 1.0), rule, METRICS[name])
+    mask = finish(weighted_mean(members, [3.0, 1.0]), rule)
+    pair = BitRows.from_arrays(mask[None]), BitRows.from_arrays(truth[None])
+    plain = compare("s", *pair, METRICS[name])
+    assert found.rows == np.isfinite(plain.dice).sum() and found.volumes == 1
+    assert found.dice == pytest.approx(np.nansum(plain.dice))
+    assert found.hausdorff == pytest.approx(plain.hausdorff[0])
+    assert found.score() == pytest.approx(summarise([plain], METRICS[name]).score)
+
+
 def test_an_empty_volume(scans):
     blank = np.zeros((1, 4, 5, 6), np.uint8)
     volume = Volume.crop(blank, np.zeros((4, 5, 6), bool), 1)
