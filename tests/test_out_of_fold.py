@@ -10,7 +10,8 @@ import yaml
 
 from gutseg import runs
 from gutseg.blend import blend
-from gutseg.config import load_blend
+from gutseg.config import load, load_blend
+from gutseg.demo import write_prior
 from gutseg.engine import checkpoint
 from gutseg.inference import oof
 from gutseg.metrics.competition import METRICS
@@ -231,6 +232,16 @@ def test_an_unfinished_training_is_predicted_only_when_asked(own, capsys):
 def _rewrite_history(run, rows):
     content = checkpoint.load(run / "fold1" / "last.pt")
     torch.save(content | {"history": rows}, run / "fold1" / "last.pt")
+
+
+def test_predictions_of_no_network_are_held_to_the_same(own, trained, tmp_path):
+    config = load(own / "fold0" / "config.yaml")
+    prior = write_prior(config)
+    blend([own, prior], tmp_path / "b", trials=2)
+    assert runs.predictions(prior).made[1].weights is None
+    shutil.copy(own / "fold1" / "best.pt", prior / "fold1")
+    with pytest.raises(ValueError, match="prior, fold 1: .* changed since are best.pt"):
+        score(prior)
 
 
 def test_nothing_to_score_is_no_score(own, trained, tmp_path):
