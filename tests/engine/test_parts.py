@@ -116,6 +116,10 @@ BROKEN = {
         lambda path: torch.save({"model": math.sqrt}, path),
         r"holds code \(math.sqrt\) where plain tensors",
     ),
+    "cut at the start": (
+        lambda path: path.write_bytes(path.read_bytes()[64:]),
+        r"is damaged \(OSError\)",
+    ),
     "zip without data": (_zip_without_data, "is not a checkpoint that torch can read"),
     "safetensors": (
         lambda path: save_file({"w": torch.ones(2)}, path),

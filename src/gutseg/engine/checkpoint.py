@@ -41,7 +41,7 @@ def load(path: Path, remedy: str = AGAIN) -> Any:
     if problem is None:
         try:
             return torch.load(path, weights_only=True, map_location="cpu")
-        except (OSError, MemoryError):
+        except MemoryError:
             raise  # no fault of the file's
         except Exception as error:
             # RuntimeError, UnpicklingError, EOFError, KeyError ...: torch's own text is advice to
@@ -68,10 +68,8 @@ def _damage(path: Path) -> str | None:
     except zipfile.BadZipFile:
         # an encoder's file may have torch's old format, which torch.load knows by itself
         return None
-    except (OSError, MemoryError):
-        raise
     except Exception as error:
-        # NotImplementedError, RuntimeError, zlib.error ...: a header that makes no sense
+        # OSError, NotImplementedError, RuntimeError, zlib.error ...: a header that makes no sense
         return f"is damaged ({type(error).__name__})"
     return f"is damaged: the checksum of its part {damaged} differs" if damaged else None
 
