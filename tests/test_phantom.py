@@ -203,7 +203,9 @@ def test_something_else_in_the_folder_is_left_alone(out: Path, tmp_path: Path):
 def test_bad_arguments_write_nothing(tmp_path: Path):
     for arguments, words in (
         ({"cases": 0}, "cases is 0; at least 1"),
+        ({"cases": 10**9}, "cases is 1000000000; at most 10000 are possible"),
         ({"seed": -2}, "seed is -2"),
+        ({"seed": 2**70}, "seed is 1180591620717411303424; a whole number from 0 to 4294967295"),
         ({"preset": "huge"}, "preset 'huge' is unknown; choices: small, full"),
         ({"workers": -1}, "workers is -1"),
     ):

@@ -61,6 +61,13 @@ def counted(names: Iterable[str], kind: str) -> str:
     return f"{len(names)} {kind}{plural} ({listed(names, len(names))})"
 
 
+def not_bool(value: Any) -> Any:
+    """Return any value but true and false, which Python takes for 1 and 0 among choices."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, found {str(value).lower()}")
+    return value
+
+
 def as_json(content: Any) -> str:
     """Return plain values as JSON, the form whose strict reading by pydantic suits a config.
 

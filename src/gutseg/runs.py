@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 # What a prediction depends on, beside the weights and the images.
 SETTINGS = {"stack": True, "scaling": True, "geometry": True, "model": {"name", "params"}}
+# of a fold; 00 would be fold 0 a second time
+NUMBER = "(0|[1-9][0-9]{0,3})"
 Missing = Literal["refuse", "empty"]
 
 
@@ -93,7 +95,7 @@ def fold_folders(run: Path, wanted: str) -> list[Path]:
     found = {
         int(path.parent.name.removeprefix("fold")): path.parent
         for path in run.glob("fold*/config.yaml")
-        if re.fullmatch(r"fold[0-9]+", path.parent.name)
+        if re.fullmatch(f"fold{NUMBER}", path.parent.name)
     }
     if not found:
         raise FileNotFoundError(
@@ -102,7 +104,7 @@ def fold_folders(run: Path, wanted: str) -> list[Path]:
     if wanted == "all":
         return [found[number] for number in sorted(found)]
     parts = wanted.split(",")
-    if not all(re.fullmatch("[0-9]+", part) for part in parts) or len({*parts}) < len(parts):
+    if not all(re.fullmatch(NUMBER, part) for part in parts) or len({*parts}) < len(parts):
         raise ValueError(f"--fold {wanted}: expected all, a number or several, each once (0,2)")
     if missing := [f"fold{part}" for part in parts if int(part) not in found]:
         raise FileNotFoundError(f"{run} has no {', '.join(missing)}; train it first")

@@ -57,8 +57,9 @@ def score(
             raise ValueError("a csv is scored against --truth TRUTH.csv and --slices SLICES")
         if fold != "all":
             raise ValueError(f"--fold is for a run or a blend, {source} is scored whole")
+        fold_of = _fold_of_cases(folds) if "fold" in wanted else {}
         results = score_csv(source, truth, slices, METRICS[metric], missing)
-        by_fold = _by_fold(results, folds) if "fold" in wanted else {}
+        by_fold = _by_fold(results, fold_of, folds) if "fold" in wanted else {}
     else:
         if truth or slices or folds:
             raise ValueError(
@@ -152,18 +153,23 @@ def score_csv(
     return results
 
 
-def _by_fold(results: list[ScanResult], path: Path | None) -> dict[str, list[ScanResult]]:
+def _fold_of_cases(path: Path | None) -> dict[int, int]:
     if path is None:
         raise ValueError("--by fold of a csv needs --folds FOLDS.csv")
     table = read_folds(path)
     if "case" not in table:
         raise ValueError(f"{path} divides slices, not cases; score the run folder instead")
-    fold = dict(zip(table["case"], table["fold"], strict=True))
+    return dict(zip(table["case"], table["fold"], strict=True))
+
+
+def _by_fold(
+    results: list[ScanResult], fold_of: dict[int, int], path: Path
+) -> dict[str, list[ScanResult]]:
     cases = [int(result.scan.split("_")[0].removeprefix("case")) for result in results]
-    if absent := sorted(set(cases) - set(fold)):
+    if absent := sorted(set(cases) - set(fold_of)):
         names = listed((f"case{case}" for case in absent), len(absent))
         raise ValueError(f"{path} assigns no fold to {names}; give the file they were divided by")
     groups: dict[int, list[ScanResult]] = {}
     for case, result in zip(cases, results, strict=True):
-        groups.setdefault(fold[case], []).append(result)
+        groups.setdefault(fold_of[case], []).append(result)
     return {f"fold {number}": groups[number] for number in sorted(groups)}

@@ -101,9 +101,11 @@ def test_all_slices_with_organs_stay_and_a_seeded_share_of_the_others(sparse):
     [
         ({"empty_share": 1.5}, "empty_share = 1.5; expected 0 to 1"),
         ({"limit": 0}, "limit = 0; expected at least 1"),
+        ({"size": (10**6, 16)}, "dataset.params.size.0: .*less than or equal to 2048"),
+        ({"stack": True}, "dataset.params.stack: expected a number, found true"),
         ({"size": (0, 16)}, "size = \\(0, 16\\); expected height and width of at least 1"),
     ],
 )
 def test_impossible_choices_of_slices(cache, params, message):
     with pytest.raises(ValueError, match=message):
-        slices(cache, **params)
+        read("slices", cache, params)

@@ -18,7 +18,6 @@ from gutseg.config.values import (
     Seed,
     Share,
     check_batch,
-    not_bool,
 )
 from gutseg.constants import BLACKLISTS, CLASSES
 from gutseg.data.augment import AUGMENTATIONS
@@ -26,7 +25,7 @@ from gutseg.data.index import SCAN_FOLDER
 from gutseg.losses import LOSSES, modes, rows_inside
 from gutseg.metrics.competition import METRICS
 from gutseg.models import MODELS
-from gutseg.registry import Spec, check, suggest
+from gutseg.registry import Spec, check, not_bool, suggest
 
 Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
 Choice = BeforeValidator(not_bool)

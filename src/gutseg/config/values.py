@@ -34,13 +34,6 @@ def _place(path: Any) -> Any:
     return path
 
 
-def not_bool(value: Any) -> Any:
-    """Return any value but true and false, which Python takes for 1 and 0 among choices."""
-    if isinstance(value, bool):
-        raise ValueError(f"expected a number, found {str(value).lower()}")
-    return value
-
-
 def check_batch(key: str, images: int, channels: int, size: tuple[int, int]) -> None:
     """Raise ValueError when float32 images (images, channels, *size) alone fill the memory."""
     gigabytes = images * channels * size[0] * size[1] * 4 / 2**30

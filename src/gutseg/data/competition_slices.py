@@ -1,25 +1,30 @@
 """Slices of a prepared cache, held in memory."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import BeforeValidator, Field
 
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
+from gutseg.data.index import LARGEST_SIDE
 from gutseg.data.inputs import Inputs
 from gutseg.data.labelled import Labelled
+from gutseg.registry import not_bool
+
+Side = Annotated[int, Field(le=LARGEST_SIDE)]
 
 
 def slices(
     folder: Path,
     *,
-    size: tuple[int, int] = (160, 192),
-    stack: Literal[1, 3, 5] = 1,
+    size: tuple[Side, Side] = (160, 192),
+    stack: Annotated[Literal[1, 3, 5], BeforeValidator(not_bool)] = 1,
     empty_share: float = 0.3,
     limit: int | None = None,
-    seed: int = 0,
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
 ) -> Labelled:
     """Read slices of a cache that `gutseg prepare` wrote; a group is a patient.
 

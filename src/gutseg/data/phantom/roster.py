@@ -10,6 +10,9 @@ from gutseg.constants import NATIVE_SIZES
 from gutseg.data.phantom import streams
 from gutseg.data.phantom.streams import random
 
+# patients in train, more than a hundred times the competition's 85
+MOST_CASES = 10_000
+
 PRESETS = ("small", "full")
 
 # Patients with 1, 2, ... 6 days: the real counts of the 85 training cases. `small` has fewer
@@ -92,10 +95,12 @@ def roster(cases: int, seed: int, preset: str) -> tuple[list[Scan], list[Scan]]:
     """
     if cases < 1:
         raise ValueError(f"cases is {cases}; at least 1 is needed")
+    if cases > MOST_CASES:
+        raise ValueError(f"cases is {cases}; at most {MOST_CASES} are possible")
     if preset not in PRESETS:
         raise ValueError(f"preset {preset!r} is unknown; choices: {', '.join(PRESETS)}")
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; a whole number from 0 upwards is needed")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed is {seed}; a whole number from 0 to {2**32 - 1} is needed")
     train, hidden = [], []
     num_seen, num_unseen = 0, 0
     numbers = _case_numbers(seed)
