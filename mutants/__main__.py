@@ -22,6 +22,7 @@ GROUPS = {
     "metrics/hausdorff": ["tests/metrics/test_hausdorff.py"],
     "metrics/survey.py": ["tests/metrics/test_hausdorff.py"],
     "metrics/competition.py": ["tests/metrics/test_competition.py"],
+    "metrics/intrinsics.py": ["tests/metrics", "tests/data/test_rle.py"],
     "metrics/": ["tests/metrics"],
     "data/rle": ["tests/data/test_rle.py"],
     "data/maps.py": ["tests/data/test_maps.py"],

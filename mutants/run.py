@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ pandas pyarrow.parquet scipy.ndimage scipy.spatial scipy.stats sklearn.model_sel
 monai.losses monai.metrics matplotlib.pyplot hypothesis.strategies pydantic typer yaml tqdm"""
 # fast tests that an unchanged file must pass before its first mutant
 UNCHANGED = 50
+CLOCKS = signal.SIGALRM, signal.SIGPROF
 
 
 def load_libraries() -> None:
@@ -122,7 +124,7 @@ def record(root: Path, paths: list[str], out: Path) -> Tests:
     if not out.exists():
         recorder = _Recorder(root / "src" / "gutseg")
         with tempfile.TemporaryDirectory() as folder:
-            pid = _fork(lambda: _record(recorder, paths, folder, out), out.with_suffix(".log"))
+            pid = _fork(partial(_record, recorder, paths, folder, out), out.with_suffix(".log"))
             _, status = os.waitpid(pid, 0)
         if status:
             raise ValueError(f"the tests fail without any mutant: see {out.with_suffix('.log')}")
@@ -147,22 +149,29 @@ def run_all(
 ) -> Iterator[tuple[Mutant, str, float]]:
     """Yield (mutant, "killed", "timeout" or "survived", seconds) as they end."""
     running, todo = {}, list(work)[::-1]
-    while todo or running:
-        while todo and len(running) < jobs:
-            mutant, tests = todo.pop()
-            folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-            pid = _fork(lambda: _attempt(mutant, tests, folder.name), logs / f"{mutant.key}.log")  # noqa: B023
-            running[pid] = mutant, folder, time.perf_counter()
-        pid, status = os.wait()
-        if pid not in running:
-            continue
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-        mutant, folder, start = running.pop(pid)
-        folder.cleanup()
-        late = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGPROF)
-        state = "survived" if status == 0 else "timeout" if late else "killed"
-        yield mutant, state, time.perf_counter() - start
+    try:
+        while todo or running:
+            while todo and len(running) < jobs:
+                mutant, tests = todo.pop()
+                folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+                job = partial(_attempt, mutant, tests, folder.name)
+                running[_fork(job, logs / f"{mutant.key}.log")] = mutant, folder, time.monotonic()
+            pid, status = os.wait()
+            _end_group(pid)
+            mutant, folder, start = running.pop(pid)
+            folder.cleanup()
+            late = os.WIFSIGNALED(status) and os.WTERMSIG(status) in CLOCKS
+            state = "survived" if status == 0 else "timeout" if late else "killed"
+            yield mutant, state, time.monotonic() - start
+    finally:
+        for pid in running:
+            _end_group(pid)
+
+
+def _end_group(pid: int) -> None:
+    """End what a fork has started, and the fork itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _attempt(mutant: Mutant, tests: Tests, folder: str) -> int:

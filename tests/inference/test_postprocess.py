@@ -94,6 +94,7 @@ def test_prior_bins_slices_by_their_middles_and_pixels_by_their_area():
     mask = np.zeros((4, 8, 8), np.uint8)
     mask[2:, 0, 0] = 0b010
     found = Prior(positions=4, size=2).fit([mask]).predict((8, 2, 2))
+    assert found.dtype == np.uint8
     assert found[1, :, 0, 0].tolist() == [0, 0, 0, 0, 16, 16, 16, 16]  # 255 / 16 of a corner
     assert found[1, :, 0, 1:].max() == found[1, :, 1].max() == 0
     four = Prior(positions=4, size=2).fit([np.full((8, 2, 2), 1, np.uint8)])

@@ -81,6 +81,21 @@ def test_probabilities_that_are_not_finite_are_refused(opened, value):
         assert predictor(scan, np.array([2])).shape == (3, 1, *scan.shape[1:])
 
 
+@pytest.mark.parametrize("dtype", [None, torch.float16, torch.bfloat16])
+def test_the_network_runs_in_the_precision_asked_for(opened, dtype):
+    seen = []
+
+    class Precision(Bright):
+        def forward(self, images):
+            seen.append(
+                torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+            )
+            return super().forward(images)
+
+    found = Predictor(Precision(), INPUTS, device=CPU, dtype=dtype)(opened.scan("case1_day0"))
+    assert set(seen) == {dtype} and found.dtype == np.uint8
+
+
 def test_flips_are_undone_before_the_mean():
     images = torch.rand(2, 3, 8, 8)
     bright = probabilities(Bright(), images, "none")

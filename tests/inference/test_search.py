@@ -64,6 +64,15 @@ def test_search_and_plain_scoring_agree(scans, search, weights):
     assert search.score(weights, RULES[:3]) == pytest.approx(_plain(scans, weights, RULES[:3]))
 
 
+def test_limits_are_kept_when_they_are_reached():
+    probabilities = np.zeros((3, 4, 5), np.uint8)
+    probabilities[:, 1, 2] = 50, 51, 52
+    volume = Volume.crop(probabilities[None], np.zeros((3, 4, 5), bool), 51)
+    assert volume.members[0, :, 0, 0].tolist() == [51, 52] and volume.first == 1
+    cut = Cut(probabilities, 51)
+    assert [int(np.bitwise_count(cut.apply(1, gate)).sum()) for gate in (51, 52, 53)] == [2, 1, 0]
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_a_cut_gives_the_mask_of_finish(scans, rule):
     for members, _ in scans:

@@ -121,7 +121,9 @@ def test_class_numbers_beyond_the_classes_are_named(name, number):
     expected = _loss(name, "multiclass", logits, numbers, {"ignore": ignore})
     made = criterion(name, mode="multiclass", **SUMS["multiclass"].get(name, {}))
     extras = {key: torch.zeros(2, 3, 12, 10) > 1 for key in made.needs}
-    with pytest.raises(ValueError, match=f"target: class number {number}, but there are 3 classes"):
+    with pytest.raises(
+        ValueError, match=f"number {number}, but there are 3 classes; expected 0 to 2, or -100 for"
+    ):
         made(logits, numbers.masked_fill(ignore, number), **extras)
     if not made.needs:  # an ignored pixel may hold anything
         found = made(logits, numbers.masked_fill(ignore, number), ignore=ignore)[0]
@@ -227,14 +229,21 @@ def test_a_class_that_nobody_annotated_counts_under_no_policy(absent):
     assert once.item() == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_nan_where_a_class_was_not_annotated_does_not_spread():
+@pytest.mark.parametrize("ignored", [False, True])
+def test_nan_where_a_class_was_not_annotated_or_ignored_does_not_spread(ignored):
     logits, target = case()
-    logits[1, 2] = float("nan")
-    logits.requires_grad_()
     annotated = torch.tensor([[True, True, True], [True, True, False]])
-    loss = loss_of("dice_focal", logits, target, {"annotated": annotated})
+    ignore = torch.zeros(2, 12, 10, dtype=torch.bool)
+    ignore[0, 3, 4:8] = ignored
+    extras = {"annotated": annotated, "ignore": ignore}
+    expected = loss_of("dice_focal", logits, target, extras)
+    logits[1, 2] = float("nan")
+    logits[0, :, 3, 4:8] = float("nan") if ignored else logits[0, :, 3, 4:8]
+    logits.requires_grad_()
+    loss = loss_of("dice_focal", logits, target, extras)
     loss.backward()
-    assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
+    assert loss.item() == pytest.approx(expected.item())
+    assert torch.isfinite(logits.grad).all()
 
 
 @pytest.mark.parametrize("absent", ["present", "penalise", "one"])

@@ -84,6 +84,7 @@ INVERTED = {"dice_as_printed_001", "penalty_as_printed_004"}
 
 def test_every_row_has_a_golden_value():
     assert set(GOLDEN) == set(LOSSES)
+    assert all(isinstance(spec.source, str) for spec in LOSSES.values())
 
 
 @pytest.mark.parametrize(
