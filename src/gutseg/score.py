@@ -145,8 +145,8 @@ def score_csv(
         problems.append(f"{len(unread) - NAMED} more rows do not read as run-length text")
     if problems and missing == "refuse":
         raise ValueError(
-            f"{source} is refused: {count + len(unread)} faults (--missing empty scores it)\n  "
-            + "\n  ".join(problems)
+            f"{source} is refused: {count + len(unread)} faults against {truth} "
+            "(--missing empty scores it)\n  " + "\n  ".join(problems)
         )
     for problem in problems:
         log.warning("%s; taken for empty", problem)

@@ -86,7 +86,9 @@ def test_all_faults_of_a_submission_are_listed_at_once(files):
         "a second time: submission.csv row 26 (case1_day0_slice_0003, small_bowel)",
     ):
         assert part in message
-    assert "7 faults" in message  # the six above and the row that row 10 should have been
+    assert (
+        "7 faults against " in message and "truth.csv (--missing empty" in message
+    )  # the six above and the row that row 10 should have been
 
 
 def test_missing_rows_of_a_whole_scan_share_a_line(files):
