@@ -248,3 +248,21 @@ def test_weight_of_the_dice_term():
     logits, target = case()
     terms = Criterion("bce_dice", dice_weight=2.0)(logits, target)[1]
     assert terms["dice"].item() == pytest.approx(2 * dice(logits, target).item())
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "allowed", "refused"),
+    [
+        ("focal", "alpha", (0, 1), (-1e-3, 1.001)),
+        ("focal_tversky", "gamma", (1e-6, 1e9), (0, 1.001e9)),
+        ("tversky", "alpha", (0, 1e9), (-1e-3, 1.001e9)),
+        ("online_bootstrapping", "n", (1, 10**9), (0, 10**9 + 1, 1.5)),
+        ("dice", "class_weights", ([0, 1e9],), ([-1e-3, 1], [1.001e9, 1])),
+    ],
+)
+def test_what_configs_may_set_ends_where_it_says(name, key, allowed, refused):
+    for value in allowed:
+        assert Criterion(name, **{key: value})
+    for value in refused:
+        with pytest.raises(ValueError, match=rf"loss.params.{key}"):
+            Criterion(name, **{key: value})

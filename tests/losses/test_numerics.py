@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 from loss_cases import case, criterion, loss_of, native
 
 from gutseg.losses import LOSSES
+from gutseg.losses.kernels import over_ranks
 
 ALL = sorted(LOSSES)
 MAPS = ("band", "border", "distance", "lesion", "signed")
@@ -69,3 +71,44 @@ def test_half_precision_logits_at_full_size(name, dtype):
         half = made(logits, target, **maps)[0]
     assert half.dtype == torch.float32
     assert half.item() == pytest.approx(made(logits.float(), target, **maps)[0].item(), abs=1e-3)
+
+
+def test_sums_and_their_gradients_go_over_ranks(monkeypatch):
+    """Two ranks that hold the same; tests/engine has two processes that do not."""
+    sums = torch.tensor([1.0, 2.0], requires_grad=True)
+    assert over_ranks(sums) is sums
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor.mul_(2))
+    found = over_ranks(sums)
+    assert found.tolist() == [2, 4] and sums.tolist() == [1, 2]
+    upstream = torch.tensor([1.0, 3.0])
+    found.backward(upstream)
+    assert sums.grad.tolist() == [2, 6] and upstream.tolist() == [1, 3]
+    with torch.no_grad():
+        assert over_ranks(sums) is sums
+
+
+@pytest.mark.parametrize("name", ["dice", "generalised_dice", "tversky"])
+@pytest.mark.parametrize("reduction", ["batch", "sample"])
+def test_a_twin_rank_changes_no_loss_and_doubles_the_gradient(monkeypatch, name, reduction):
+    """As the batch with itself behind it, and as DDP's mean of two gradients needs it."""
+    logits, target = case()
+    target[0, 1] = 0
+    double = torch.cat([logits, logits]).requires_grad_()
+    expected = loss_of(name, double, torch.cat([target, target]), reduction=reduction)
+    expected.backward()
+    logits.requires_grad_()
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor.mul_(2))
+    loss = loss_of(name, logits, target, reduction=reduction)
+    loss.backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+    torch.testing.assert_close(logits.grad, 2 * double.grad[: len(logits)], atol=1e-7, rtol=1e-4)
+
+
+def test_lovasz_of_nothing_is_nothing():
+    logits, target = case()
+    logits = (logits + 1).requires_grad_()
+    loss = loss_of("lovasz", logits, target, {"ignore": torch.ones(2, 12, 10, dtype=torch.bool)})
+    loss.backward()
+    assert loss.item() == 0 and not logits.grad.any()
