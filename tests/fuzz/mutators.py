@@ -117,13 +117,16 @@ def linked(path: Path, rng: Random) -> None:
     path.symlink_to(other.name)
 
 
+OTHERS = [
+    *("folds.csv", "tiny.yaml", "encoder.pth", "cache/index.parquet", "phantom/phantom.json"),
+    *("cache/case1_day0/mask.npy", "pictures/images/0.png", "encoder.safetensors"),
+]
+
+
 def other_kind(path: Path, rng: Random) -> None:
     """Replace it by a valid file of another kind."""
-    here = Path()
-    kinds = ["folds.csv", "tiny.yaml", "encoder.pth", "cache/index.parquet", "phantom/phantom.json"]
-    kinds += ["cache/case1_day0/mask.npy", "pictures/images/0.png", "encoder.safetensors"]
-    other = rng.choice([kind for kind in kinds if Path(kind).suffix != path.suffix])
-    replace(path, (here / other).read_bytes())
+    other = rng.choice([kind for kind in OTHERS if Path(kind).suffix != path.suffix])
+    replace(path, Path(other).read_bytes())
 
 
 DISASTERS: dict[str, Disaster] = {
