@@ -105,6 +105,14 @@ CHANGES = {
 }
 
 
+def test_a_fold_that_lost_its_config_is_not_one_that_was_never_trained(own, tmp_path):
+    (own / "fold1" / "config.yaml").unlink()
+    for act in (lambda: score(own), lambda: blend([own], tmp_path / "b"), lambda: predict(own)):
+        with pytest.raises(FileNotFoundError, match=r"fold1/config.yaml does not exist; copy it"):
+            act()
+    predict(own, fold="0")
+
+
 @pytest.mark.parametrize("kind", CHANGES)
 def test_stale_or_missing_predictions_are_refused(own, tmp_path, kind):
     change, message = CHANGES[kind]

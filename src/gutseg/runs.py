@@ -37,6 +37,8 @@ SETTINGS = {"stack": True, "scaling": True, "geometry": True, "model": {"name", 
 # of a fold; 00 would be fold 0 a second time
 NUMBER = "(0|[1-9][0-9]{0,3})"
 Missing = Literal["refuse", "empty"]
+# What makes a folder a fold of a run; an absent config.yaml beside the others is a fault.
+OWN = ("config.yaml", "best.pt", "last.pt", "oof")
 
 
 @dataclass(frozen=True)
@@ -93,22 +95,24 @@ def open_fold(folder: Path) -> Fold:
 def fold_folders(run: Path, wanted: str) -> list[Path]:
     """Return the folds of a run that `--fold` names, in the order of their numbers."""
     found = {
-        int(path.parent.name.removeprefix("fold")): path.parent
-        for path in run.glob("fold*/config.yaml")
-        if re.fullmatch(f"fold{NUMBER}", path.parent.name)
+        int(folder.name.removeprefix("fold")): folder
+        for folder in run.glob("fold*")
+        if re.fullmatch(f"fold{NUMBER}", folder.name)
+        and any((folder / name).exists() for name in OWN)
     }
     if not found:
         raise FileNotFoundError(
             f"{run} is not a run folder: it has no fold*/config.yaml; run gutseg train"
         )
-    if wanted == "all":
-        return [found[number] for number in sorted(found)]
-    parts = wanted.split(",")
+    parts = [str(number) for number in sorted(found)] if wanted == "all" else wanted.split(",")
     if not all(re.fullmatch(NUMBER, part) for part in parts) or len({*parts}) < len(parts):
         raise ValueError(f"--fold {wanted}: expected all, a number or several, each once (0,2)")
     if missing := [f"fold{part}" for part in parts if int(part) not in found]:
         raise FileNotFoundError(f"{run} has no {', '.join(missing)}; train it first")
-    return [found[int(part)] for part in parts]
+    chosen = [found[int(part)] for part in parts]
+    for folder in chosen:
+        need_file(folder / "config.yaml", "copy it back, or delete the folder and train the fold")
+    return chosen
 
 
 def check_finished(fold: Fold) -> None:

@@ -107,6 +107,16 @@ def test_a_broken_result_is_named(tmp_path, name, text, message):
             store.frame([cell])
 
 
+def test_a_link_to_nowhere_is_no_cell_that_is_yet_to_run(tmp_path):
+    store, cell = Store(tmp_path, tiny(), "data"), cells(tiny())[0]
+    store.write(cell, {"status": "ok", "reason": "", "iou": 0.5})
+    path = tmp_path / "cells" / cell.id / "result.json"
+    path.rename(path.with_name("moved.json"))
+    path.symlink_to("gone.json")
+    with pytest.raises(FileNotFoundError, match="result.json is a link to gone.json"):
+        store.finished(cell)
+
+
 def test_the_frame_has_a_row_a_result(tmp_path):
     bench = tiny()
     store, grid = Store(tmp_path, bench, "data"), cells(bench)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from itertools import product
 from pathlib import Path
 
@@ -106,7 +107,7 @@ class Store:
         Raises FileExistsError when it was run with other settings.
         """
         folder = self.folder / "cells" / cell.id
-        if not (folder / "result.json").is_file():
+        if not os.path.lexists(folder / "result.json"):  # a pipe there is no cell yet to run
             return False
         before, now = _read_dict(folder / "settings.json"), self.settings(cell)
         changed = [

@@ -44,5 +44,5 @@ def build(
     except Exception as error:
         # timm and smp check no argument: what is raised depends on where it is first used
         raise ValueError(
-            f"model {name!r} cannot be built with {shown(params)}: {brief(error)}"
+            f"model.params: model {name!r} cannot be built with {shown(params)}: {brief(error)}"
         ) from error
