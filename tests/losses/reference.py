@@ -1,9 +1,7 @@
 """REFERENCE: every row of LOSSES in float64 numpy; nothing here is gutseg's.
 
-Sums of losses return a list of their terms, all others a number.
+Sums of losses return their terms by name, all others a number.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import reference_pixel as pixel
@@ -22,21 +20,24 @@ def bce_dice(
 ):
     """BCE + λ (1 - Dice) (course paper 001)."""
     settings = {"class_weights": class_weights, "absent": absent, "reduction": reduction}
-    return [
-        pixel.bce(case, class_weights=class_weights),
-        dice_weight * region.dice(case, mode=mode, **settings),
-    ]
+    return {
+        "bce": pixel.bce(case, class_weights=class_weights),
+        "dice": dice_weight * region.dice(case, mode=mode, **settings),
+    }
 
 
 def d_bce(case, *, mode="multilabel", gamma=1.0):
     """(1 - Dice) + γ BCE (survey 004 equation 1)."""
-    return [region.dice(case, mode=mode), gamma * pixel.bce(case)]
+    return {"dice": region.dice(case, mode=mode), "bce": gamma * pixel.bce(case)}
 
 
 def bce_iou_ssim(case, *, mode="multilabel", weights=(1.0, 1.0, 1.0)):
     """W1 BCE + W2 (1 - IoU) + W3 (1 - SSIM) (survey 004 equation 2)."""
-    parts = pixel.bce(case), region.jaccard(case, mode=mode), pixel.ssim(case, mode=mode)
-    return [weights[0] * parts[0], weights[1] * parts[1], weights[2] * parts[2]]
+    return {
+        "bce": weights[0] * pixel.bce(case),
+        "iou": weights[1] * region.jaccard(case, mode=mode),
+        "ssim": weights[2] * pixel.ssim(case, mode=mode),
+    }
 
 
 def dice_focal(
@@ -51,21 +52,24 @@ def dice_focal(
     """(1 - Dice) + λ focal over what was annotated (Zhu et al. 2019)."""
     loss = pixel.plain_focal(case, mode, gamma)
     weights = class_weights or [1.0] * loss.shape[1]
-    total = divisor = 0.0
+    summed = divisor = 0.0
     for c, weight in enumerate(weights):
         seen = case.kept & case.annotated[:, c][:, None, None]
-        total += weight * loss[:, c][seen].sum()
+        summed += weight * loss[:, c][seen].sum()
         divisor += weight * seen.sum()
     overlap = region.dice(case, mode=mode, class_weights=class_weights, absent=absent)
-    return [overlap, focal_weight * total / divisor]
+    return {"dice": overlap, "focal": focal_weight * summed / divisor}
 
 
 def weighted_sum(case, *, terms, mode=None):
-    """Σ w · loss (thesis 000 equation 3.6)."""
-    values = []
+    """Σ w · loss (thesis 000 equation 3.6); the second tversky is called tversky_2."""
+    values: dict[str, float] = {}
+    seen: list[str] = []
     for term in terms:
-        settings = dict(term.get("params", {})) | ({"mode": mode} if mode else {})
-        values.append(term.get("weight", 1.0) * total(REFERENCE[term["loss"]](case, **settings)))
+        name, settings = term["loss"], term.get("params", {}) | ({"mode": mode} if mode else {})
+        seen.append(name)
+        label = name if seen.count(name) == 1 else f"{name}_{seen.count(name)}"
+        values[label] = term.get("weight", 1.0) * total(REFERENCE[name](case, **settings))
     return values
 
 
@@ -76,14 +80,14 @@ def deep_supervision(case, *, loss, params=None, decay=0.5, mode=None):
     if len(scales) > 1:
         weights[-1] = 0
     settings = dict(params or {}) | ({"mode": mode} if mode else {})
-    values = []
-    for weight, logits in zip(weights, scales, strict=True):
+    values = {}
+    for scale, (weight, logits) in enumerate(zip(weights, scales, strict=True)):
         rows, columns = (
             _bilinear(small, large)
             for small, large in zip(logits.shape[2:], case.logits.shape[2:], strict=True)
         )
         full = Case(rows @ logits @ columns.T, case.target, case.kept, case.annotated, case.maps)
-        values.append(weight / sum(weights) * total(REFERENCE[loss](full, **settings)))
+        values[f"scale{scale}"] = weight / sum(weights) * total(REFERENCE[loss](full, **settings))
     return values
 
 
@@ -94,9 +98,9 @@ def _bilinear(small: int, large: int) -> np.ndarray:
     return (1 - hats).clip(0)
 
 
-def total(value: float | Sequence[float]) -> float:
-    """The sum of a loss's terms."""
-    return float(np.sum(value))
+def total(value: float | dict[str, float]) -> float:
+    """A loss as one number."""
+    return sum(value.values()) if isinstance(value, dict) else value
 
 
 def lovasz(case, *, mode="multilabel", symmetric=True):

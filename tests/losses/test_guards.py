@@ -1,16 +1,19 @@
 """What keeps losses right at their edges: sums of a million pixels, exact zeros, clamps, maps."""
 
+import inspect
+import itertools
+
 import numpy as np
 import pytest
 import torch
-from loss_cases import loss_of
+from loss_cases import MULTILABEL, criterion, loss_of, one_hot
 from reference import REFERENCE
 from reference_maps import maps_of
 from reference_pixel import Case
 from scipy import ndimage
 
 from gutseg.data.maps import Maps
-from gutseg.losses import Criterion, modes
+from gutseg.losses import LOSSES, Criterion, modes
 
 
 def _case(logits: torch.Tensor, target: np.ndarray) -> Case:
@@ -35,28 +38,76 @@ def test_a_rest_of_rounding_is_not_a_class(name, reduction):
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("level", [-40.0, 40.0])
-@pytest.mark.parametrize("absent", ["present", "penalise"])
-@pytest.mark.parametrize("reduction", ["batch", "sample"])
-def test_an_empty_and_a_full_mask_that_were_found_cost_nothing(level, absent, reduction):
-    """Half of the two-class Dice is then 0 / 0, and the other half is 1 / 2."""
-    logits = torch.full((2, 3, 6, 7), level)
+# Minus the overlap, minus a distance, and the misprints that are best when wrong.
+BELOW_ZERO = {"soft_dice_001", "boundary_kervadec", "dice_as_printed_001", "penalty_as_printed_004"}
+
+
+@pytest.mark.parametrize("name", [name for name in MULTILABEL if name not in BELOW_ZERO])
+@pytest.mark.parametrize("level", [-200.0, 200.0])
+def test_an_empty_and_a_full_mask_that_were_found_cost_nothing(name, level):
+    """Half of the two-class Dice, for one, is then 0 / 0, and its other half is 1 / 2."""
+    logits = torch.full((2, 3, 6, 7), level, requires_grad=True)
     target = (logits > 0).float()
-    loss = loss_of("dl2", logits, target, absent=absent, reduction=reduction)
-    assert loss.item() == pytest.approx(0, abs=1e-7)
+    for params in _words(name):
+        loss = loss_of(name, logits, target, **params)
+        loss.backward()
+        constant = params.get("absent") == "one" and level < 0
+        expected = constant * {"bce_dice": 0.5}.get(name, 1.0)  # whose Dice term has that weight
+        assert loss.item() == pytest.approx(expected, abs=1e-5), params
+        assert torch.isfinite(logits.grad).all(), params
 
 
-@pytest.mark.parametrize("name", ["focal", "focal_softmax", "pixel_lesion", "dice_focal"])
-@pytest.mark.parametrize("gamma", [0.25, 0.5, 1.0, 2.0])
+def _words(name: str) -> list[dict[str, str]]:
+    """Every reduction and absent policy of a row."""
+    known = inspect.signature(LOSSES[name].build).parameters
+    choices = {"reduction": ["batch", "sample"], "absent": ["present", "penalise", "one"]}
+    offered = {key: words for key, words in choices.items() if key in known}
+    return [dict(zip(offered, row, strict=True)) for row in itertools.product(*offered.values())]
+
+
+FOCAL = ["focal", "focal_softmax", "pixel_lesion", "dice_focal"]
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [(name, {}) for name in sorted(LOSSES)]
+    + [(name, {"gamma": gamma}) for name in FOCAL for gamma in (0.25, 0.5, 1.0)]
+    + [("focal_tversky", {"gamma": 0.5}), ("focal_dice", {"beta": 0.5})],
+)
 @pytest.mark.parametrize("side", [-1, 1])
-def test_focal_gradients_where_predictions_are_exact(name, gamma, side):
-    """(1 - p)^γ has an infinite slope at p = 1 where γ is below 1."""
-    target = torch.zeros(1, 2, 6, 7)
+def test_gradients_where_predictions_are_exact(name, params, side):
+    """Probabilities of exactly 0 and 1: (1 - p)^γ, for one, has an infinite slope where γ < 1."""
+    target = torch.zeros(1, 3, 6, 7)
     target[:, 0, :3], target[:, 1, 3:] = 1, 1
-    logits = (side * 200 * (2 * target - 1)).requires_grad_()
-    params = {"mode": modes(name)[-1], "gamma": gamma}
-    loss_of(name, logits, target, **params).backward()
-    assert torch.isfinite(logits.grad).all()
+    for mode in modes(name):
+        logits = (side * 200 * (2 * target - 1)).requires_grad_()
+        loss = loss_of(name, logits, target, mode=mode, **params)
+        loss.backward()
+        assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
+
+
+def test_certain_pixels_are_not_below_a_threshold_of_one():
+    logits = torch.full((1, 1, 6, 7), 200.0)
+    logits[0, 0, 0, :3] = torch.tensor([0.0, 1.0, 2.0])
+    loss = loss_of("topk_threshold", logits, torch.ones_like(logits), threshold=1.0)
+    assert loss.item() == pytest.approx(np.logaddexp(0, [0, -1, -2]).mean())
+
+
+@pytest.mark.parametrize("mode", ["multilabel", "multiclass"])
+def test_printed_generalised_dice_has_constant_weights(mode):
+    logits = torch.from_numpy(np.random.default_rng(1).standard_normal((2, 3, 6, 7)))
+    target = one_hot(logits.roll(1, 0).argmax(1), 3)
+    logits.requires_grad_()
+    p = logits.sigmoid() if mode == "multilabel" else logits.softmax(1)
+    sizes, common = (p + target).sum((0, 2, 3)), (p * target).sum((0, 2, 3))
+    if mode == "multilabel":  # every class and its complement
+        sizes = torch.stack([sizes, (2 - p - target).sum((0, 2, 3))])
+        common = torch.stack([common, ((1 - p) * (1 - target)).sum((0, 2, 3))])
+    weight = 1 / sizes.detach()
+    by_hand = (1 - 2 * (weight * common).sum(0) / (weight * sizes).sum(0)).mean()
+    loss = loss_of("generalised_dice_as_printed_003", logits, target, mode=mode)
+    gradients = [torch.autograd.grad(value, logits)[0] for value in (by_hand, loss)]
+    assert torch.allclose(*gradients, atol=1e-9)
 
 
 def test_weights_from_predictions_are_clamped_at_both_ends():
@@ -67,15 +118,10 @@ def test_weights_from_predictions_are_clamped_at_both_ends():
     assert loss_of("wce_003", logits, torch.from_numpy(target)).item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        (name, mode)
-        for name in ("distance_ce", "boundary_aware", "border_weight_ce", "pixel_lesion")
-        for mode in ("multilabel", "multiclass")
-    ]
-    + [("boundary_kervadec", "multilabel"), ("boundary_kervadec", "multiclass")],
-)
+WITH_MAPS = [(name, mode) for name in MULTILABEL for mode in modes(name) if criterion(name).needs]
+
+
+@pytest.mark.parametrize(("name", "mode"), WITH_MAPS)
 def test_losses_with_the_maps_that_trainings_draw(name, mode):
     """Four classes of blobs that touch; distances in float16."""
     rng = np.random.default_rng(2)
@@ -88,3 +134,17 @@ def test_losses_with_the_maps_that_trainings_draw(name, mode):
     maps = Maps(sorted(criterion.needs)).tensors(target)
     found = criterion(logits, torch.from_numpy(target), **maps)[0].item()
     assert found == pytest.approx(REFERENCE[name](case, mode=mode), rel=2e-4)
+
+
+@pytest.mark.parametrize(("name", "mode"), [row for row in WITH_MAPS if row[0] != "boundary_aware"])
+def test_maps_in_half_precision_are_widened_first(name, mode):
+    """1 + D of a small D is 1 in float16, and a sum over lesions is rounded."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 48, 50, generator=generator).double()
+    target = one_hot(logits.roll(1, 0).argmax(1), 3).float()
+    made = criterion(name, mode=mode)
+    planes = 1 if made.needs == {"border"} else 3
+    plane = (1e-4 + 1e-4 * torch.rand(2, planes, 48, 50, generator=generator)).half()
+    half, full = (dict.fromkeys(made.needs, values) for values in (plane, plane.double()))
+    expected = made(logits, target, **full)[0].item()
+    assert made(logits, target, **half)[0].item() == pytest.approx(expected, rel=1e-6)
