@@ -128,6 +128,18 @@ def test_five_names_of_many(names, text):
     assert made_with.counted(list(names), "scan") == text
 
 
+def test_a_scan_is_noted_with_its_planes():
+    assert of_scan("x", np.array([0, 3])) == {"cache": "x", "planes": "0 3"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"weights": 1}, {"tta": None}, {"settings": 2}, {"folds": []}, {"scans": []}]
+)
+def test_a_note_of_other_types_is_none(tmp_path, wrong):
+    made_with.write(tmp_path, MadeWith(**(vars(MADE) | wrong)))
+    assert made_with.read(tmp_path) is None
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"weights_sha256": "x", "tta": "none"}', "{"])
 def test_a_note_is_read_whole_or_not_at_all(tmp_path, text):
     made_with.write(tmp_path, MADE)

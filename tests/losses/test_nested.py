@@ -105,7 +105,10 @@ def test_parameters_inside_stay_as_few_as_they_were_written():
     ("terms", "message"),
     [
         ([], "weighted_sum needs at least one term"),
-        ([{"loss": "dice", "wieght": 2}], "terms.0: .* a term is {loss, weight, params}, found"),
+        (
+            [{"loss": "dice", "wieght": 2}],
+            "terms.0: unknown name 'dice': a term is {loss, weight, params}, found",
+        ),
         ([{"loss": "dice", "weight": -1}], "terms.0.weight: .*greater than or equal to 0"),
         ([{"loss": "dice", "weight": float("nan")}], "terms.0.weight: .*finite"),
         ([{"loss": "dice", "weight": "2"}], "terms.0.weight: .*valid number"),
