@@ -188,7 +188,7 @@ class _Deadly(Work):
         if cell.loss.name == "dice" and (self.bench.name == "always" or not once.exists()):
             once.write_text("")
             os.kill(os.getpid(), 9)
-        return {"status": "ok", "reason": ""}
+        return {"status": "ok", "reason": "", self.bench.score: 0.5}
 
 
 @pytest.mark.parametrize(
