@@ -20,7 +20,7 @@ GROUPS = {
     "losses/": ["tests/losses"],
     "metrics/bit": ["tests/metrics/test_bitrows.py", "tests/metrics/test_hausdorff.py"],
     "metrics/hausdorff": ["tests/metrics/test_hausdorff.py"],
-    "metrics/survey.py": ["tests/metrics/test_hausdorff.py"],
+    "metrics/survey.py": ["tests/metrics/test_survey.py", "tests/metrics/test_hausdorff.py"],
     "metrics/competition.py": ["tests/metrics/test_competition.py"],
     "metrics/intrinsics.py": ["tests/metrics", "tests/data/test_rle.py"],
     "metrics/": ["tests/metrics"],

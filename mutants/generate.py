@@ -28,13 +28,14 @@ class Mutant:
     """One changed module.
 
     key: the same for the same change wherever it stands in the file. function: qualified name,
-    "" for module level. nodes: what is replaced in the module and by what; None: nothing is.
+    "" for module level. decorators: of the function. nodes: what is replaced in the module and by what; None: nothing is.
     """
 
     key: str
     file: str
     function: str
     line: int
+    decorators: frozenset[str]
     module: cst.Module
     nodes: tuple[cst.CSTNode, cst.CSTNode] | None
 
@@ -77,12 +78,13 @@ def mutants_of(root: Path, file: str) -> list[Mutant]:
     seen, found = Counter(), []
     for mutation in filterfalse(_only_strict, visitor.mutations):
         line = places[mutation.original_node].start.line
-        name = next((n for n, first, last in functions if first <= line <= last), "")
+        around = (f for f in functions if f[1] <= line <= f[2])
+        name, _, _, decorators = next(around, ("", 0, 0, frozenset()))
         nodes = mutation.original_node, mutation.mutated_node
         text = "\n".join([file, name, *map(wrapper.module.code_for_node, nodes)])
         seen[text] += 1
         key = hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:16]
-        found.append(Mutant(key, file, name, line, wrapper.module, nodes))
+        found.append(Mutant(key, file, name, line, decorators, wrapper.module, nodes))
     # by hash: a sample that stays when other lines of the file change
     return sorted(found, key=lambda mutant: mutant.key)
 
@@ -103,11 +105,11 @@ def _only_strict(mutation: Mutation) -> bool:
 def unchanged(root: Path, file: str, key: str) -> Mutant:
     """The file as it is, to run the tests exactly as on a mutant."""
     code = (root / "src" / "gutseg" / file).read_text()
-    return Mutant(key, file, "", 0, cst.parse_module(code), None)
+    return Mutant(key, file, "", 0, frozenset(), cst.parse_module(code), None)
 
 
-def _functions(tree: ast.Module) -> Iterator[tuple[str, int, int]]:
-    """Qualified name, first and last line of every function and method."""
+def _functions(tree: ast.Module) -> Iterator[tuple[str, int, int, frozenset[str]]]:
+    """Qualified name, first and last line and plain decorators of every function and method."""
     for node in tree.body:
         inside = (
             [(node.name, child) for child in node.body] if isinstance(node, ast.ClassDef) else []
@@ -115,4 +117,6 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, int, int]]:
         for owner, found in [*inside, ("", node)]:
             if isinstance(found, ast.FunctionDef):
                 first = min([found.lineno, *(d.lineno for d in found.decorator_list)])
-                yield f"{owner}.{found.name}".lstrip("."), first, found.end_lineno
+                names = {d.id for d in found.decorator_list if isinstance(d, ast.Name)}
+                name = f"{owner}.{found.name}".lstrip(".")
+                yield name, first, found.end_lineno, frozenset(names)

@@ -27,6 +27,8 @@ pandas pyarrow.parquet scipy.ndimage scipy.spatial scipy.stats sklearn.model_sel
 monai.losses monai.metrics matplotlib.pyplot hypothesis.strategies pydantic typer yaml tqdm"""
 # fast tests that an unchanged file must pass before its first mutant
 UNCHANGED = 50
+# what these decorate runs in the first test that needs it, not in all that depend on it
+ONCE = {"intrinsic", "cache"}
 CLOCKS = signal.SIGALRM, signal.SIGPROF
 
 
@@ -57,7 +59,8 @@ class Tests:
     def of(self, mutant: Mutant) -> list[str]:
         """The tests that run the mutant's function, fast ones first; all when none is known."""
         place = f"{mutant.file}:{mutant.function}"
-        running = [test for test, found in self.functions.items() if place in found]
+        once = mutant.decorators & ONCE
+        running = [t for t, found in self.functions.items() if place in found and not once]
         order = sorted(running or self.seconds, key=self.seconds.__getitem__)
         return order if mutant.nodes else order[:UNCHANGED]
 

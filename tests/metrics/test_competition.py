@@ -182,4 +182,6 @@ def test_combine_is_forty_sixty():
 def test_iou_and_accuracy_of_rows():
     counts = np.array([[4, 0]]), np.array([[6, 0]]), np.array([[8, 0]])
     np.testing.assert_allclose(iou_rows(*counts), [[0.4, np.nan]])
+    one = np.ones((1, 1))
+    assert iou_rows(one, one, one) == 1 and iou_rows(0 * one, one, 0 * one) == 0
     np.testing.assert_allclose(accuracy_rows(*counts, 100), [[0.94, 1.0]])
