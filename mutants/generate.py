@@ -28,7 +28,8 @@ class Mutant:
     """One changed module.
 
     key: the same for the same change wherever it stands in the file. function: qualified name,
-    "" for module level. decorators: of the function. nodes: what is replaced in the module and by what; None: nothing is.
+    "" for module level. decorators: of the function. nodes: what is replaced in the module and by
+    what; None: nothing is.
     """
 
     key: str
