@@ -114,6 +114,10 @@ def test_parameters_inside_stay_as_few_as_they_were_written():
         ([{"loss": "dice", "weight": "2"}], "terms.0.weight: .*valid number"),
         ([{"loss": "dice", "params": [1]}], "terms.0.params: .*"),
         ([{"loss": ["dice"]}], "terms.0.loss: .*valid string"),
+        (
+            [{"loss": "focal", "params": {"alpha": 25}}],
+            "loss.params.terms.0.params.alpha: .*found 25",
+        ),
         ([{"loss": "dice", "weight": 0}] * 2, "terms: all weights are 0"),
         (["dice"], "terms.0: .*found 'dice'"),
         ([{"loss": "dice", "params": {"mode": "multilabel"}}], "terms.0.params.mode: the data"),
