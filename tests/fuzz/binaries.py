@@ -269,10 +269,12 @@ def _planes(frame: pd.DataFrame, rng: Random) -> pd.DataFrame:
     return frame
 
 
-PARQUET: dict[str, Mutator] = {
+TABLE: dict[str, Mutator] = {
     "drop_column": _frame(lambda frame, rng: frame.drop(columns=rng.choice(list(frame)))),
     "no_rows": _frame(lambda frame, rng: frame.iloc[:0]),
     "double_row": _frame(lambda frame, rng: pd.concat([frame, frame.iloc[:1]])),
+}
+PARQUET: dict[str, Mutator] = TABLE | {
     "text": _frame(lambda frame, rng: frame.astype({rng.choice(["z", "case", "height"]): str})),
     "nan": _frame(lambda frame, rng: frame.assign(z=np.nan)),
     "scan_name": _frame(_scan_name),

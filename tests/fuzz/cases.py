@@ -121,8 +121,10 @@ class Case:
 
 
 def _names(path: Path) -> tuple[str, ...]:
-    """A message may name the file, or the slice, scan or fold that it belongs to."""
-    folders = [part for part in path.parts[:-1] if part.startswith(("case", "fold"))]
+    """A message may name the file, or the slice, scan, fold or cell that it belongs to."""
+    folders = [
+        part for part in path.parts[:-1] if part.startswith(("case", "fold")) or "--" in part
+    ]
     numbered = [folder.replace("fold", "fold ") for folder in folders]
     slice_number = path.name[:10] if path.name.startswith("slice_") else ""
     return tuple(name for name in (path.name, *folders[-1:], *numbered, slice_number) if name)

@@ -303,7 +303,7 @@ COMMANDS: dict[str, Command] = {
         (
             Reads("compared/cells/*/result.json", "record"),
             Reads("compared/cells/*/settings.json", "json"),
-            Reads("compared/bench.parquet", "index", remedy=True),
+            Reads("compared/bench.parquet", "table", remedy=True),
             Reads("compared/config.yaml", "resolved", remedy=True),
             Reads("bench.yaml", "grid"),
         ),

@@ -144,7 +144,8 @@ def _failed(expected: Expected, outcome: Outcome, reference: Callable[[], Refere
     for path, now in outcome.changed.items():
         if now is not None and now == reference().changed.get(path):
             continue  # a complete part of the work
-        if _within(path, expected.command.keeps) and (now is None or path in reference().varying):
+        may_vary = now is None or path in reference().varying or _is_copy(path)
+        if _within(path, expected.command.keeps) and may_vary:
             continue
         wrong.append(f"a failure {'removed' if now is None else 'wrote'} {path}")
     return wrong
@@ -176,13 +177,16 @@ def _succeeded(
 def _differences(outcome: Outcome, reference: Reference) -> list[str]:
     wrong = []
     for path, digest_then in reference.changed.items():
-        copied = any(Path(path).match(pattern) for pattern in COPIES)
-        if digest(outcome.root / path) != digest_then and not copied:
+        if digest(outcome.root / path) != digest_then and not _is_copy(path):
             wrong.append(f"{path} is not what the untouched world gives")
     for path in reference.varying:
         if not (outcome.root / path).exists():
             wrong.append(f"{path} is missing")
     return wrong
+
+
+def _is_copy(path: str) -> bool:
+    return any(Path(path).match(pattern) for pattern in COPIES)
 
 
 def _named(expected: Expected, outcome: Outcome) -> bool:

@@ -72,10 +72,15 @@ KINDS: dict[str, tuple[dict[str, Step], dict[str, Verdict]]] = {
     "prediction": (_mutators(binaries.NPZ), BINARY | dict.fromkeys(LENIENT, "same")),
     "index": (
         _mutators(binaries.PARQUET),
-        BINARY | dict.fromkeys((*LENIENT, "drop_column"), "same"),
+        BINARY | dict.fromkeys((*LENIENT, "drop_column", "planes"), "same"),
     ),
-    # what follows the end of a zip is read by nobody
-    "weights": (_mutators(binaries.PT), BINARY | {"append": "same"}),
+    "table": (_mutators(binaries.TABLE), BINARY | LENIENT),
+    # bits between the parts of a zip and what follows its end are read by nobody, and of
+    # best.pt nobody needs the metrics
+    "weights": (
+        _mutators(binaries.PT),
+        BINARY | dict.fromkeys((*LENIENT, "drop_key"), "same"),
+    ),
     "encoder": (_mutators(binaries.PT, without=("drop_key",)), BINARY | LENIENT),
     "safetensors": (_mutators(binaries.SAFETENSORS), BINARY | LENIENT),
 }
