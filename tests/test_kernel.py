@@ -47,6 +47,13 @@ def built(tmp_path):
     return write
 
 
+def test_a_bundle_that_holds_a_device_is_not_copied_for_ever(built, tmp_path):
+    folder = built("")
+    (folder / "bundle" / "best.pt").symlink_to("/dev/zero")
+    with pytest.raises(FileNotFoundError, match="bundle/best.pt is a device or a pipe.* build ag"):
+        run_like_kaggle(folder, tmp_path, tmp_path / "work")
+
+
 @pytest.mark.parametrize(
     "reach",
     [

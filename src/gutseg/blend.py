@@ -17,6 +17,7 @@ from gutseg.progress import progress
 from gutseg.registry import suggest
 from gutseg.runs import predictions, volumes
 
+MOST_TRIALS = 100_000  # beyond it the search itself, not the scoring, takes the time and memory
 # What is tried: one choice of each a class.
 CHOICES = {
     "threshold": [round(0.2 + 0.05 * step, 2) for step in range(13)],
@@ -28,7 +29,7 @@ CHOICES = {
 def blend(
     runs: Annotated[list[Path], typer.Argument(help="run folders with predictions")],
     out: Annotated[Path, typer.Option(help="folder for blend.yaml")] = Path("blends/blend"),
-    trials: Annotated[int, typer.Option(help="choices to try", min=1)] = 100,
+    trials: Annotated[int, typer.Option(help="choices to try", min=1, max=MOST_TRIALS)] = 100,
     seed: Annotated[int, typer.Option(help="of the search")] = 0,
     metric: Annotated[str, typer.Option(help="a row of METRICS")] = "default",
     fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",

@@ -7,7 +7,7 @@ import numpy as np
 import typer
 
 from gutseg import build, runs
-from gutseg.blend import blend
+from gutseg.blend import MOST_TRIALS, blend
 from gutseg.claims import CLAIM, check_claim
 from gutseg.config import Config, dump, load, load_blend
 from gutseg.constants import CLASSES
@@ -36,7 +36,9 @@ def demo(
     config: Annotated[Path, typer.Option(help="the experiment")] = Path("configs/demo.yaml"),
     cases: Annotated[int, typer.Option(help="synthetic patients", min=5)] = 12,
     seed: Annotated[int, typer.Option(help="of the phantom")] = 0,
-    trials: Annotated[int, typer.Option(help="choices the blend tries", min=1)] = 100,
+    trials: Annotated[
+        int, typer.Option(help="choices the blend tries", min=1, max=MOST_TRIALS)
+    ] = 100,
 ) -> None:
     """Run the whole job on a synthetic competition folder; run again, it goes on.
 

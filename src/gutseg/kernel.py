@@ -165,6 +165,9 @@ def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool
     """
     script = need_file(folder / "infer" / "infer.py", "run: gutseg kernel build")
     need_file(folder / MARKER, "run: gutseg kernel build")
+    for path in (folder / "bundle").rglob("*"):
+        if not path.is_dir():  # of a link to a device there would be no end
+            need_file(path, "run gutseg kernel build again")
     names = ("input", "working", "home", "offline")
     inputs, working, home, offline = (workplace / name for name in names)
     competition = inputs / ("competitions" if nested else "") / COMPETITION

@@ -30,6 +30,7 @@ from gutseg.engine.seeding import INITIAL, seed_everything
 from gutseg.inference.evaluate import Evaluator
 from gutseg.paths import write_json
 from gutseg.progress import progress
+from gutseg.registry import listed, shown
 from gutseg.workers import workers
 
 log = logging.getLogger(__name__)
@@ -156,15 +157,26 @@ def _check_opened(folder: Path, config: Config, fold: int) -> None:
     """Refuse to go on in a run folder that another config or another fold file made."""
     path = folder / CONFIG
     if path.is_file():
-        before, now = load(path).model_dump(), config.model_dump()  # somebody else's raises
-        changed = [f"{key}: {before[key]} -> {now[key]}" for key in now if before[key] != now[key]]
+        before = load(path).model_dump(mode="json")  # raises for somebody else's
+        changed = list(_changes(before, config.model_dump(mode="json")))
         if changed and _is_trained(folder):
             raise FileExistsError(
-                f"{folder} was trained with another config ({'; '.join(changed)}); "
+                f"{folder} was trained with another config "
+                f"({listed(changed, len(changed), '; ')}); "
                 "give another name=... or delete the folder"
             )
     if _is_trained(folder) and (folder / META).is_file():
         check_folds(folder, fold, config.data.folds)
+
+
+def _changes(before: dict, now: dict, section: str = "") -> Iterator[str]:
+    """Yield the keys of a config that differ, as in `optim.lr: 0.001 -> 0.02`."""
+    for key in {**before, **now}:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, new, f"{section}{key}.")
+        elif old != new:
+            yield f"{section}{key}: {shown(old)} -> {shown(new)}"
 
 
 def _record(folder: Path, config: Config, fold: int) -> None:

@@ -90,6 +90,8 @@ def test_other_settings_are_refused_and_failed_cells_run_again(tmp_path):
         ("result.json", '{"status": "ok", "reason": ""}', "is not the result of a cell"),
         ("result.json", '{"status": "ok", "reason": "", "iou": "x"}', "is not the result of a"),
         ("result.json", '{"status": "ok", "reason": "", "iou": [1]}', "is not the result of a"),
+        ("result.json", '{"status": "ok", "reason": "", "iou": true}', "is not the result of a"),
+        ("result.json", f'{{"status": "ok", "reason": "", "iou": {10**30}}}', "is not the result"),
         ("settings.json", None, "does not exist; delete .* its cell is trained again"),
         ("settings.json", "[1]", "holds no `key: value` pairs; delete"),
         ("settings.json", "\xff", "is not valid JSON"),

@@ -263,6 +263,21 @@ def test_a_last_pt_that_leads_nowhere_is_not_one_that_is_yet_to_be_written(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
+def test_a_lost_last_pt_does_not_cost_the_best_weights(tmp_path):
+    fit(_learner(), Batches(), _evaluate([0.4, 0.5]), Budget(2), tmp_path, None)
+    (tmp_path / "last.pt").unlink()
+    before = (tmp_path / "best.pt").read_bytes()
+    with pytest.raises(FileNotFoundError, match="last.pt does not exist, but best.pt is of ep.* 1"):
+        fit(_learner(), Batches(), _evaluate([0.6]), Budget(2), tmp_path, None)
+    assert (tmp_path / "best.pt").read_bytes() == before
+
+
+def test_a_kill_between_the_first_best_pt_and_last_pt_costs_one_epoch(tmp_path):
+    fit(_learner(), Batches(), _evaluate([0.5]), Budget(1), tmp_path, None)
+    (tmp_path / "last.pt").unlink()
+    assert len(fit(_learner(), Batches(), _evaluate([0.5]), Budget(1), tmp_path, None)) == 1
+
+
 def test_an_optimiser_without_momentum_has_nothing_to_lose(tmp_path):
     for epochs in (1, 2):
         learner = _learner()

@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.commands import COMMANDS, Command, Reads
-from tests.fuzz.contract import Expected
+from tests.fuzz.commands import COMMANDS
+from tests.fuzz.contract import Command, Expected, Reads
 from tests.fuzz.kinds import KINDS, verdict
 from tests.fuzz.mutators import DISASTERS, replace
 

@@ -1,67 +1,10 @@
 """Every verb as the fuzz test calls it: the line, the files that it reads, the bad arguments."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-
-@dataclass(frozen=True)
-class Reads:
-    """Files that a command reads.
-
-    pattern: a glob in the world. kind: a row of KINDS. remedy: a broken one is made again.
-    without: mutators after which the command is right to write it as if it had never been.
-    """
-
-    pattern: str
-    kind: str
-    remedy: bool = False
-    without: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Command:
-    """A line that works in the untouched world.
-
-    writes: globs of what it may write or remove. keeps: of these, what a failure may leave
-    other than it was: complete parts of work that can go on. bad: values by their place in
-    words that must be refused. says: other words by which a message may name the place. always:
-    the command must succeed whatever the images hold. skips: it may go on without what is
-    broken, and then says so.
-    """
-
-    words: tuple[str, ...]
-    reads: tuple[Reads, ...]
-    writes: tuple[str, ...] = ()
-    keeps: tuple[str, ...] = ()
-    bad: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    says: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    setup: Callable[[], None] | None = None
-    always: bool = False
-    skips: bool = False
-
-    @property
-    def verb(self) -> str:
-        """What the message starts with."""
-        return self.words[0]
-
-
-COUNT = ("nan", "inf", "-1", "1.5", "1e3", "", "0x10", "abc", "--")
-NO_INPUT = ("nowhere", "", "notes/keep.txt", "notes", "/dev/null", "nowhere/\n", "x" * 300)
-# an output may not be an input, somebody's file or folder, a device or below a file
-NO_FILE = ("", "notes", "raw", "/dev/full", "/dev/null", "notes/keep.txt/x", "x" * 300)
-NO_FOLDER = ("", "notes", "notes/keep.txt", "/dev/full", "tiny.yaml", "notes/keep.txt/x", "hidden")
-NO_FOLD = ("nan", "-1", "7", "0,0", "0,", "", "٠", "0;1", "1.0", "all,0", "0 1", "9" * 30)
-NO_WORD = ("", "no_such", "DEFAULT", "نعم")
-OVERRIDES = (
-    *("x", "=1", "train", "train=1", "train.epochs=", "train.epochs=0", "train.epochs=true"),
-    *("train.epochs=[", "train.epochs=1.5", "train.no_such=1", "no.such.key=1", "name=../x"),
-    *("name=/tmp/x", "name=.", 'name="a\\nb"', "optim.lr=.inf", "optim.lr=.nan", "seed=-1"),
-    *("loss.name=dise", "geometry.size=[16]", "name=", "model.params={widths: []}"),
-    *("data.cache=nowhere", "data.folds=", "loss.params.dice_weight=-1", "a.b.c.d=[[[", "=", "==1"),
-    *("train.batch_size=٣", "data=&a [*a]", "model.params.widths=[4, true]", "stack.slices=2"),
-)
+from tests.fuzz.arguments import COUNT, NO_FILE, NO_FOLD, NO_FOLDER, NO_INPUT, NO_WORD, OVERRIDES
+from tests.fuzz.contract import Command, Reads
 
 INDEX = Reads("cache/index.parquet", "index")
 
@@ -156,7 +99,7 @@ COMMANDS: dict[str, Command] = {
     "train again": Command(
         _train("tiny.yaml"),
         (
-            Reads(f"{FOLD}/last.pt", "weights"),
+            Reads(f"{FOLD}/last.pt", "weights", without=("remove",)),
             Reads(f"{FOLD}/meta.json", "json"),
             *TRAINED[1:],
         ),

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fuzz.commands import Command
-
 # Words of a library or of the interpreter that no user should read.
 LEAKS = re.compile(
     r"Traceback|weights_only|pydantic|<class '|object at 0x|Error\(s\) in loading|RuntimeError|"
@@ -20,6 +18,47 @@ LINES = 14
 COPIES = ("meta.json", "made_with.json", "built/bundle/runs/*/*/*")
 SHOWN = 5  # of many paths with one problem
 Tree = dict[str, tuple]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Files that a command reads.
+
+    pattern: a glob in the world. kind: a row of KINDS. remedy: a broken one is made again.
+    without: mutators after which the command is right to write it as if it had never been.
+    """
+
+    pattern: str
+    kind: str
+    remedy: bool = False
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line that works in the untouched world.
+
+    writes: globs of what it may write or remove. keeps: of these, what a failure may leave
+    other than it was: complete parts of work that can go on. bad: values by their place in
+    words that must be refused. says: other words by which a message may name the place. always:
+    the command must succeed whatever the images hold. skips: it may go on without what is
+    broken, and then says so.
+    """
+
+    words: tuple[str, ...]
+    reads: tuple[Reads, ...]
+    writes: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+    bad: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    says: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    setup: Callable[[], None] | None = None
+    always: bool = False
+    skips: bool = False
+
+    @property
+    def verb(self) -> str:
+        """What the message starts with."""
+        return self.words[0]
 
 
 @dataclass(frozen=True)

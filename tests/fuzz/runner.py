@@ -18,12 +18,13 @@ from typing import NoReturn
 from gutseg import cli
 from tests.fuzz import world
 from tests.fuzz.cases import Case
-from tests.fuzz.commands import COMMANDS, Command
-from tests.fuzz.contract import Outcome, Reference, changes, check, tree
+from tests.fuzz.commands import COMMANDS
+from tests.fuzz.contract import Command, Outcome, Reference, changes, check, tree
 from tests.fuzz.processes import instead_of_processes
 
 LIMIT_SECONDS = 60
 LIMIT_MEMORY = 4 << 30  # what a child may allocate; /dev/zero as a csv stops here
+LIMIT_FILE = 64 << 20  # what it may write into one file; a copy of /dev/zero stops here
 
 
 class Runner:
@@ -119,6 +120,7 @@ def _become(words: list[str], temporary: Path, out: Path, err: Path) -> NoReturn
         os.setsid()
         _redirect(out, err)
         resource.setrlimit(resource.RLIMIT_DATA, (LIMIT_MEMORY, LIMIT_MEMORY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_FILE, LIMIT_FILE))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.environ.update(TMPDIR=str(temporary), HOME=str(temporary.parent / "home"))
         import tempfile

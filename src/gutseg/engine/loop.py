@@ -117,8 +117,7 @@ def fit(
     epoch and best.pt; when last.pt is there already, training goes on from it. Raises
     FloatingPointError when losses, weights or all monitored values are not finite.
     """
-    # a last.pt that is a broken link or a pipe is not one that is yet to be written
-    history = _resume(learner, budget, folder) if os.path.lexists(folder / "last.pt") else []
+    history = _resume(learner, budget, folder)
     for epoch in range(len(history), budget.epochs):
         if is_finished(history, budget):
             break
@@ -144,7 +143,14 @@ def fit(
 
 
 def _resume(learner: Learner, budget: Budget, folder: Path) -> list[dict[str, float]]:
-    """Take over last.pt; return its history. Raises ValueError when a file is not as written."""
+    """Take over last.pt; return its history, empty where nothing was trained yet.
+
+    Raises ValueError when a file is not as written.
+    """
+    # a last.pt that is a broken link or a pipe is not one that is yet to be written
+    if not os.path.lexists(folder / "last.pt"):
+        _check_first(folder)
+        return []
     state = checkpoint.state(folder / "last.pt")
     afresh = f"delete {folder} and train this fold again"
     try:
@@ -156,6 +162,21 @@ def _resume(learner: Learner, budget: Budget, folder: Path) -> list[dict[str, fl
     if best_epoch(state["history"], budget) is not None:
         checkpoint.load(need_file(folder / "best.pt", f"an earlier epoch made it; {afresh}"))
     return state["history"]
+
+
+def _check_first(folder: Path) -> None:
+    """Refuse to train anew over a best.pt of later epochs than the first.
+
+    One of the first epoch stays alone when the process is killed before last.pt is written.
+    """
+    if not os.path.lexists(folder / "best.pt"):
+        return
+    metrics = checkpoint.load(folder / "best.pt").get("metrics", {})
+    if metrics.get("epoch", 0) > 0:
+        raise FileNotFoundError(
+            f"{folder / 'last.pt'} does not exist, but best.pt is of epoch {metrics['epoch']} and "
+            "would be lost; copy last.pt back, or give another name=..."
+        )
 
 
 def _check_weights(learner: Learner, epoch: int) -> None:
