@@ -86,6 +86,19 @@ def test_gradients_where_predictions_are_exact(name, params, side):
         assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
 
 
+@pytest.mark.parametrize("mode", ["multilabel", "multiclass"])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_boundary_or_an_interior_of_one_pixel(mode, inverted):
+    logits = torch.randn(1, 2, 6, 7, generator=torch.Generator().manual_seed(0)).double()
+    case = _case(logits, one_hot(logits.argmax(1), 2).numpy())
+    band = np.full((1, 2, 6, 7), inverted)
+    band[0, : 1 if mode == "multilabel" else 2, 2, 3] = not inverted
+    case.maps["band"] = band
+    made = criterion("boundary_aware", mode=mode)
+    found = made(logits, torch.from_numpy(case.target), band=torch.from_numpy(band))[0].item()
+    assert found == pytest.approx(REFERENCE["boundary_aware"](case, mode=mode))
+
+
 def test_certain_pixels_are_not_below_a_threshold_of_one():
     logits = torch.full((1, 1, 6, 7), 200.0)
     logits[0, 0, 0, :3] = torch.tensor([0.0, 1.0, 2.0])
