@@ -263,6 +263,21 @@ def test_a_malformed_row_of_the_sample_stays_and_is_named(hidden, caplog, what):
     assert [row[0] for row in ours] == [row[0] for row in expected]
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"id,segmentation\n1,2\n"])
+def test_a_sample_that_does_not_read_asks_for_every_slice_of_test(hidden, caplog, content):
+    """The kernel ended without a csv."""
+    path, out = hidden / "sample_submission.csv", hidden.parent / "submission.csv"
+    wanted = sorted(row.rsplit(",", 1)[0] for row in path.read_text().splitlines()[1:])
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"sample_submission\.csv"):
+        submit(hidden / "blend.yaml", hidden, out)
+    submit(hidden / "blend.yaml", hidden, out, skip_bad=True)
+    assert "sample_submission.csv: does not read" in caplog.text
+    header, *rows = (row.rsplit(",", 1) for row in out.read_text().splitlines())
+    assert header == ["id,class", "predicted"] and sorted(pair for pair, _ in rows) == wanted
+    assert any(text for _, text in rows)
+
+
 def test_many_faults_of_a_kind_are_five_lines_and_a_count(hidden, caplog):
     """432 lines said that the PNGs of three scans were missing."""
     path = hidden / "sample_submission.csv"

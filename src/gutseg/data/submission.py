@@ -31,10 +31,11 @@ def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFr
     slices: all of the scans that the rows name, with `wanted` for those the rows ask for;
     the others are neighbours. A sample of only a header asks for the first debug_scans scans
     that have both PNGs and rows in train.csv, the rows in the order of train.csv. A slice that
-    is asked for but absent is a fault, so while faults are collected there may be none to read.
+    is asked for but absent is a fault, so while faults are collected there may be none to read;
+    a sample that does not read is one too, and then asks for every slice of test/.
     """
-    path, part = need_file(root / "sample_submission.csv", "give --images"), "test"
-    sample = read_rows(path, COLUMNS, faults)
+    path, part = root / "sample_submission.csv", "test"
+    sample = _sample(path, faults)
     if sample.empty:
         why = f"{path} is only a header, so labelled train scans would be predicted"
         path, part = need_file(root / "train.csv", why), "train"
@@ -59,6 +60,19 @@ def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFr
         faults.add(where, "the sample asks for this slice, but there is no PNG of it")
     # neighbours that the sample does not ask for still belong to the stacks
     return sample, slices[slices["scan"].isin(slices["scan"][present])].assign(wanted=present)
+
+
+def _sample(path: Path, faults: Faults) -> pd.DataFrame:
+    """Read the sample; while faults are collected, one that does not read asks for all of test/."""
+    try:
+        return read_rows(need_file(path, "give --images"), COLUMNS, faults)
+    except (ValueError, OSError) as error:
+        if not faults.collect:
+            raise
+        faults.add(path.name, f"does not read ({error}); all slices of test/ are predicted")
+    slices = list_slices(path.parent / "test", Faults(collect=True))
+    rows = [(slice_id, organ, "") for slice_id in slices["id"] for organ in CLASSES]
+    return pd.DataFrame(rows, columns=COLUMNS).assign(row=0, broken=False)
 
 
 def _check_rows(sample: pd.DataFrame, path: Path, faults: Faults) -> None:
