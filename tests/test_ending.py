@@ -16,6 +16,7 @@ import torch
 from gutseg import cli
 from gutseg.cli import VERBS
 from gutseg.ending import KEPT, explain, guarded
+from gutseg.progress import progress
 
 
 def _error(call):
@@ -200,3 +201,8 @@ def test_output_survives_streams_that_are_poor_or_closed(tmp_path, script):
             "",
             "gutseg train: the output could not be written: No space left on device\n",
         )
+
+
+def test_a_helper_has_no_semaphore_that_a_stop_would_leave_behind():
+    """The end of `train --jobs 2` was a warning about leaked semaphores: those of tqdm's locks."""
+    assert not hasattr(progress(disable=True).get_lock(), "mp_lock")

@@ -2,10 +2,14 @@
 
 import multiprocessing
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
+
+# tqdm's own lock is a semaphore of the system, of which the end of a killed helper leaves a warning
+tqdm.set_lock(threading.RLock())
 
 
 def progress(items: Iterable | None = None, *, disable: bool = False, **settings: Any) -> tqdm:

@@ -118,7 +118,10 @@ def fold_folders(run: Path, wanted: str) -> list[Path]:
 def check_finished(fold: Fold) -> None:
     """Raise ValueError unless the training of a fold has ended."""
     hint = "or give --unfinished to predict with the best weights so far"
-    path = need_file(fold.folder / "last.pt", f"it says whether training has ended; {hint}")
+    path = need_file(
+        fold.folder / "last.pt",
+        f"whether training has ended cannot be known; train this fold again, {hint}",
+    )
     history = checkpoint.history(path)
     if not is_finished(history, build.budget(fold.config)):
         raise ValueError(

@@ -86,7 +86,7 @@ def _is_csv(source: Path) -> bool:
         return True
     if source.is_dir() or source.suffix.lower() in (".yaml", ".yml"):
         return False
-    problem = "is none of them" if source.exists() else "does not exist"
+    problem = "is not something to score" if source.exists() else "does not exist"
     raise ValueError(
         f"{source} {problem}: expected a submission (.csv, .csv.gz, or - for standard input), "
         "a run folder or a blend.yaml"

@@ -269,8 +269,12 @@ def _empty_folder(folder: Path) -> Path:
     [
         (lambda p: p / "x.txt", {}, "x.txt does not exist: expected a submission .*, a run folder"),
         (lambda p: p / "runs" / "demo", {}, "runs/demo does not exist: expected a submission"),
-        (lambda p: p / "slices.csv.zip", {}, "slices.csv.zip is none of them: expected a subm"),
-        (lambda p: Path("/dev/null"), {}, "/dev/null is none of them"),
+        (
+            lambda p: p / "slices.csv.zip",
+            {},
+            "slices.csv.zip is not something to score: expected a s",
+        ),
+        (lambda p: Path("/dev/null"), {}, "/dev/null is not something to score"),
         (lambda p: p, {"truth": None, "slices": None}, "is not a run folder"),
         (lambda p: p, {}, "--truth, --slices and --folds are for a csv"),
         (lambda p: p / "truth.csv", {"by": "class,class"}, "--by class,class: class is listed tw"),

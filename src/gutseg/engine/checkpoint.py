@@ -1,6 +1,8 @@
 """Run folders: last.pt to go on from, best.pt to predict with; written whole or not at all."""
 
+import os
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,11 +38,12 @@ def load(path: Path, remedy: str = AGAIN) -> Any:
     Raises ValueError in one sentence, which ends with the remedy, for a file that is damaged (its
     checksums are compared), that is no checkpoint or that holds code.
     """
-    need_file(path, remedy if path.exists() else "train this fold first: gutseg train")
+    need_file(path, remedy if os.path.lexists(path) else "train this fold first: gutseg train")
     problem = _damage(path)
     if problem is None:
         try:
-            return torch.load(path, weights_only=True, map_location="cpu")
+            with warnings.catch_warnings(action="ignore"):  # on pickles that torch did not write
+                return torch.load(path, weights_only=True, map_location="cpu")
         except MemoryError:
             raise  # no fault of the file's
         except Exception as error:

@@ -160,7 +160,8 @@ def _resume(learner: Learner, budget: Budget, folder: Path) -> list[dict[str, fl
             f"{folder / 'last.pt'} does not fit this training ({error}); {afresh}"
         ) from None
     if best_epoch(state["history"], budget) is not None:
-        checkpoint.load(need_file(folder / "best.pt", f"an earlier epoch made it; {afresh}"))
+        best = need_file(folder / "best.pt", f"an earlier epoch made it; {afresh}")
+        checkpoint.load(best, afresh)
     return state["history"]
 
 
