@@ -36,6 +36,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mutants", description=__doc__)
     parser.add_argument("files", nargs="*", help="below src/gutseg: losses data/rle metrics/survey")
     parser.add_argument("--sample", type=int, default=40, help="mutants of a file at most")
+    parser.add_argument(
+        "--after", type=int, default=0, help="leave out the first ones of a file's sample"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes side by side")
     arguments = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
@@ -44,8 +47,18 @@ def main() -> None:
     files = [f for f in files if any(map(f.startswith, GROUPS)) and (source / f).stat().st_size]
     mutants = {file: mutants_of(ROOT, file) for file in files}
     wanted = [file for file in files if any(map(file.startswith, arguments.files or [""]))]
-    _run([m for file in wanted for m in mutants[file][: arguments.sample]], arguments.jobs)
-    results, rows = _read(), []
+    first, last = arguments.after, arguments.after + arguments.sample
+    chosen = [m for file in wanted for m in mutants[file][first:last]]
+    # tests were written for the survivors of the first sample; a later one is kept apart
+    log = OUT / ("later.jsonl" if first else "results.jsonl")
+    _run(chosen, arguments.jobs, log)
+    results, rows = _read(log), []
+    if first:
+        states = [results[mutant.key]["state"] for mutant in chosen]
+        left = [mutant for mutant in chosen if results[mutant.key]["state"] == "survived"]
+        print(*(f"{m.file}:{m.line}: {' -> '.join(m.change)}" for m in left), sep="\n")
+        print(f"{len(states) - len(left)} of {len(states)} killed, equivalents not taken out")
+        return
     for file in files:
         code = _hash([f"src/gutseg/{file}"])
         current = {k: r["state"] for k, r in results.items() if r["code"] == code}
@@ -55,10 +68,10 @@ def main() -> None:
     write(ROOT, rows)
 
 
-def _run(mutants: list[Mutant], jobs: int) -> None:
+def _run(mutants: list[Mutant], jobs: int, path: Path) -> None:
     """Try the mutants that have no result yet, and add the results to the list."""
     load_libraries()
-    results, work, versions = _read(), [], {}
+    results, work, versions = _read(path), [], {}
     for file, group in groupby(mutants, lambda mutant: mutant.file):
         paths = next(paths for start, paths in GROUPS.items() if file.startswith(start))
         versions[file] = code, asked = _hash([f"src/gutseg/{file}"]), _hash(paths)
@@ -66,7 +79,7 @@ def _run(mutants: list[Mutant], jobs: int) -> None:
         control = unchanged(ROOT, file, f"unchanged-{code}-{asked}")
         todo = [m for m in [control, *group] if not _settled(results.get(m.key), code, asked)]
         work += [(mutant, tests) for mutant in todo]
-    with (OUT / "results.jsonl").open("a") as log:
+    with path.open("a") as log:
         found = run_all(work, jobs, OUT)
         for mutant, state, seconds in tqdm(found, total=len(work), unit="mutant", smoothing=0):
             if not mutant.nodes and state != "survived":
@@ -84,8 +97,7 @@ def _settled(result: dict | None, code: str, tests: str) -> bool:
     return result["state"] != "survived" or result["tests"] == tests
 
 
-def _read() -> dict[str, dict]:
-    path = OUT / "results.jsonl"
+def _read(path: Path) -> dict[str, dict]:
     lines = path.read_text().splitlines() if path.exists() else []
     return {result["key"]: result for result in map(json.loads, lines)}
 
