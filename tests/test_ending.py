@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from deadly import die
 
 from gutseg import cli
 from gutseg.cli import VERBS
 from gutseg.ending import KEPT, explain, guarded
 from gutseg.progress import progress
+from gutseg.workers import workers
 
 
 def _error(call):
@@ -206,3 +208,17 @@ def test_output_survives_streams_that_are_poor_or_closed(tmp_path, script):
 def test_a_helper_has_no_semaphore_that_a_stop_would_leave_behind():
     """The end of `train --jobs 2` was a warning about leaked semaphores: those of tqdm's locks."""
     assert not hasattr(progress(disable=True).get_lock(), "mp_lock")
+
+
+def test_the_death_of_the_youngest_helper_is_noticed_while_others_work():
+    """With two folds in two processes the second could be killed and `train` went on waiting."""
+    with workers(2, _ready) as pool:
+        pool.submit(time.sleep, 12)
+        killed = pool.submit(die)
+        with pytest.raises(BrokenProcessPool):
+            killed.result(timeout=9)
+
+
+def _ready() -> None:
+    """Leave the pool's thread the time to look away."""
+    time.sleep(1)

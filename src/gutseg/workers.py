@@ -25,7 +25,11 @@ class Workers(ProcessPoolExecutor):
         resource_tracker.ensure_running()  # it would lift the block
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return super().submit(*work, **arguments)
+            future = super().submit(*work, **arguments)
+            # the pool's thread was told before the process was there, and would not see it die
+            with self._shutdown_lock:
+                self._executor_manager_thread_wakeup.wakeup()
+            return future
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
