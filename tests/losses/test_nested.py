@@ -126,3 +126,8 @@ def test_parameters_inside_stay_as_few_as_they_were_written():
 def test_what_is_not_a_term_is_named(terms, message):
     with pytest.raises(ValueError, match=message):
         Criterion("weighted_sum", terms=terms)
+
+
+def test_a_sum_built_by_hand_names_itself():
+    with pytest.raises(ValueError, match=r"^weighted_sum.terms.0: unknown name 'dice'"):
+        losses.LOSSES["weighted_sum"].build(terms=[{"loss": "dice", "wieght": 2}])
