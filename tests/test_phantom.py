@@ -184,6 +184,16 @@ def test_a_broken_run_leaves_no_half_scan_and_no_csv(
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@pytest.mark.parametrize("text", ["7", "null", "[]", '{"cases": "' + "x" * 5000 + '"}'])
+def test_a_phantom_json_of_something_else_is_named(tmp_path: Path, text: str):
+    (tmp_path / "phantom.json").write_text(text)
+    with pytest.raises(FileExistsError, match=r"another phantom: phantom.json says .* expected ca"):
+        phantom(tmp_path, cases=1)
+    with pytest.raises(FileExistsError) as error:
+        phantom(tmp_path, cases=1)
+    assert len(str(error.value)) < 700
+
+
 def test_something_else_in_the_folder_is_left_alone(out: Path, tmp_path: Path):
     before = digest(out)
     words = r"holds another phantom: phantom.json says cases=4 seed=0 .* expected cases=4 seed=1"

@@ -52,3 +52,10 @@ def test_bounds_of_an_annotation_hold_and_nothing_is_taken_for_a_number(params, 
     assert check(table, "bounded", {"share": 0, "pair": [3, 4]}) == {"share": 0.0, "pair": (3, 4)}
     with pytest.raises(ValueError, match=message):
         check(table, "bounded", params, where="loss")
+
+
+def test_a_name_of_any_length_is_shown_in_part():
+    for name, params in (("x" * 9999, {}), ("block", {"x" * 9999: 1})):
+        with pytest.raises(ValueError, match="characters") as error:
+            check(TABLE, name, params)
+        assert len(str(error.value)) < 600

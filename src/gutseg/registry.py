@@ -94,7 +94,7 @@ def check(
     Raises ValueError naming the key and the choices.
     """
     if name not in table:
-        raise ValueError(f"{where}: unknown name {name!r}; {suggest(name, list(table))}")
+        raise ValueError(f"{where}: unknown name {shown(name)}; {suggest(name, list(table))}")
     build = table[name].build
     signature = inspect.signature(build)
     hints = get_type_hints(build.__init__ if inspect.isclass(build) else build, include_extras=True)
@@ -111,7 +111,7 @@ def check(
     for key, value in params.items():
         if key not in settable:
             hint = suggest(key, sorted(settable)) if settable else "it has no parameters"
-            raise ValueError(f"{where}.params: {name!r} has no parameter {key!r}; {hint}")
+            raise ValueError(f"{where}.params: {name!r} has no parameter {shown(key)}; {hint}")
         checked[key] = coerce(value, hints.get(key, Any), f"{where}.params.{key}")
     missing = [
         key

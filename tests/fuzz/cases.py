@@ -127,7 +127,9 @@ def _names(path: Path) -> tuple[str, ...]:
     ]
     numbered = [folder.replace("fold", "fold ") for folder in folders]
     slice_number = path.name[:10] if path.name.startswith("slice_") else ""
-    return tuple(name for name in (path.name, *folders[-1:], *numbered, slice_number) if name)
+    index = "of the cache" if path.name == "index.parquet" else ""
+    found = (path.name, *folders[-1:], *numbered, slice_number, index)
+    return tuple(name for name in found if name)
 
 
 @cache

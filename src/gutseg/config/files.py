@@ -54,7 +54,7 @@ class _Loader(yaml.SafeLoader):
                 kind = key.tag.removeprefix(TAG)
                 raise _fault(key, f"a key of type {kind}; keys are text, write it in quotes")
             if key.value in seen:
-                raise _fault(key, f"the key {key.value!r} is given twice")
+                raise _fault(key, f"the key {shown(key.value)} is given twice")
             seen.add(key.value)
         return node
 

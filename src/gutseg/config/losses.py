@@ -7,7 +7,7 @@ from gutseg.losses import Criterion, check_params, modes, rows_inside, weighs_cl
 from gutseg.losses.inputs import checked_weights
 from gutseg.losses.kernels import Mode
 from gutseg.losses.weights import WEIGHTS
-from gutseg.registry import check, suggest
+from gutseg.registry import check, shown, suggest
 
 
 class LossSection(Protocol):
@@ -32,13 +32,15 @@ def check_loss(loss: LossSection, where: str) -> None:
         loss.maps[name] = check(MAPS, name, params, where=f"{where}.maps")
         if name not in needed:
             hint = f"it needs {', '.join(sorted(needed))}" if needed else "it needs none"
-            raise ValueError(f"{where}.maps: {loss.name!r} does not use the map {name!r}; {hint}")
+            raise ValueError(
+                f"{where}.maps: {loss.name!r} does not use the map {shown(name)}; {hint}"
+            )
 
 
 def _check_class_weights(loss: LossSection, where: str) -> None:
     if loss.class_weights not in WEIGHTS:
         hint = suggest(loss.class_weights, list(WEIGHTS))
-        raise ValueError(f"{where}: unknown name {loss.class_weights!r}; {hint}")
+        raise ValueError(f"{where}: unknown name {shown(loss.class_weights)}; {hint}")
     rows = list(rows_inside(loss.name, loss.params, where=where.rpartition(".")[0]))
     if not any(weighs_classes(name) for name, _, _ in rows):
         raise ValueError(f"{where}: {loss.name!r} does not weigh classes")

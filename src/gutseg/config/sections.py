@@ -25,7 +25,7 @@ from gutseg.data.index import SCAN_FOLDER
 from gutseg.losses import LOSSES, modes, rows_inside
 from gutseg.metrics.competition import METRICS
 from gutseg.models import MODELS
-from gutseg.registry import Spec, check, not_bool, suggest
+from gutseg.registry import Spec, check, not_bool, shown, suggest
 
 Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
 Choice = BeforeValidator(not_bool)
@@ -77,7 +77,7 @@ class Data(Section):
         for name in names:
             if name not in BLACKLISTS and not SCAN_FOLDER.fullmatch(name):
                 raise ValueError(
-                    f"{name!r} is neither a scan (case7_day0) nor a list; "
+                    f"{shown(name)} is neither a scan (case7_day0) nor a list; "
                     f"{suggest(name, list(BLACKLISTS))}"
                 )
         return names
@@ -237,7 +237,7 @@ class Blend(Section):
     @classmethod
     def _known(cls, metric: str) -> str:
         if metric not in METRICS:
-            raise ValueError(f"unknown name {metric!r}; {suggest(metric, list(METRICS))}")
+            raise ValueError(f"unknown name {shown(metric)}; {suggest(metric, list(METRICS))}")
         return metric
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from gutseg.data import rle_reading, rle_writing
 from gutseg.metrics.bitrows import BitRows
 from gutseg.metrics.intrinsics import frozen
+from gutseg.registry import shown
 
 Label = Callable[[int], str] | Sequence[str] | None
 Texts = pa.Array | pa.ChunkedArray | Sequence[str | float | None]
@@ -59,7 +60,7 @@ def fault(text: str, height: int, width: int) -> str | None:
     words = [word for word in text.split(" ") if word]
     for position, word in enumerate(words):
         if not (word.isascii() and word.isdigit()):
-            return f"pair {position // 2 + 1}: expected a whole number, found {word!r}"
+            return f"pair {position // 2 + 1}: expected a whole number, found {shown(word)}"
         if len(word.lstrip("0")) > 30:
             return f"pair {position // 2 + 1}: a number of {len(word)} digits is past any pixel"
     numbers = [int(word) for word in words]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gutseg.models.encoder_weights import load_encoder
 from gutseg.models.limits import Options, PlainName, check_size
 from gutseg.models.padding import run_padded
-from gutseg.registry import brief, suggest
+from gutseg.registry import brief, shown, suggest
 
 # What the builder decides: logits, one output, channels, weights.
 _RESERVED = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation"}
@@ -135,7 +135,7 @@ def _architecture(name: str) -> type[nn.Module]:
 
     table = {cls.__name__: cls for cls in library.MODEL_ARCHITECTURES_MAPPING.values()}
     if name not in table:
-        raise ValueError(f"unknown architecture {name!r}; {suggest(name, list(table))}")
+        raise ValueError(f"unknown architecture {shown(name)}; {suggest(name, list(table))}")
     return table[name]
 
 
@@ -146,7 +146,7 @@ def _checked_options(
     for key in options:
         if key not in allowed:
             raise ValueError(
-                f"options: {architecture} has no {key!r}; {suggest(key, sorted(allowed))}"
+                f"options: {architecture} has no {shown(key)}; {suggest(key, sorted(allowed))}"
             )
     return options
 
@@ -155,8 +155,8 @@ def _check_apart(constructor: type[nn.Module], encoder_options: dict[str, Any]) 
     for key in encoder_options:
         if key in inspect.signature(constructor.__init__).parameters:
             raise ValueError(
-                f"encoder_options: {key!r} belongs to {constructor.__name__}, not to its encoder; "
-                f"{'the pipeline sets it' if key in _RESERVED else 'write it under options'}"
+                f"encoder_options: {shown(key)} belongs to {constructor.__name__}, not to its "
+                f"encoder; {'the pipeline sets it' if key in _RESERVED else 'write it under options'}"
             )
 
 
@@ -169,7 +169,7 @@ def _check_encoder(name: str) -> None:
     known = [*encoders, *(f"tu-{model}" for model in timm.list_models())]
     close = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
     raise ValueError(
-        f"unknown encoder {name!r}; close names: {', '.join(close) or 'none'}; choices: "
+        f"unknown encoder {shown(name)}; close names: {', '.join(close) or 'none'}; choices: "
         f"the {len(encoders)} of segmentation-models-pytorch, or tu-<any timm model>"
     )
 
@@ -187,7 +187,7 @@ def _weights(encoder: str, weights: str) -> str | bool:
         return True
     choices = list(encoders[encoder]["pretrained_settings"])
     if weights not in choices:
-        raise ValueError(f"unknown encoder_weights {weights!r}; {suggest(weights, choices)}")
+        raise ValueError(f"unknown encoder_weights {shown(weights)}; {suggest(weights, choices)}")
     return weights
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gutseg.models.attention import ExternalAttention, LocalAttention
 from gutseg.models.limits import Drop, Size, check_size
 from gutseg.models.padding import run_padded
-from gutseg.registry import suggest
+from gutseg.registry import shown, suggest
 
 Norm = Literal["none", "batch", "instance", "group"]
 
@@ -72,7 +72,7 @@ class UNet(nn.Module):
         super().__init__()
         _check_widths(widths)
         if norm not in NORMS:
-            raise ValueError(f"unknown norm {norm!r}; {suggest(norm, list(NORMS))}")
+            raise ValueError(f"unknown norm {shown(norm)}; {suggest(norm, list(NORMS))}")
         self.multiple = 2 ** (len(widths) - 1)
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(dropout)

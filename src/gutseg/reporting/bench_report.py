@@ -6,7 +6,7 @@ import pandas as pd
 
 from gutseg.comparison.sections import Bench, Input
 from gutseg.paths import replacing
-from gutseg.registry import suggest
+from gutseg.registry import shown, suggest
 from gutseg.reporting.bench_tables import TABLES
 from gutseg.reporting.bench_view import View
 
@@ -17,7 +17,7 @@ def check_tables(names: list[str]) -> None:
     """Raise ValueError for a table that does not exist."""
     for name in names:
         if name not in TABLES:
-            raise ValueError(f"tables: unknown name {name!r}; {suggest(name, list(TABLES))}")
+            raise ValueError(f"tables: unknown name {shown(name)}; {suggest(name, list(TABLES))}")
 
 
 def write(frame: pd.DataFrame, settings: Bench, folder: Path) -> Path:

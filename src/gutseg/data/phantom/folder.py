@@ -6,6 +6,7 @@ from concurrent.futures import as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from gutseg.data.phantom.scan import draw_scan
 from gutseg.data.rle import encode
 from gutseg.paths import read_json, replacing, replacing_folder, sweep, write_json
 from gutseg.progress import progress
+from gutseg.registry import shown
 from gutseg.workers import workers as processes
 
 SETTINGS = "phantom.json"
@@ -98,8 +100,10 @@ def _begin(out: Path, settings: dict) -> None:
         write_json(out / SETTINGS, settings)
 
 
-def _words(settings: dict) -> str:
-    return " ".join(f"{key}={value!r}" for key, value in settings.items())
+def _words(settings: Any) -> str:
+    if not isinstance(settings, dict):
+        return shown(settings)
+    return " ".join(f"{key}={shown(value)}" for key, value in settings.items())
 
 
 def _scans(root: Path, scan: Scan) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 from gutseg.constants import NATIVE_SIZES
 from gutseg.data.phantom import streams
 from gutseg.data.phantom.streams import random
+from gutseg.registry import shown
 
 # patients in train, more than a hundred times the competition's 85
 MOST_CASES = 10_000
@@ -79,7 +80,7 @@ def geometry(size: tuple[int, int], preset: str) -> Geometry:
     if size not in NATIVE_SIZES:
         raise ValueError(f"size {size} is not one of {sorted(NATIVE_SIZES)} (width, height)")
     if preset not in PRESETS:
-        raise ValueError(f"preset {preset!r} is unknown; choices: {', '.join(PRESETS)}")
+        raise ValueError(f"preset {shown(preset)} is unknown; choices: {', '.join(PRESETS)}")
     is_short = size == (276, 276)
     spacing, num_slices, top = (1.63, 80, 105.0) if is_short else (1.50, 144, 0.0)
     if preset == "full":
@@ -98,7 +99,7 @@ def roster(cases: int, seed: int, preset: str) -> tuple[list[Scan], list[Scan]]:
     if cases > MOST_CASES:
         raise ValueError(f"cases is {cases}; at most {MOST_CASES} are possible")
     if preset not in PRESETS:
-        raise ValueError(f"preset {preset!r} is unknown; choices: {', '.join(PRESETS)}")
+        raise ValueError(f"preset {shown(preset)} is unknown; choices: {', '.join(PRESETS)}")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed}; a whole number from 0 to {2**32 - 1} is needed")
     train, hidden = [], []
