@@ -154,9 +154,10 @@ def _checked_options(
 def _check_apart(constructor: type[nn.Module], encoder_options: dict[str, Any]) -> None:
     for key in encoder_options:
         if key in inspect.signature(constructor.__init__).parameters:
+            hint = "the pipeline sets it" if key in _RESERVED else "write it under options"
             raise ValueError(
                 f"encoder_options: {shown(key)} belongs to {constructor.__name__}, not to its "
-                f"encoder; {'the pipeline sets it' if key in _RESERVED else 'write it under options'}"
+                f"encoder; {hint}"
             )
 
 
