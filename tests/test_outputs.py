@@ -120,6 +120,15 @@ def test_a_refused_start_does_not_block_its_name(start, tmp_path, monkeypatch):
         start("optim.lr=0.5")
 
 
+def test_a_trained_fold_that_lost_its_config_is_not_given_another(start, tmp_path):
+    start()
+    path = tmp_path / "tiny" / "fold0" / "config.yaml"
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="fold0/config.yaml does not exist; .* copy it"):
+        start("optim.lr=0.5")
+    assert not path.exists()
+
+
 def test_a_kill_between_config_and_meta_is_healed(start, tmp_path, monkeypatch):
     def killed(*_):
         raise SystemExit

@@ -28,7 +28,7 @@ from gutseg.engine.processes import settle
 from gutseg.engine.provenance import check_folds, provenance
 from gutseg.engine.seeding import INITIAL, seed_everything
 from gutseg.inference.evaluate import Evaluator
-from gutseg.paths import write_json
+from gutseg.paths import need_file, write_json
 from gutseg.progress import progress
 from gutseg.registry import listed, shown
 from gutseg.workers import workers
@@ -156,6 +156,8 @@ def _train_here(
 def _check_opened(folder: Path, config: Config, fold: int) -> None:
     """Refuse to go on in a run folder that another config or another fold file made."""
     path = folder / CONFIG
+    if _is_trained(folder):
+        need_file(path, f"{folder} was trained with it: copy it back, or give another name=...")
     if path.is_file():
         before = load(path).model_dump(mode="json")  # raises for somebody else's
         changed = list(_changes(before, config.model_dump(mode="json")))
@@ -181,7 +183,7 @@ def _changes(before: dict, now: dict, section: str = "") -> Iterator[str]:
 
 def _record(folder: Path, config: Config, fold: int) -> None:
     """Write config.yaml and meta.json; a start that trained nothing left none to keep."""
-    if not _is_trained(folder) or not (folder / CONFIG).is_file():
+    if not _is_trained(folder):
         dump(config, folder / CONFIG)
     if not _is_trained(folder) or not (folder / META).is_file():
         write_json(folder / META, provenance(config.data.folds) | {"fold": fold})

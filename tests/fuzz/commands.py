@@ -87,7 +87,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "split again": Command(
         ("split", "cache", "--out", "folds.csv", "--folds", "2"),
-        (Reads("folds.csv", "folds", without=("remove", "broken_link")),),
+        (Reads("folds.csv", "folds", without=("remove", "broken_link", "empty")),),
         writes=("folds.csv",),
     ),
     "train": Command(
@@ -193,7 +193,7 @@ COMMANDS: dict[str, Command] = {
             *("submit", "blends/first/blend.yaml", "--images", "raw", "--out", "new.csv"),
             *("--debug-scans", "3"),
         ),
-        RAW,
+        (RAW[0], Reads("raw/train.csv", "labels", remedy=True)),  # its masks are not needed
         writes=("new.csv",),
         bad={7: (*COUNT, "0")},
     ),

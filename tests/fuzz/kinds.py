@@ -64,7 +64,10 @@ KINDS: dict[str, tuple[dict[str, Step], dict[str, Verdict]]] = {
     "grid": (_YAML, YAML),
     "json": (_JSON, dict.fromkeys(_JSON, "same")),
     # the numbers of a bench's cell, which nothing else holds
-    "record": (_JSON, dict.fromkeys(_JSON, "same") | {"leaf": "either", "drop_key": "either"}),
+    "record": (
+        _JSON,
+        dict.fromkeys(_JSON, "same") | LENIENT | {"leaf": "either", "drop_key": "either"},
+    ),
     "array": (
         _mutators(binaries.NPY),
         BINARY | LENIENT,
@@ -79,7 +82,7 @@ KINDS: dict[str, tuple[dict[str, Step], dict[str, Verdict]]] = {
     # best.pt nobody needs the metrics
     "weights": (
         _mutators(binaries.PT),
-        BINARY | dict.fromkeys((*LENIENT, "drop_key"), "same"),
+        BINARY | dict.fromkeys((*LENIENT, "drop_key"), "remade"),
     ),
     "encoder": (_mutators(binaries.PT, without=("drop_key",)), BINARY | LENIENT),
     "safetensors": (_mutators(binaries.SAFETENSORS), BINARY | LENIENT),
