@@ -31,7 +31,7 @@ bench: $(INSTALLED)
 SAMPLE := 40
 mutants: $(INSTALLED)
 	$(BIN)/pip install --quiet -e '.[mutants]'
-	$(BIN)/python -m mutants --sample $(SAMPLE) $(FILES)
+	$(BIN)/python -m tests.mutants --sample $(SAMPLE) $(FILES)
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "gutseg needs Python 3.11 or 3.12 on the PATH" >&2; exit 1; }

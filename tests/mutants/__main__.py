@@ -1,4 +1,4 @@
-"""python -m mutants [FILE ...]: break the code on purpose and see whether the tests notice."""
+"""python -m tests.mutants [FILE ...]: break the code on purpose and see if the tests notice."""
 
 import argparse
 import hashlib
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mutants.generate import Mutant, mutants_of, unchanged
-from mutants.report import write
-from mutants.run import load_libraries, record, run_all
+from tests.mutants.generate import Mutant, mutants_of, unchanged
+from tests.mutants.report import write
+from tests.mutants.run import load_libraries, record, run_all
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OUT = ROOT / "build" / "mutants"
 # files of src/gutseg by how they begin, and the tests that must notice; the first that fits
 GROUPS = {
@@ -33,7 +33,7 @@ GROUPS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m mutants", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("files", nargs="*", help="below src/gutseg: losses data/rle metrics/survey")
     parser.add_argument("--sample", type=int, default=40, help="mutants of a file at most")
     parser.add_argument(

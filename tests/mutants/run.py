@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from mutants.generate import Mutant
+from tests.mutants.generate import Mutant
 
 LIBRARIES = """torch torchvision timm segmentation_models_pytorch albumentations cv2 numba cc3d
 pandas pyarrow.parquet scipy.ndimage scipy.spatial scipy.stats sklearn.model_selection optuna

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from mutants.generate import Mutant
+from tests.mutants.generate import Mutant
 
 HEADING = "## Results\n"
 HEAD = """
@@ -19,7 +19,7 @@ def write(root: Path, rows: list[tuple[str, list[Mutant], list[tuple[Mutant, str
 
     rows: file, all of its mutants, and those that were tried with their state.
     """
-    listed = yaml.safe_load((root / "mutants" / "equivalent.yaml").read_text())
+    listed = yaml.safe_load((root / "tests" / "mutants" / "equivalent.yaml").read_text())
     reasons = {(e["file"], *change): e["why"] for e in listed for change in e["mutants"]}
     table, equivalent, left = [], defaultdict(list), []
     for file, mutants, tried in rows:
