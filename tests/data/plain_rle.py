@@ -43,3 +43,12 @@ def near_texts() -> st.SearchStrategy[str]:
         blemish,
         st.integers(0, 8),
     )
+
+
+def draw(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Masks from empty over blocks and noise to full."""
+    rng = np.random.default_rng(seed)
+    noise = rng.random(shape) < rng.choice([0.0, 0.01, 0.5, 0.99, 1.0])
+    block = np.zeros(shape, bool)
+    block[..., rng.integers(shape[-2]) :, rng.integers(shape[-1]) :] = True
+    return [noise, block, noise & block, noise ^ block][rng.integers(4)]

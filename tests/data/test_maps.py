@@ -125,6 +125,11 @@ def test_the_table_of_maps():
     assert all(isinstance(spec.source, str) for spec in MAPS.values())
 
 
+@pytest.mark.parametrize("fill", [False, True])
+def test_a_border_map_of_one_kind_of_pixels_weighs_one(fill):
+    assert (border(np.full((1, 5, 6), fill)) == 1).all()
+
+
 def test_settings_by_name():
     masks = _random(2)[None, None].astype(np.float32)
     thin = Maps(["band"], {"band": {"width": 1}})(masks)["band"]

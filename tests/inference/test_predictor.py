@@ -96,6 +96,12 @@ def test_the_network_runs_in_the_precision_asked_for(opened, dtype):
     assert set(seen) == {dtype} and found.dtype == np.uint8
 
 
+def test_the_network_goes_to_the_device_and_stops_training():
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Dropout())
+    found = Predictor(network, INPUTS, device=torch.device("meta")).model
+    assert found[0].weight.device.type == "meta" and not found[1].training
+
+
 def test_flips_are_undone_before_the_mean():
     images = torch.rand(2, 3, 8, 8)
     bright = probabilities(Bright(), images, "none")

@@ -111,6 +111,11 @@ def test_nothing_outside_the_mask_is_read(width: int, rows: int, end: bool) -> N
     assert np.array_equal(BitRows.from_class_bits(labels, 3).to_class_bits(), labels)
 
 
+def test_a_byte_holds_eight_classes() -> None:
+    labels = np.arange(256, dtype=np.uint8).reshape(1, 4, 64)
+    assert np.array_equal(BitRows.from_class_bits(labels, 8).to_class_bits(), labels)
+
+
 def test_zeros_are_empty_and_equality_needs_the_width() -> None:
     empty = BitRows.zeros(2, 3, 4, 65)
     assert empty.shape == (2, 3, 4, 65)

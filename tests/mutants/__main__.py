@@ -15,6 +15,7 @@ from tests.mutants.run import load_libraries, record, run_all
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "build" / "mutants"
+CODEC = ["tests/data/test_rle.py", "tests/data/test_rle_column.py"]
 # files of src/gutseg by how they begin, and the tests that must notice; the first that fits
 GROUPS = {
     "losses/": ["tests/losses"],
@@ -22,9 +23,9 @@ GROUPS = {
     "metrics/hausdorff": ["tests/metrics/test_hausdorff.py"],
     "metrics/survey.py": ["tests/metrics/test_survey.py", "tests/metrics/test_hausdorff.py"],
     "metrics/competition.py": ["tests/metrics/test_competition.py"],
-    "metrics/intrinsics.py": ["tests/metrics", "tests/data/test_rle.py"],
+    "metrics/intrinsics.py": ["tests/metrics", *CODEC, "tests/inference/test_components.py"],
     "metrics/": ["tests/metrics"],
-    "data/rle": ["tests/data/test_rle.py"],
+    "data/rle": CODEC,
     "data/maps.py": ["tests/data/test_maps.py"],
     "data/elastic.py": ["tests/data/test_augment.py"],
     "data/geometry.py": ["tests/data/test_geometry.py"],
