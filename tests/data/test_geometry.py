@@ -75,6 +75,12 @@ def test_the_margin_stops_at_the_border():
     assert window((266, 266), (2, 264, 0, 266), kind="body", size=(64, 64)).box == (0, 266, 0, 266)
 
 
+def test_a_padded_size_grows_to_32_only_where_the_slice_is_larger():
+    assert window((36, 40), BODY, kind="pad", size=(36, 40)).size == (36, 40)
+    assert window((37, 40), BODY, kind="pad", size=(36, 40)).size == (64, 40)
+    assert window((36, 65), BODY, kind="pad", size=(36, 40)).size == (36, 96)
+
+
 def test_body_boxes_have_a_margin_of_eight_pixels():
     assert window((266, 266), BODY, kind="body", size=(64, 64)).box == (42, 208, 12, 238)
     assert window((40, 48), (9, 30, 10, 39), kind="body", size=(64, 64)).box == (1, 38, 2, 47)
