@@ -76,9 +76,9 @@ def test_the_margin_stops_at_the_border():
 
 
 def test_a_padded_size_grows_to_32_only_where_the_slice_is_larger():
-    assert window((36, 40), BODY, kind="pad", size=(36, 40)).size == (36, 40)
-    assert window((37, 40), BODY, kind="pad", size=(36, 40)).size == (64, 40)
-    assert window((36, 65), BODY, kind="pad", size=(36, 40)).size == (36, 96)
+    assert window((36, 40), BODY, kind="pad", size=(36, 40), grow=True).size == (36, 40)
+    assert window((37, 40), BODY, kind="pad", size=(36, 40), grow=True).size == (64, 40)
+    assert window((36, 65), BODY, kind="pad", size=(36, 40), grow=True).size == (36, 96)
 
 
 def test_body_boxes_have_a_margin_of_eight_pixels():
