@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,7 +23,7 @@ class Workers(ProcessPoolExecutor):
 
         A press meanwhile is delivered afterwards. An ignored SIGINT would be lost.
         """
-        resource_tracker.ensure_running()  # it would lift the block
+        _start_tracker()  # it would lift the block
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             future = super().submit(*work, **arguments)
@@ -41,6 +42,7 @@ def workers(number: int, prepare: Callable[..., None], *arguments: Any) -> Itera
     Where the block fails, calls that have not begun are dropped. Forking a process that has
     threads (OpenCV, numba, torch) can hang, so the processes are spawned.
     """
+    _start_tracker()
     spawn = multiprocessing.get_context("spawn")
     with Workers(number, spawn, _begin, (prepare, *arguments)) as pool:
         try:
@@ -48,6 +50,16 @@ def workers(number: int, prepare: Callable[..., None], *arguments: Any) -> Itera
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _start_tracker() -> None:
+    """Start Python's remover of semaphores; it reports those of a stopped command to nobody."""
+    options = list(sys.warnoptions)
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")  # handed to the new process
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions[:] = options
 
 
 def _begin(prepare: Callable[..., None], *arguments: Any) -> None:
