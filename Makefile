@@ -27,7 +27,7 @@ bench: $(INSTALLED)
 	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/python -m benchmarks --out build/bench
 
-# make mutants FILES="data/rle metrics/survey.py" SAMPLE=1000: those files alone, every mutant
+# make mutants FILES="masks/rle metrics/slice_boxes.py" SAMPLE=1000: those files alone, every mutant
 SAMPLE := 40
 mutants: $(INSTALLED)
 	$(BIN)/pip install --quiet -e '.[mutants]'

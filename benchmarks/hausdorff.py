@@ -25,8 +25,8 @@ from benchmarks.measure import (
     peak_megabytes,
     table,
 )
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics import hausdorff
-from gutseg.metrics.bitrows import BitRows
 
 ARRAYS, BITS, SURFACE = "gutseg, bool arrays", "gutseg, bit rows", "gutseg, surface, bool arrays"
 COLD_PEERS = ("MONAI compute_hausdorff_distance", "scipy directed_hausdorff, X\\Y to surface")

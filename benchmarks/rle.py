@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from benchmarks.cases import SHAPES, SHARES, SLICES, organ
 from benchmarks.measure import Timing, in_turn, machine, main, peak_megabytes, table
-from gutseg.data import rle
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks import rle
+from gutseg.masks.bit_rows import BitRows
 
 Calls = dict[str, Callable[[], object]]
 

@@ -26,13 +26,13 @@ from benchmarks.hausdorff_peers import PEERS
 from benchmarks.measure import in_turn, machine, main, table
 from benchmarks.rle import decode_asarray
 from gutseg.constants import CLASSES
-from gutseg.data import rle
-from gutseg.data.phantom import Scan, draw_labels, roster
 from gutseg.inference.postprocess import Rule, level
 from gutseg.inference.search import Search, Volume
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks import rle
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, combine, compare, summarise
 from gutseg.progress import progress
+from gutseg.synthetic import Scan, draw_labels, roster
 
 FOLDER = Path("build/bench/score")
 SEED = 0

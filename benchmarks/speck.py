@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import main, table
 from gutseg.constants import CLASSES
-from gutseg.data.phantom import draw_scan, roster
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, compare, summarise
 from gutseg.reporting.figures import COLOURS
+from gutseg.synthetic import draw_scan, roster
 
 ORGAN, SEED, SIDE = "stomach", 0, 5
 PICTURE = Path("docs/images/speck.png")

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gutseg.comparison.sections import Bench
 from gutseg.config import validate
-from gutseg.data.labelled import Labelled
+from gutseg.data.sources.labelled import Labelled
+from gutseg.study.sections import Bench
 
 
 def blobs(count=6, size=24, mode="multiclass") -> Labelled:

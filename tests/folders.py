@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from gutseg.constants import CLASSES
-from gutseg.data import rle
+from gutseg.masks import rle
 
 
 def png_path(root: Path, part: str, scan: str, number: int, height: int, width: int) -> Path:

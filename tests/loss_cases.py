@@ -38,7 +38,7 @@ def loss_of(
     """The loss with the maps it needs, drawn from the target."""
     made = criterion(name, **params)
     planes = target if target.dim() == 4 else one_hot(target, logits.shape[1])
-    maps = Maps(sorted(made.needs)).tensors(planes.numpy())
+    maps = Maps(sorted(made.required_maps)).tensors(planes.numpy())
     return made(logits, target, **(maps | (extras or {})))[0]
 
 

@@ -14,12 +14,12 @@ from bench_cases import CONTENT, blobs, tiny
 
 from gutseg import bench as verb
 from gutseg.bench import bench, compare
-from gutseg.comparison import parallel
-from gutseg.comparison.grid import cells
-from gutseg.comparison.parallel import Work
-from gutseg.reporting import bench_report
-from gutseg.reporting.bench_tables import TABLES
-from gutseg.reporting.bench_view import View
+from gutseg.study import parallel
+from gutseg.study.grid import cells
+from gutseg.study.parallel import Work
+from gutseg.study.report import page
+from gutseg.study.report.tables import TABLES
+from gutseg.study.report.view import View
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_a_diverging_loss_is_listed_and_the_others_go_on(tmp_path):
     settings = tiny(lrs=[1e30], optim={"name": "sgd"}, budget={"steps": 20}, seeds=[0])
     frame = compare(settings, Work(settings, blobs), tmp_path, 1)
     assert set(frame["status"]) == {"diverged"}
-    page = bench_report.write(frame, settings, tmp_path).read_text()
-    assert page.count("diverged: the loss is nan in step") == len(frame) == 4
+    text = page.write(frame, settings, tmp_path).read_text()
+    assert text.count("diverged: the loss is nan in step") == len(frame) == 4
 
 
 HYBRID = {
@@ -112,9 +112,9 @@ def test_every_table_is_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "run", pretended)
     frame = compare(settings, Work(settings, blobs), tmp_path, 1)
     assert len(frame) == 5 * 2 * 2 * 2 + 2 * 2 * 2
-    page = bench_report.write(frame, settings, tmp_path).read_text()
-    assert "No cell of this comparison" not in page and "nan" not in page
-    sections = dict(part.split(":", 1) for part in page.split("\n## ")[1:] if ":" in part)
+    text = page.write(frame, settings, tmp_path).read_text()
+    assert "No cell of this comparison" not in text and "nan" not in text
+    sections = dict(part.split(":", 1) for part in text.split("\n## ")[1:] if ":" in part)
     rows = {name: text.count("\n| ") for name, text in sections.items()}
     assert (
         rows["T1"] == 2 + 5 + 1
@@ -150,15 +150,15 @@ def test_the_page_says_how_crops_vary(tmp_path):
     inputs = [{}, {"label": "still"} | plain, {"label": "moved", "preset": "seed001"} | plain]
     settings = tiny(inputs=inputs, seeds=[0], only_folds=[0], losses=[{"name": "ce"}], tables=[])
     frame = compare(settings, Work(settings, blobs), tmp_path, 1)
-    page = bench_report.write(frame, settings, tmp_path).read_text()
-    assert "augmented by flips and quarter turns; still: nothing; moved: seed001. " in page
+    text = page.write(frame, settings, tmp_path).read_text()
+    assert "augmented by flips and quarter turns; still: nothing; moved: seed001. " in text
 
 
 def test_nothing_to_show_says_so(tmp_path):
     settings = tiny(seeds=[0], only_folds=[0], tables=["networks", "T4", "T6", "T7", "T8", "G2"])
     frame = compare(settings, Work(settings, blobs), tmp_path, 1)
-    page = bench_report.write(frame, settings, tmp_path).read_text()
-    assert page.count("No cell of this comparison has what it shows.") == 6
+    text = page.write(frame, settings, tmp_path).read_text()
+    assert text.count("No cell of this comparison has what it shows.") == 6
 
 
 def test_a_killed_run_goes_on(pictures):

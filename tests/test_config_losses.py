@@ -7,16 +7,16 @@ import typing
 import pytest
 from bench_cases import blobs, tiny
 
-from gutseg import build
-from gutseg.comparison.sections import check_data, criterion
+from gutseg import experiment
 from gutseg.config import Config, validate
 from gutseg.data.maps import MAPS
 from gutseg.losses import LOSSES
+from gutseg.study.sections import check_data, criterion
 
 
 def _numbers(build: typing.Callable) -> list[str]:
     """The keyword-only parameters of a function that are numbers."""
-    hints = typing.get_type_hints(build.__init__ if inspect.isclass(build) else build)
+    hints = typing.get_type_hints(experiment.__init__ if inspect.isclass(build) else build)
     return [
         key
         for key, parameter in inspect.signature(build).parameters.items()
@@ -99,7 +99,7 @@ def test_ranges_hold_at_any_depth(name, key, bad, good, written, at):
         written({"name": name, "params": {key: bad}}), rf"{at}params\.{key}", f"found {bad}"
     )
     loss = written({"name": name, "params": {key: good}})
-    assert build.criterion(_training(loss)).name == loss["name"]
+    assert experiment.criterion(_training(loss)).name == loss["name"]
     tiny(losses=[loss])
 
 

@@ -17,8 +17,8 @@ from deadly import die
 from gutseg import cli
 from gutseg.cli import VERBS
 from gutseg.ending import KEPT, explain, guarded
+from gutseg.jobs import workers
 from gutseg.progress import progress
-from gutseg.workers import workers
 
 
 def _error(call):
@@ -110,8 +110,8 @@ def app(wanted):
         time.sleep(seconds)
 
     def run():
-        from gutseg.paths import replacing
-        from gutseg.workers import workers
+        from gutseg.files import replacing
+        from gutseg.jobs import workers
         if "print" in sys.argv:
             print("sum √ " * 20000)
             return

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gutseg import build
+from gutseg import experiment
 from gutseg.config import Config, dump, validate
 from gutseg.engine import checkpoint
 from gutseg.kernel import build_bundle, kernel, run_like_kaggle
@@ -23,7 +23,7 @@ def blend(tmp_path):
     model = {"name": "unet", "params": {"widths": [4, 8], "norm": "batch"}}
     config = validate(Config, {"name": "tiny", "model": model}, "tiny.yaml")
     dump(config, fold / "config.yaml")
-    checkpoint.save(fold / "best.pt", {"model": build.model(config).state_dict()})
+    checkpoint.save(fold / "best.pt", {"model": experiment.model(config).state_dict()})
     path = tmp_path / "blend.yaml"
     path.write_text("members: [{run: runs/tiny, folds: [0]}]\n")
     return path

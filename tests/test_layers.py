@@ -8,14 +8,15 @@ import gutseg
 PACKAGE = Path(gutseg.__file__).parent
 
 LAYERS = (
-    ("constants", "paths", "claims", "progress", "registry", "ending", "workers"),
+    ("constants", "files", "claims", "progress", "registry", "ending", "jobs"),
+    ("masks",),
     ("metrics", "losses", "models"),
-    ("data",),
+    ("data", "synthetic"),
     ("config",),
     ("engine", "inference"),
-    ("comparison",),
     ("reporting",),
-    ("build",),
+    ("study",),
+    ("experiment",),
     ("runs",),
     ("phantom", "prepare", "split", "train", "predict", "blend", "score", "submit"),
     ("kernel", "bench", "report", "demo"),

@@ -17,12 +17,11 @@ from deadly import die
 from pipeline import TINY
 
 from gutseg import bench as bench_verb
-from gutseg import build
+from gutseg import experiment
 from gutseg import train as train_verb
 from gutseg.bench import bench
 from gutseg.blend import blend
 from gutseg.claims import claimed
-from gutseg.comparison import parallel
 from gutseg.data.folds import read_folds
 from gutseg.demo import demo
 from gutseg.engine import checkpoint
@@ -31,6 +30,7 @@ from gutseg.predict import predict
 from gutseg.prepare import prepare
 from gutseg.score import score
 from gutseg.split import split
+from gutseg.study import parallel
 from gutseg.submit import submit
 from gutseg.train import train
 
@@ -110,7 +110,7 @@ def test_a_refused_start_does_not_block_its_name(start, tmp_path, monkeypatch):
         raise ValueError("no such thing")
 
     with monkeypatch.context() as patched:
-        patched.setattr(build, "learner", broken)
+        patched.setattr(experiment, "learner", broken)
         with pytest.raises(ValueError, match="no such thing"):
             start("optim.lr=0.5")
     start("optim.lr=0.25")

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from gutseg.constants import CLASSES
-from gutseg.data.phantom import Scan, draw_scan, folder, geometry, roster
-from gutseg.data.rle import decode
+from gutseg.masks.rle import decode
 from gutseg.phantom import phantom
+from gutseg.synthetic import Scan, draw_scan, folder, geometry, roster
 
 NAME = re.compile(r"slice_(\d{4})_(\d+)_(\d+)_(\d\.\d\d)_(\d\.\d\d)\.png")
 

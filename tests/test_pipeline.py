@@ -12,14 +12,14 @@ import pytest
 import torch
 from folders import draw, write_csv, write_scan
 
-from gutseg import build, runs
+from gutseg import experiment, runs
 from gutseg.blend import blend
 from gutseg.cli import VERBS
 from gutseg.config import load, load_blend
 from gutseg.constants import CLASSES
-from gutseg.data import rle
 from gutseg.engine import checkpoint
 from gutseg.kernel import build_bundle, run_like_kaggle
+from gutseg.masks import rle
 from gutseg.metrics.competition import METRICS, summarise
 from gutseg.predict import predict
 from gutseg.score import score, score_csv
@@ -49,7 +49,7 @@ def test_validation_never_sees_a_training_patient(trained):
     config = load(trained.config, trained.overrides)
     from gutseg.data.cache import Cache
 
-    table = build.rows(config, Cache(trained.cache))
+    table = experiment.rows(config, Cache(trained.cache))
     predicted = {fold: set() for fold in (0, 1)}
     for path in trained.run.glob("fold*/oof/*.npz"):
         predicted[int(path.parts[-3].removeprefix("fold"))].add(path.stem.split("_")[0])

@@ -15,7 +15,7 @@ def test_cache_of_a_good_folder(raw, tmp_path, capsys):
     cache = _run(raw, tmp_path)
     assert cache.index["scan"].unique().tolist() == ["case2_day1", "case2_day9", "case10_day0"]
     assert len(cache.index) == 9 + 6 + 7
-    assert capsys.readouterr().out.endswith("3 scans, 22 slices, 0 faults skipped\n")
+    assert capsys.readouterr().out.endswith("3 scans, 22 slices, 0 issues skipped\n")
     assert pd.read_csv(tmp_path / "cache" / "skipped.csv").empty
 
 

@@ -13,11 +13,11 @@ from folders import draw, png_path, write_csv, write_scan
 
 from gutseg import runs
 from gutseg.constants import CLASSES
-from gutseg.data import rle
 from gutseg.data.inputs import Inputs
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor
+from gutseg.masks import rle
 from gutseg.submit import submit
 
 SCANS = {"case7_day0": (5, 40, 48), "case8_day3": (4, 36, 36)}
@@ -157,7 +157,7 @@ def test_one_spoilt_slice(hidden, caplog, capsys, what):
     after = _submit(hidden)
     assert after == before | {"case7_day0": [n for n in before["case7_day0"] if n != "0003"]}
     assert "0003" in before["case7_day0"]
-    assert "faults skipped: their masks are empty" in capsys.readouterr().out
+    assert "issues skipped: their masks are empty" in capsys.readouterr().out
 
 
 def _no_images(root):

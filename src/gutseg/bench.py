@@ -10,14 +10,14 @@ import pandas as pd
 import typer
 
 from gutseg.claims import check_claim, claimed
-from gutseg.comparison import grid, parallel
-from gutseg.comparison.cell import Cell
-from gutseg.comparison.sections import Bench, check_data
 from gutseg.config import dump, read_with, validate
-from gutseg.data import datasets
+from gutseg.data import sources
 from gutseg.progress import progress
 from gutseg.registry import check
-from gutseg.reporting import bench_report
+from gutseg.study import grid, parallel
+from gutseg.study.cell import Cell
+from gutseg.study.report import page
+from gutseg.study.sections import Bench, check_data
 
 log = logging.getLogger(__name__)
 # What the folder of a comparison holds; nothing is written into another folder.
@@ -35,14 +35,14 @@ def bench(
 ) -> None:
     """Run the cells that have no result yet, then write bench.parquet and README.md."""
     settings = validate(Bench, read_with(config, overrides), str(config))
-    bench_report.check_tables(settings.tables)
+    page.check_tables(settings.tables)
     source = settings.dataset
-    params = check(datasets.DATASETS, source.name, source.params, where="dataset")
+    params = check(sources.DATASETS, source.name, source.params, where="dataset")
     folder = out or Path("bench") / settings.name
     check_claim(folder, MARKS)
-    work = parallel.Work(settings, partial(datasets.read, source.name, source.folder, params))
+    work = parallel.Work(settings, partial(sources.read, source.name, source.folder, params))
     frame = compare(settings, work, folder, jobs or parallel.default_jobs(), ray)
-    path = bench_report.write(frame, settings, folder)
+    path = page.write(frame, settings, folder)
     lost = frame[frame["status"] != "ok"]
     print(f"{path}: {len(frame) - len(lost)} of {len(frame)} cells ran to their end")
     if len(lost) == len(frame):

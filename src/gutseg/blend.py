@@ -9,10 +9,10 @@ import typer
 
 from gutseg.config import Blend, Member, OrganRule, Rules, dump
 from gutseg.constants import CLASSES
+from gutseg.files import check_output
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.search import Search
 from gutseg.metrics.competition import METRICS
-from gutseg.paths import check_output
 from gutseg.progress import progress
 from gutseg.registry import suggest
 from gutseg.runs import predictions, volumes
@@ -21,7 +21,7 @@ MOST_TRIALS = 100_000  # beyond it the search itself, not the scoring, takes the
 # What is tried: one choice of each a class.
 CHOICES = {
     "threshold": [round(0.2 + 0.05 * step, 2) for step in range(13)],
-    "smallest": [0, 10, 25, 50, 100, 250, 500],
+    "min_component_size": [0, 10, 25, 50, 100, 250, 500],
     "gate": [0.0, 0.5, 0.6, 0.7, 0.8, 0.9],
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gutseg.paths import check_place, sweep
+from gutseg.files import check_place, sweep
 
 # In every claimed folder: its lock while a process fills it, and its mark afterwards.
 CLAIM = ".gutseg"

@@ -6,18 +6,18 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from gutseg import build, runs
+from gutseg import experiment, runs
 from gutseg.blend import MOST_TRIALS, blend
 from gutseg.claims import CLAIM, check_claim
 from gutseg.config import Config, dump, load, load_blend
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
 from gutseg.engine.provenance import provenance
+from gutseg.files import write_json
 from gutseg.inference import made_with, oof
 from gutseg.inference.postprocess import finish_scan
 from gutseg.inference.prior import Prior
 from gutseg.metrics.competition import METRICS, Summary, summarise
-from gutseg.paths import write_json
 from gutseg.phantom import phantom
 from gutseg.predict import predict
 from gutseg.prepare import prepare
@@ -68,10 +68,10 @@ def demo(
 def write_prior(config: Config) -> Path:
     """Predict every fold with the mean mask of the others, as a run that `blend` can read."""
     cache = Cache(config.data.cache)
-    table = build.rows(config, cache)
+    table = experiment.rows(config, cache)
     run = config.runs / "prior"
-    for fold in build.chosen_folds(table, "all"):
-        folder = build.run_folder(config.model_copy(update={"name": "prior"}), fold)
+    for fold in experiment.chosen_folds(table, "all"):
+        folder = experiment.run_folder(config.model_copy(update={"name": "prior"}), fold)
         dump(config, folder / "config.yaml")
         write_json(folder / "meta.json", provenance(config.data.folds) | {"fold": fold})
         opened = runs.open_fold(folder)

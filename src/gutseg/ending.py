@@ -164,7 +164,7 @@ def _leave(verb: str, number: int, kept: str = "", tidy: bool = True) -> NoRetur
         child.kill()
     if tidy:
         atexit._run_exitfuncs()
-    if paths := sys.modules.get("gutseg.paths"):
+    if paths := sys.modules.get("gutseg.files"):
         paths.remove_temporaries()
     os._exit(128 + number)
 

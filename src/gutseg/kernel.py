@@ -17,7 +17,7 @@ import typer
 import gutseg
 from gutseg.config import dump, load_blend
 from gutseg.constants import COMPETITION
-from gutseg.paths import (
+from gutseg.files import (
     SUBMISSION,
     check_output_folder,
     competition_folder,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gutseg.data.phantom import write_folder
+from gutseg.synthetic import write_folder
 
 
 def phantom(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from gutseg import build, runs
+from gutseg import experiment, runs
 from gutseg.claims import claimed
 from gutseg.inference import made_with, oof
 from gutseg.inference.made_with import NOTE, MadeWith
@@ -44,7 +44,7 @@ def predict(
 
 
 def _predict_fold(fold: runs.Fold, tta: str | None) -> int:
-    predictor = runs.predictor(fold.folder, build.device(), tta=tta)
+    predictor = runs.predictor(fold.folder, experiment.device(), tta=tta)
     folder = fold.folder / "oof"
     _forget_others(folder, fold.made_with(predictor.tta))
     written = 0

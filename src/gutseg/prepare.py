@@ -11,8 +11,8 @@ import typer
 
 from gutseg.claims import check_claim, claimed
 from gutseg.data.cache import INDEX, cache_scan
-from gutseg.data.index import Faults, Joined, join, list_slices, read_labels
-from gutseg.paths import competition_folder, need_file, replacing
+from gutseg.data.index import Issues, Joined, join, list_slices, read_labels
+from gutseg.files import competition_folder, need_file, replacing
 from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
@@ -29,32 +29,32 @@ def prepare(
     """Index the slices and cache every scan as arrays that training can memory-map."""
     raw = competition_folder(raw)
     check_claim(out, MARKS, [raw / name for name in ("train", "train.csv", "test")])
-    faults = Faults(collect=skip_bad)
+    issues = Issues(collect=skip_bad)
     table = need_file(raw / "train.csv", "prepare needs the training set's labels")
-    joined = join(list_slices(raw / "train", faults), read_labels(table, faults), faults)
+    joined = join(list_slices(raw / "train", issues), read_labels(table, issues), issues)
     _name_the_unmatched(joined)
     if joined.slices.empty:
         raise ValueError(f"{raw}: no scan has both PNGs below train/ and rows in train.csv")
     with claimed(out, MARKS):
-        index = _write_cache(joined, raw, out, workers or os.cpu_count(), faults)
+        index = _write_cache(joined, raw, out, workers or os.cpu_count(), issues)
     print(
         f"{out}: {index['scan'].nunique()} scans, {len(index)} slices, "
-        f"{len(faults.table())} faults skipped"
+        f"{len(issues.table())} issues skipped"
     )
 
 
 def _write_cache(
-    joined: Joined, raw: Path, out: Path, workers: int, faults: Faults
+    joined: Joined, raw: Path, out: Path, workers: int, issues: Issues
 ) -> pd.DataFrame:
     # the index stands only beside complete scans: it goes first and comes back last
     (out / INDEX).unlink(missing_ok=True)
-    index = _cache_all(joined, raw, out, workers, faults)
-    for line in faults.summary():
+    index = _cache_all(joined, raw, out, workers, issues)
+    for line in issues.summary():
         log.warning("%s", line)
     if index.empty:
         raise ValueError(f"{raw}: no labelled slice could be read, so there is nothing to cache")
     with replacing(out / "skipped.csv") as temporary:
-        faults.table().to_csv(temporary, index=False)
+        issues.table().to_csv(temporary, index=False)
     with replacing(out / INDEX) as temporary:
         index.to_parquet(temporary, write_page_checksum=True)
     return index
@@ -72,15 +72,15 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
-def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, faults: Faults) -> pd.DataFrame:
+def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, issues: Issues) -> pd.DataFrame:
     labels = dict(list(joined.labels.groupby("scan")))
 
-    def cache(scan: str, slices: pd.DataFrame) -> tuple[pd.DataFrame, Faults]:
-        own = Faults(collect=faults.collect)
+    def cache(scan: str, slices: pd.DataFrame) -> tuple[pd.DataFrame, Issues]:
+        own = Issues(collect=issues.collect)
         try:
             return cache_scan(slices, labels[scan], raw, out, own), own
         except ValueError as error:  # nothing of the scan is usable
-            if not faults.collect:
+            if not issues.collect:
                 raise
             own.add(scan, str(error))
             return pd.DataFrame(), own
@@ -92,10 +92,10 @@ def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, faults: Fault
             for job in progress(as_completed(jobs), total=len(jobs), desc="prepare", unit="scan"):
                 index, own = job.result()
                 indices.append(index)
-                faults.rows.extend(own.rows)
+                issues.rows.extend(own.rows)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    faults.rows.sort()
+    issues.rows.sort()
     index = pd.concat(indices)
     return index.sort_values(["case", "day", "slice"], ignore_index=True) if len(index) else index

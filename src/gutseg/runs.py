@@ -10,23 +10,23 @@ from typing import Literal
 import numpy as np
 import torch
 
-from gutseg import build
 from gutseg import config as configuration
+from gutseg import experiment
 from gutseg.config import Blend, Config
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import is_finished
 from gutseg.engine.provenance import check_folds
+from gutseg.files import need_file
 from gutseg.inference import made_with
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.made_with import NOTE, MadeWith
 from gutseg.inference.oof import OutOfFold, compare_scans
-from gutseg.inference.postprocess import Rule, level
+from gutseg.inference.postprocess import Rule, to_byte
 from gutseg.inference.predictor import Predictor
 from gutseg.inference.search import Volume
 from gutseg.metrics.competition import Metric, ScanResult
-from gutseg.paths import need_file
 from gutseg.progress import progress
 from gutseg.registry import counted
 
@@ -37,7 +37,7 @@ SETTINGS = {"stack": True, "scaling": True, "geometry": True, "model": {"name", 
 # of a fold; 00 would be fold 0 a second time
 NUMBER = "(0|[1-9][0-9]{0,3})"
 Missing = Literal["refuse", "empty"]
-# What makes a folder a fold of a run; an absent config.yaml beside the others is a fault.
+# What makes a folder a fold of a run; an absent config.yaml beside the others is an issue.
 OWN = ("config.yaml", "best.pt", "last.pt", "oof")
 
 
@@ -80,7 +80,7 @@ def open_fold(folder: Path) -> Fold:
     number = int(folder.name.removeprefix("fold"))
     check_folds(folder, number, config.data.folds)
     cache = Cache(config.data.cache)
-    table = build.rows(config, cache)
+    table = experiment.rows(config, cache)
     held_out = table[table["fold"] == number].groupby("scan")["z"]
     return Fold(
         folder,
@@ -123,7 +123,7 @@ def check_finished(fold: Fold) -> None:
         f"whether training has ended cannot be known; train this fold again, {hint}",
     )
     history = checkpoint.history(path)
-    if not is_finished(history, build.budget(fold.config)):
+    if not is_finished(history, experiment.budget(fold.config)):
         raise ValueError(
             f"{fold.folder} has {len(history)} of {fold.config.train.epochs} epochs and is still "
             f"to be trained; go on with gutseg train, {hint}"
@@ -179,10 +179,10 @@ def predictor(folder: Path, device: torch.device, *, tta: str | None = None) -> 
     tta: overrides the config's. The encoder's published weights are not needed again.
     """
     config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
-    network = build.network(config)
+    network = experiment.network(config)
     path = folder / "best.pt"
     checkpoint.fill(network, checkpoint.weights(path), path)
-    return build.as_predictor(config, network, device, tta=tta, name=str(folder))
+    return experiment.as_predictor(config, network, device, tta=tta, name=str(folder))
 
 
 def cache_of(run: Path) -> Cache:
@@ -227,7 +227,7 @@ def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
         labelled |= bool(truth.any())
         for bit, organ in enumerate(found):
             present = (truth >> bit & 1).astype(bool)
-            organ.append(Volume.crop(probabilities[:, bit], present, level(floor)))
+            organ.append(Volume.crop(probabilities[:, bit], present, to_byte(floor)))
     if not labelled:
         raise ValueError(
             f"{members[0].run}: nothing to choose by, no organ is labelled on the predicted slices"
@@ -247,7 +247,7 @@ def ensemble(path: Path) -> Ensemble:
     for member in solved.members:
         for fold in member.folds:
             folder = path.parent / member.run / f"fold{fold}"
-            predictors.append(predictor(folder, build.device(), tta=member.tta))
+            predictors.append(predictor(folder, experiment.device(), tta=member.tta))
             weights.append(member.weight / len(member.folds))
     return Ensemble(predictors, weights, rules(solved))
 

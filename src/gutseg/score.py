@@ -11,10 +11,10 @@ import typer
 
 from gutseg.data.folds import read_folds
 from gutseg.data.mask_csv import MaskCsv, Slices, compare_rows
-from gutseg.data.rle import Fault
 from gutseg.data.tables import is_csv
+from gutseg.files import check_output, write_json
+from gutseg.masks.rle import Issue
 from gutseg.metrics.competition import METRICS, Metric, ScanResult, compare
-from gutseg.paths import check_output, write_json
 from gutseg.registry import NAMED, listed, suggest
 from gutseg.reporting.tables import as_json, as_text, group_by
 
@@ -36,7 +36,7 @@ def score(
     by: Annotated[str, typer.Option(help="tables to print, of class,case,scan,fold")] = "class",
     folds: Annotated[Path | None, typer.Option(help="fold file, for --by fold of a csv")] = None,
     missing: Annotated[
-        Missing, typer.Option(help="faulty rows, and scans of a run without prediction")
+        Missing, typer.Option(help="invalid rows, and scans of a run without prediction")
     ] = "refuse",
     fold: Annotated[str, typer.Option(help="of a run: a number, several (0,2) or all")] = "all",
 ) -> None:
@@ -98,7 +98,7 @@ def score_csv(
 ) -> list[ScanResult]:
     """Compare a submission with a truth, scan by scan; memory for a few scans at a time.
 
-    Scans that `slices` does not list are left out. Raises ValueError listing every faulty row;
+    Scans that `slices` does not list are left out. Raises ValueError listing every invalid row;
     `missing="empty"` takes rows that are missing or unreadable for empty masks and leaves out
     those that the truth does not have.
     """
@@ -123,7 +123,7 @@ def score_csv(
         right.rows_by_scan(wanted),
         strict=True,
     )
-    found: list[Fault] = []
+    found: list[Issue] = []
 
     def one(scan: int, our_rows: np.ndarray, right_rows: np.ndarray) -> ScanResult:
         prediction = ours.masks(scan, our_rows, found)
@@ -138,14 +138,14 @@ def score_csv(
         results = [job.result() for job in jobs]
     twice = "a second row for"
     unread = sorted(
-        (fault for fault in found if twice not in fault.message), key=lambda fault: fault.row
+        (issue for issue in found if twice not in issue.message), key=lambda issue: issue.row
     )
-    problems += [fault.message for fault in unread[:NAMED]]
+    problems += [issue.message for issue in unread[:NAMED]]
     if len(unread) > NAMED:
         problems.append(f"{len(unread) - NAMED} more rows do not read as run-length text")
     if problems and missing == "refuse":
         raise ValueError(
-            f"{source} is refused: {count + len(unread)} faults against {truth} "
+            f"{source} is refused: {count + len(unread)} issues against {truth} "
             "(--missing empty scores it)\n  " + "\n  ".join(problems)
         )
     for problem in problems:

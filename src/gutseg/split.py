@@ -17,7 +17,7 @@ from gutseg.data.tables import (
     refuse_rows,
     whole_numbers,
 )
-from gutseg.paths import check_output, replacing
+from gutseg.files import check_output, replacing
 
 
 def split(

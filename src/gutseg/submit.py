@@ -11,12 +11,12 @@ import typer
 
 from gutseg import runs
 from gutseg.constants import CLASSES
-from gutseg.data import rle
-from gutseg.data.index import Faults
+from gutseg.data.index import Issues
 from gutseg.data.submission import wanted_rows, write_submission
 from gutseg.data.volume import read_file, read_scan
+from gutseg.files import SUBMISSION, check_output, competition_folder
 from gutseg.inference.ensemble import Ensemble
-from gutseg.paths import SUBMISSION, check_output, competition_folder
+from gutseg.masks import rle
 from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
@@ -45,40 +45,40 @@ def submit(
     root = competition_folder(images)
     read = [root / name for name in ("train.csv", "sample_submission.csv", "train", "test")]
     check_output(out, [blend, *read], begins=b"id,class,predicted")
-    faults = Faults(collect=skip_bad)
-    rows, slices = wanted_rows(root, debug_scans, faults)
+    issues = Issues(collect=skip_bad)
+    rows, slices = wanted_rows(root, debug_scans, issues)
     ensemble = runs.ensemble(blend)
     masks: dict[tuple[str, str], str] = {}
     with ThreadPoolExecutor() as pool:
         for _, scan in progress(slices.groupby("scan", sort=False), desc="submit", unit="scan"):
-            masks |= _texts(scan, root, ensemble, faults, pool)
-    for line in faults.summary():
+            masks |= _texts(scan, root, ensemble, issues, pool)
+    for line in issues.summary():
         log.warning("%s", line)
     write_submission(out, rows, masks)
-    skipped = f", {len(faults.rows)} faults skipped: their masks are empty" if faults.rows else ""
+    skipped = f", {len(issues.rows)} issues skipped: their masks are empty" if issues.rows else ""
     print(f"{out}: {len(rows)} rows, {sum(map(bool, masks.values()))} not empty{skipped}")
 
 
 def _texts(
-    slices: pd.DataFrame, root: Path, ensemble: Ensemble, faults: Faults, pool: ThreadPoolExecutor
+    slices: pd.DataFrame, root: Path, ensemble: Ensemble, issues: Issues, pool: ThreadPoolExecutor
 ) -> dict[tuple[str, str], str]:
-    """Return what `_predict` does, or nothing and a fault for a scan that cannot be predicted."""
+    """Return what `_predict` does, or nothing and an issue for a scan that cannot be predicted."""
     try:
-        return _predict(slices, root, ensemble, faults, pool)
+        return _predict(slices, root, ensemble, issues, pool)
     except FAILURES as error:
-        if not faults.collect and isinstance(error, (ValueError, OSError)):
+        if not issues.collect and isinstance(error, (ValueError, OSError)):
             raise  # such an error says what is wrong
         reason = (str(error).splitlines() or ["no reason given"])[0]
         scan = slices["scan"].iloc[0]
-        faults.add(scan, f"cannot be predicted ({type(error).__name__}: {reason})")
+        issues.add(scan, f"cannot be predicted ({type(error).__name__}: {reason})")
         return {}
 
 
 def _predict(
-    slices: pd.DataFrame, root: Path, ensemble: Ensemble, faults: Faults, pool: ThreadPoolExecutor
+    slices: pd.DataFrame, root: Path, ensemble: Ensemble, issues: Issues, pool: ThreadPoolExecutor
 ) -> dict[tuple[str, str], str]:
     """Return the run-length text of every wanted (id, class) of one scan."""
-    scan, readable = read_scan(slices, lambda file: read_file(root / file), faults, pool.map)
+    scan, readable = read_scan(slices, lambda file: read_file(root / file), issues, pool.map)
     wanted = readable[readable["wanted"]].sort_values("z")
     if wanted.empty:
         return {}

@@ -14,24 +14,24 @@ import pandas as pd
 import torch
 import typer
 
-from gutseg import build
+from gutseg import experiment
 from gutseg.claims import claimed
 from gutseg.config import Config, dump, load
 from gutseg.data.cache import Cache
 from gutseg.data.dataset import loader
 from gutseg.ending import guarded, ready_streams
 from gutseg.engine.budget import best_epoch
-from gutseg.engine.distributed import World, join, leave
+from gutseg.engine.distributed import World, destroy, init
 from gutseg.engine.journal import Journal
 from gutseg.engine.loop import fit
 from gutseg.engine.processes import settle
 from gutseg.engine.provenance import check_folds, provenance
 from gutseg.engine.seeding import INITIAL, seed_everything
+from gutseg.files import need_file, write_json
 from gutseg.inference.evaluate import Evaluator
-from gutseg.paths import need_file, write_json
+from gutseg.jobs import workers
 from gutseg.progress import progress
 from gutseg.registry import listed, shown
-from gutseg.workers import workers
 
 log = logging.getLogger(__name__)
 CONFIG, META = "config.yaml", "meta.json"
@@ -50,9 +50,9 @@ def train(
     """Train one fold or all of them; a run that was stopped goes on where it was."""
     settings = load(config, overrides)
     cache = Cache(settings.data.cache)
-    table = build.rows(settings, cache)
-    folds = build.chosen_folds(table, fold)
-    world = join()
+    table = experiment.rows(settings, cache)
+    folds = experiment.chosen_folds(table, fold)
+    world = init()
     jobs = min(jobs or _default_jobs(), len(folds)) if world.size == 1 else 1
     try:
         for number, best in (
@@ -63,9 +63,11 @@ def train(
             if world.is_main:
                 keys = ("epoch", "val_loss", "dice", "score")
                 shown = ", ".join(f"{key} {best[key]:.4g}" for key in keys if key in best)
-                log.info("fold %d, best: %s, %s", number, shown, build.run_folder(settings, number))
+                log.info(
+                    "fold %d, best: %s, %s", number, shown, experiment.run_folder(settings, number)
+                )
     finally:
-        leave(world)
+        destroy(world)
 
 
 def _default_jobs() -> int:
@@ -99,18 +101,18 @@ def _side_by_side(
 
 def _train_alone(config: Config, fold: int) -> dict[str, float]:
     cache = Cache(config.data.cache)
-    return train_fold(config, cache, build.rows(config, cache), fold, join())
+    return train_fold(config, cache, experiment.rows(config, cache), fold, init())
 
 
 def train_fold(
     config: Config, cache: Cache, table: pd.DataFrame, fold: int, world: World
 ) -> dict[str, float]:
     """Train with one fold held out; return the best row of its history."""
-    folder = build.run_folder(config, fold)
+    folder = experiment.run_folder(config, fold)
     with claimed(folder, [CONFIG, META, *TRAINED]) if world.is_main else nullcontext():
         if world.is_main:
             _check_opened(folder, config, fold)
-        world.wait()
+        world.barrier()
         return _train_here(folder, config, cache, table, fold, world)
 
 
@@ -118,20 +120,20 @@ def _train_here(
     folder: Path, config: Config, cache: Cache, table: pd.DataFrame, fold: int, world: World
 ) -> dict[str, float]:
     seed_everything(config.seed, INITIAL)
-    samples = build.samples(config, cache, table[table["fold"] != fold])
-    sampler = build.sampler(config, samples, world)
+    samples = experiment.samples(config, cache, table[table["fold"] != fold])
+    sampler = experiment.sampler(config, samples, world)
     batches = loader(samples, sampler, config.train.workers, pin=world.device.type == "cuda")
-    criterion = build.criterion(config, samples)
-    learner = build.learner(config, criterion, len(sampler), world)
+    criterion = experiment.criterion(config, samples)
+    learner = experiment.learner(config, criterion, len(sampler), world)
     evaluate = Evaluator(
         cache,
         table[table["fold"] == fold],
-        partial(build.as_predictor, config, device=world.device, tta="none", name=str(folder)),
+        partial(experiment.as_predictor, config, device=world.device, tta="none", name=str(folder)),
         criterion,
-        maps=build.maps(config),
+        maps=experiment.maps(config),
         rank=world.rank,
         world_size=world.size,
-        add_up=world.add_up,
+        all_reduce=world.all_reduce,
     )
     if world.is_main:  # after all that can refuse: a start that failed leaves nothing
         _record(folder, config, fold)
@@ -143,7 +145,7 @@ def _train_here(
             tensorboard=config.train.tensorboard,
             wandb=wandb if config.train.wandb else None,
         )
-    budget = build.budget(config)
+    budget = experiment.budget(config)
     try:
         history = fit(learner, batches, evaluate, budget, folder, journal)
     except FloatingPointError as error:

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from gutseg.constants import CLASSES
-from gutseg.data import rle
 from gutseg.data.cache import Cache
 from gutseg.data.volume import read_png
+from gutseg.masks import rle
 
 
 def test_volumes_are_memory_maps_in_slice_order(cache):

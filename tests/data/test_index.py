@@ -1,18 +1,18 @@
 import pandas as pd
 import pytest
 
-from gutseg.data.index import Faults, join, list_slices, read_labels, scan_key
+from gutseg.data.index import Issues, join, list_slices, read_labels, scan_key
 
 
 def test_width_comes_first_in_the_file_name_and_second_in_the_array(raw):
-    slices = list_slices(raw / "train", Faults())
+    slices = list_slices(raw / "train", Issues())
     row = slices[slices["id"] == "case2_day1_slice_0003"].iloc[0]
     assert (row["height"], row["width"]) == (40, 48)
     assert row["file"].endswith("slice_0003_48_40_1.50_1.50.png")
 
 
 def test_cases_are_sorted_by_number_not_by_letter(raw):
-    assert list_slices(raw / "train", Faults())["scan"].unique().tolist() == [
+    assert list_slices(raw / "train", Issues())["scan"].unique().tolist() == [
         "case2_day1",
         "case2_day9",
         "case10_day0",
@@ -24,19 +24,19 @@ def test_join_is_by_id_even_when_one_png_and_its_rows_are_gone(raw):
     """Joining by order would shift every label behind the gap."""
     path = raw / "train/case2/case2_day9/scans/slice_0006_40_40_1.50_1.50.png"
     path.unlink()
-    labels = read_labels(raw / "train.csv", Faults())
+    labels = read_labels(raw / "train.csv", Issues())
     labels = labels[labels["id"] != "case2_day9_slice_0006"]
-    joined = join(list_slices(raw / "train", Faults()), labels, Faults())
+    joined = join(list_slices(raw / "train", Issues()), labels, Issues())
     assert joined.slices["id"].nunique() == 9 + 5 + 7
     assert joined.labels["id"].tolist() == joined.slices["id"].repeat(3).tolist()
 
 
 def test_scans_on_one_side_are_listed(raw):
-    labels = read_labels(raw / "train.csv", Faults())
-    slices = list_slices(raw / "train", Faults())
-    joined = join(slices[slices["scan"] != "case2_day9"], labels, Faults())
+    labels = read_labels(raw / "train.csv", Issues())
+    slices = list_slices(raw / "train", Issues())
+    joined = join(slices[slices["scan"] != "case2_day9"], labels, Issues())
     assert joined.scans_without_pngs == ["case2_day9"]
-    joined = join(slices, labels[labels["scan"] != "case10_day0"], Faults())
+    joined = join(slices, labels[labels["scan"] != "case10_day0"], Issues())
     assert len(joined.slices_without_rows) == 7
     assert "case10_day0" not in set(joined.slices["scan"])
 
@@ -54,10 +54,10 @@ def test_bad_file_names(raw, name, message):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"")
     with pytest.raises(ValueError, match=message):
-        list_slices(raw / "train", Faults())
-    faults = Faults(collect=True)
-    list_slices(raw / "train", faults)
-    assert name.rsplit("/", 1)[1] in faults.table()["where"].iloc[0]
+        list_slices(raw / "train", Issues())
+    issues = Issues(collect=True)
+    list_slices(raw / "train", issues)
+    assert name.rsplit("/", 1)[1] in issues.table()["where"].iloc[0]
 
 
 @pytest.mark.parametrize(
@@ -72,23 +72,23 @@ def test_bad_rows_name_the_line(raw, row, message):
     with (raw / "train.csv").open("a") as stream:
         stream.write(row + "\n")
     with pytest.raises(ValueError, match=message):
-        read_labels(raw / "train.csv", Faults())
+        read_labels(raw / "train.csv", Issues())
 
 
 def test_the_header_is_checked(tmp_path):
     pd.DataFrame({"id": [], "organ": []}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(ValueError, match="header is id,organ; expected id,class,segmentation"):
-        read_labels(tmp_path / "t.csv", Faults())
+        read_labels(tmp_path / "t.csv", Issues())
     (tmp_path / "t.csv").write_text("")
     with pytest.raises(ValueError, match="not a readable csv"):
-        read_labels(tmp_path / "t.csv", Faults())
+        read_labels(tmp_path / "t.csv", Issues())
 
 
 def test_a_partly_downloaded_scan_is_a_fault(raw):
     (raw / "train/case2/case2_day1/scans/slice_0004_48_40_1.50_1.50.png").unlink()
-    slices = list_slices(raw / "train", Faults())
+    slices = list_slices(raw / "train", Issues())
     with pytest.raises(ValueError, match="case2_day1: 1 slices have rows in the csv but no PNG"):
-        join(slices, read_labels(raw / "train.csv", Faults()), Faults())
+        join(slices, read_labels(raw / "train.csv", Issues()), Issues())
 
 
 def test_real_listing_agrees_with_the_data_paper(real_data):

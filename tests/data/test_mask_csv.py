@@ -1,4 +1,4 @@
-"""A csv against slices and truth: every fault is named, nothing is guessed."""
+"""A csv against slices and truth: every issue is named, nothing is guessed."""
 
 import logging
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from folders import write_csv
 
 from gutseg.constants import CLASSES
-from gutseg.data import rle
 from gutseg.data.mask_csv import MaskCsv, Slices
+from gutseg.masks import rle
 from gutseg.metrics.competition import METRICS, summarise
 from gutseg.score import score_csv
 
@@ -87,7 +87,7 @@ def test_all_faults_of_a_submission_are_listed_at_once(files):
     ):
         assert part in message
     assert (
-        "7 faults against " in message and "truth.csv (--missing empty" in message
+        "7 issues against " in message and "truth.csv (--missing empty" in message
     )  # the six above and the row that row 10 should have been
 
 

@@ -308,7 +308,7 @@ def test_of_many_faulty_rows_five_are_named(tmp_path, truth):
     """All rows of hundreds of scans are extra, and none of the truth's has a text that reads."""
     extra = "".join(f"case{n}_day0_slice_0001,stomach,\n" for n in range(100, 500))
     (tmp_path / "s.csv").write_text(TRUTH.replace("3 4", "3 x") + extra)
-    with pytest.raises(ValueError, match="406 faults") as error:
+    with pytest.raises(ValueError, match="406 issues") as error:
         score(tmp_path / "s.csv", **truth)
     lines = str(error.value).splitlines()
     assert len(lines) == 1 + 6 + 6

@@ -11,7 +11,7 @@ from loss_cases import loss_of, native
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gutseg.engine.distributed import join, leave
+from gutseg.engine.distributed import destroy, init
 from gutseg.losses import LOSSES, Criterion
 
 # Lovász sorts the pixels of the batch it is given: a loss of every rank's own.
@@ -93,9 +93,9 @@ def _worker(rank: int, port: int, results: dict) -> None:
         "MASTER_PORT": str(port),
     }
     torch.set_num_threads(1)
-    world = join()
+    world = init()
     images, target = (part[2 * rank : 2 * rank + 2] for part in _batch())
-    found = {"sum": world.add_up(torch.tensor([1.0 + rank])).item()}
+    found = {"sum": world.all_reduce(torch.tensor([1.0 + rank])).item()}
     for name in GATHERED:
         model = DistributedDataParallel(_model())
         loss = loss_of(name, model(images), native(name, target))
@@ -109,13 +109,13 @@ def _worker(rank: int, port: int, results: dict) -> None:
         found[split, case] = (loss.item(), logits.grad.flatten().tolist())
     different = nn.Linear(2, 2)
     nn.init.constant_(different.weight, rank + 1.0)
-    world.copy_from_main(different)
+    world.broadcast(different)
     found["copied"] = different.weight.sum().item()
     with torch.no_grad():  # validation: every rank for itself, no waiting for the other
         found["alone"] = Criterion("dice")(_model()(images), target)[0].item()
     results[rank] = found
     world.wait()
-    leave(world)
+    destroy(world)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_rank_zero_is_copied(results):
 
 def test_a_single_process_is_a_world_of_one(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    world = join()
+    world = init()
     assert (world.rank, world.size, world.is_main) == (0, 1, True)
-    assert world.add_up(torch.ones(2)).tolist() == [1, 1]
-    leave(world)
+    assert world.all_reduce(torch.ones(2)).tolist() == [1, 1]
+    destroy(world)

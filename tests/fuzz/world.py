@@ -15,14 +15,14 @@ from safetensors.torch import save_file
 from gutseg import models
 from gutseg.bench import bench
 from gutseg.blend import blend
-from gutseg.data.phantom.folder import DRAWING, SETTINGS
 from gutseg.engine import checkpoint
+from gutseg.files import write_json
 from gutseg.kernel import build_bundle
-from gutseg.paths import write_json
 from gutseg.predict import predict
 from gutseg.prepare import prepare
 from gutseg.split import split
 from gutseg.submit import submit
+from gutseg.synthetic.folder import DRAWING, SETTINGS
 from gutseg.train import train
 from tests.folders import draw, write_csv, write_scan
 

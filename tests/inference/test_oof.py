@@ -9,7 +9,7 @@ import pytest
 from gutseg.inference import made_with, oof
 from gutseg.inference.made_with import MadeWith, of_scan
 from gutseg.inference.postprocess import Rule
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, compare
 
 MADE = MadeWith("w", "none", "s", "f", {"a": of_scan("x", np.array([0, 3])), "b": {}})

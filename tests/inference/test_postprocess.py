@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from gutseg.inference.ensemble import weighted_mean
-from gutseg.inference.postprocess import Rule, finish, finish_scan, level
+from gutseg.inference.postprocess import Rule, finish, finish_scan, to_byte
 from gutseg.inference.prior import Prior
 
 
 def test_level_is_the_first_byte_that_reaches_the_probability():
-    assert [level(p) for p in (0, 0.4, 0.5, 1)] == [1, 102, 128, 255]
+    assert [to_byte(p) for p in (0, 0.4, 0.5, 1)] == [1, 102, 128, 255]
     for byte in range(1, 256):
-        assert level(byte / 255) == byte
+        assert to_byte(byte / 255) == byte
 
 
 @pytest.fixture
@@ -29,19 +29,23 @@ def test_threshold(volume):
 
 
 def test_small_components_go(volume):
-    assert finish(volume, Rule(0.5, smallest=3)).sum() == 48
-    assert finish(volume, Rule(0.5, smallest=2)).sum() == 50
-    assert finish(volume, Rule(0.5, smallest=49)).sum() == 0
+    assert finish(volume, Rule(0.5, min_component_size=3)).sum() == 48
+    assert finish(volume, Rule(0.5, min_component_size=2)).sum() == 50
+    assert finish(volume, Rule(0.5, min_component_size=49)).sum() == 0
 
 
 def test_two_voxels_are_the_smallest_that_can_be_asked_for(volume):
     volume[0, 0, 0] = 255
-    assert finish(volume, Rule(0.9)).sum() == finish(volume, Rule(0.9, smallest=1)).sum() == 3
-    assert finish(volume, Rule(0.9, smallest=2)).sum() == 2
+    assert (
+        finish(volume, Rule(0.9)).sum()
+        == finish(volume, Rule(0.9, min_component_size=1)).sum()
+        == 3
+    )
+    assert finish(volume, Rule(0.9, min_component_size=2)).sum() == 2
 
 
 def test_rules_may_reach_their_ends(volume):
-    assert Rule() == Rule(threshold=0.5, smallest=0, gate=0.0)
+    assert Rule() == Rule(threshold=0.5, min_component_size=0, gate=0.0)
     assert finish(volume, Rule(threshold=1, gate=1)).sum() == 2
     assert finish(volume, Rule(threshold=0, gate=0)).sum() == 48 + 16 + 2
 
@@ -49,7 +53,7 @@ def test_rules_may_reach_their_ends(volume):
 def test_diagonal_neighbours_belong_together():
     probabilities = np.zeros((3, 3, 3), np.uint8)
     probabilities[[0, 1, 2], [0, 1, 2], [0, 1, 2]] = 255
-    assert finish(probabilities, Rule(0.5, smallest=3)).sum() == 3
+    assert finish(probabilities, Rule(0.5, min_component_size=3)).sum() == 3
 
 
 def test_gate_empties_slices_without_a_sure_voxel(volume):
@@ -58,7 +62,9 @@ def test_gate_empties_slices_without_a_sure_voxel(volume):
 
 
 def test_every_class_has_its_own_rule(volume):
-    scan = finish_scan(np.stack([volume] * 3), [Rule(0.5), Rule(0.9), Rule(0.5, smallest=3)])
+    scan = finish_scan(
+        np.stack([volume] * 3), [Rule(0.5), Rule(0.9), Rule(0.5, min_component_size=3)]
+    )
     assert scan.count().tolist() == [50, 2, 48]
 
 
@@ -67,7 +73,7 @@ def test_every_class_has_its_own_rule(volume):
     [
         ({"threshold": 1.5}, "threshold = 1.5"),
         ({"gate": -1}, "gate = -1"),
-        ({"smallest": -2}, "-2"),
+        ({"min_component_size": -2}, "-2"),
     ],
 )
 def test_rules_out_of_range(settings, message):

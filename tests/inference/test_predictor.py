@@ -15,7 +15,7 @@ from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor
 from gutseg.inference.tta import probabilities
 from gutseg.losses import Criterion
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, compare, summarise
 
 CPU = torch.device("cpu")
@@ -188,9 +188,9 @@ def test_ranks_share_the_scans(opened):
         return tensor
 
     for rank in range(8):  # more ranks than scans: two have nothing to do
-        _evaluate(opened, Bright(), rows, rank=rank, world_size=8, add_up=remember)
+        _evaluate(opened, Bright(), rows, rank=rank, world_size=8, all_reduce=remember)
     total = sum(sent)
-    joined = _evaluate(opened, Bright(), rows, rank=7, world_size=8, add_up=lambda _: total)
+    joined = _evaluate(opened, Bright(), rows, rank=7, world_size=8, all_reduce=lambda _: total)
     for key, value in whole.items():
         assert joined[key] == pytest.approx(value, nan_ok=True), key
 

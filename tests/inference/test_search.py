@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from gutseg.inference.ensemble import weighted_mean
-from gutseg.inference.postprocess import Rule, finish, level
+from gutseg.inference.postprocess import Rule, finish, to_byte
 from gutseg.inference.search import Cut, Search, Volume
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, compare, summarise
 
 RULES = [
     Rule(0.5),
-    Rule(0.3, smallest=4, gate=0.6),
-    Rule(0.6, smallest=30),
-    Rule(0.45, smallest=1000),
+    Rule(0.3, min_component_size=4, gate=0.6),
+    Rule(0.6, min_component_size=30),
+    Rule(0.45, min_component_size=1000),
     Rule(0.2, gate=0.9),
 ]
 
@@ -39,7 +39,7 @@ def scans():
 
 @pytest.fixture
 def search(scans):
-    floor = level(0.2)
+    floor = to_byte(0.2)
     volumes = [[Volume.crop(m[:, c], t[c], floor) for m, t in scans] for c in range(3)]
     return Search(volumes, METRICS["default"], threads=2)
 
@@ -77,7 +77,9 @@ def test_limits_are_kept_when_they_are_reached():
 def test_a_cut_gives_the_mask_of_finish(scans, rule):
     for members, _ in scans:
         for probabilities in members[0]:
-            words = Cut(probabilities, level(rule.threshold)).apply(rule.smallest, level(rule.gate))
+            words = Cut(probabilities, to_byte(rule.threshold)).apply(
+                rule.min_component_size, to_byte(rule.gate)
+            )
             expected = BitRows.from_arrays(finish(probabilities, rule)[None])
             np.testing.assert_array_equal(words, expected.words[0])
 
@@ -93,7 +95,10 @@ def test_a_crop_adds_what_the_whole_volume_does(seed, name):
     members, truth = np.zeros((2, *shape), np.uint8), np.zeros(shape, bool)
     members[:, *box] = rng.integers(60, 256, (2, 4, 7, 40))
     truth[box] = rng.random((4, 7, 40)) < 0.5
-    volume, rule = Volume.crop(members, truth, level(0.2)), Rule(0.5, smallest=2, gate=0.9)
+    volume, rule = (
+        Volume.crop(members, truth, to_byte(0.2)),
+        Rule(0.5, min_component_size=2, gate=0.9),
+    )
     assert volume.members.shape == (2, 4, 7, 40) and volume.first == low[0]
     found = volume.evaluate((3.0, 1.0), rule, METRICS[name])
     mask = finish(weighted_mean(members, [3.0, 1.0]), rule)

@@ -15,7 +15,7 @@ def bce_dice(
     mode="multilabel",
     dice_weight=0.5,
     class_weights=None,
-    absent="present",
+    absent="skip",
     reduction="batch",
 ):
     """BCE + λ (1 - Dice) (course paper 001)."""
@@ -47,7 +47,7 @@ def dice_focal(
     focal_weight=0.5,
     gamma=2.0,
     class_weights=None,
-    absent="present",
+    absent="skip",
 ):
     """(1 - Dice) + λ focal over what was annotated (Zhu et al. 2019)."""
     loss = pixel.plain_focal(case, mode, gamma)

@@ -46,7 +46,7 @@ def class_mean(case, loss, mode, reduction, absent, class_weights, prediction=la
             tp, _, fn, _, _ = numbers
             if tp + fn > 0:
                 value = loss(*numbers)
-            elif absent == "present":
+            elif absent == "skip":
                 continue
             else:
                 size = prediction(numbers)
@@ -62,7 +62,7 @@ def dice(
     mode="multilabel",
     squared=False,
     class_weights=None,
-    absent="present",
+    absent="skip",
     reduction="batch",
 ):
     """1 - 2 Σpg / (Σp + Σg), or with squares below (Milletari et al. 2016)."""
@@ -80,7 +80,7 @@ def dice(
     )
 
 
-def jaccard(case, *, mode="multilabel", class_weights=None, absent="present", reduction="batch"):
+def jaccard(case, *, mode="multilabel", class_weights=None, absent="skip", reduction="batch"):
     """1 - TP / (TP + FP + FN)."""
     return class_mean(
         case,
@@ -89,7 +89,7 @@ def jaccard(case, *, mode="multilabel", class_weights=None, absent="present", re
     )
 
 
-def dl2(case, *, mode="multilabel", class_weights=None, absent="present", reduction="batch"):
+def dl2(case, *, mode="multilabel", class_weights=None, absent="skip", reduction="batch"):
     """1 - Σpr / Σ(p + r) - Σ(1-p)(1-r) / Σ(2 - p - r) (paper 003); an empty half counts 1/2."""
 
     def half(common: float, wrong: float) -> float:
@@ -109,7 +109,7 @@ def tversky(
     alpha=0.3,
     beta=0.7,
     class_weights=None,
-    absent="present",
+    absent="skip",
     reduction="batch",
 ):
     """1 - TP / (TP + α FP + β FN) (Salehi et al. 2017)."""
@@ -128,7 +128,7 @@ def focal_tversky(
     beta=0.7,
     gamma=4 / 3,
     class_weights=None,
-    absent="present",
+    absent="skip",
     reduction="batch",
 ):
     """(1 - TI)^(1/γ) of every class (Abraham and Khan 2018)."""
@@ -145,7 +145,7 @@ def focal_dice(
     mode="multilabel",
     beta=2.0,
     class_weights=None,
-    absent="present",
+    absent="skip",
     reduction="batch",
 ):
     """1 - D^(1/β), D the coefficient (Wang and Chung 2018)."""
@@ -162,7 +162,7 @@ def asymmetric(
     mode="multilabel",
     beta=1.5,
     class_weights=None,
-    absent="present",
+    absent="skip",
     reduction="batch",
 ):
     """1 - TP / (TP + β²/(1+β²) FN + 1/(1+β²) FP) (Hashemi et al. 2018)."""
@@ -179,7 +179,7 @@ def asymmetric_as_printed_004(case, *, mode="multilabel", beta=1.5):
     def loss(tp: float, fp: float, fn: float, tn: float, squares: float) -> float:
         return 1 - tp / (tp + beta**2 / (1 + beta**2) * fp + 1 / (1 + beta**2) * fn)
 
-    return class_mean(case, loss, mode, "batch", "present", None)
+    return class_mean(case, loss, mode, "batch", "skip", None)
 
 
 def dice_as_printed_001(case, *, mode="multilabel"):

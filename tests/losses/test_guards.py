@@ -60,7 +60,7 @@ def test_an_empty_and_a_full_mask_that_were_found_cost_nothing(name, level):
 def _words(name: str) -> list[dict[str, str]]:
     """Every reduction and absent policy of a row."""
     known = inspect.signature(LOSSES[name].build).parameters
-    choices = {"reduction": ["batch", "sample"], "absent": ["present", "penalise", "one"]}
+    choices = {"reduction": ["batch", "sample"], "absent": ["skip", "penalise", "one"]}
     offered = {key: words for key, words in choices.items() if key in known}
     return [dict(zip(offered, row, strict=True)) for row in itertools.product(*offered.values())]
 
@@ -131,7 +131,9 @@ def test_weights_from_predictions_are_clamped_at_both_ends():
     assert loss_of("wce_003", logits, torch.from_numpy(target)).item() == pytest.approx(expected)
 
 
-WITH_MAPS = [(name, mode) for name in MULTILABEL for mode in modes(name) if criterion(name).needs]
+WITH_MAPS = [
+    (name, mode) for name in MULTILABEL for mode in modes(name) if criterion(name).required_maps
+]
 
 
 @pytest.mark.parametrize(("name", "mode"), WITH_MAPS)
@@ -144,7 +146,7 @@ def test_losses_with_the_maps_that_trainings_draw(name, mode):
     case = _case(logits, target)
     case.maps.update(maps_of(target, width=3))
     criterion = Criterion(name, mode=mode)
-    maps = Maps(sorted(criterion.needs)).tensors(target)
+    maps = Maps(sorted(criterion.required_maps)).tensors(target)
     found = criterion(logits, torch.from_numpy(target), **maps)[0].item()
     assert found == pytest.approx(REFERENCE[name](case, mode=mode), rel=2e-4)
 
@@ -156,8 +158,8 @@ def test_maps_in_half_precision_are_widened_first(name, mode):
     logits = torch.randn(2, 3, 48, 50, generator=generator).double()
     target = one_hot(logits.roll(1, 0).argmax(1), 3).float()
     made = criterion(name, mode=mode)
-    planes = 1 if made.needs == {"border"} else 3
+    planes = 1 if made.required_maps == {"border"} else 3
     plane = (1e-4 + 1e-4 * torch.rand(2, planes, 48, 50, generator=generator)).half()
-    half, full = (dict.fromkeys(made.needs, values) for values in (plane, plane.double()))
+    half, full = (dict.fromkeys(made.required_maps, values) for values in (plane, plane.double()))
     expected = made(logits, target, **full)[0].item()
     assert made(logits, target, **half)[0].item() == pytest.approx(expected, rel=1e-6)

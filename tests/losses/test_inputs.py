@@ -85,9 +85,9 @@ def test_class_number_minus_100_is_an_ignored_pixel(name):
     given = _loss(name, "multiclass", logits, target.masked_fill(void, 0), {"ignore": void})
     made = criterion(name, mode="multiclass", **SUMS["multiclass"].get(name, {}))
     extras = {}
-    if made.needs:  # maps are drawn from labels that know no -100
+    if made.required_maps:  # maps are drawn from labels that know no -100
         planes = one_hot(target.masked_fill(void, 0), 3).numpy()
-        extras = Maps(sorted(made.needs)).tensors(planes)
+        extras = Maps(sorted(made.required_maps)).tensors(planes)
     found = made(logits, target.masked_fill(void, -100), **extras)[0]
     assert found.item() == pytest.approx(given.item(), abs=1e-6)
 
@@ -120,12 +120,12 @@ def test_class_numbers_beyond_the_classes_are_named(name, number):
     ignore[1, 5, 5] = True
     expected = _loss(name, "multiclass", logits, numbers, {"ignore": ignore})
     made = criterion(name, mode="multiclass", **SUMS["multiclass"].get(name, {}))
-    extras = {key: torch.zeros(2, 3, 12, 10) > 1 for key in made.needs}
+    extras = {key: torch.zeros(2, 3, 12, 10) > 1 for key in made.required_maps}
     with pytest.raises(
         ValueError, match=f"number {number}, but there are 3 classes; expected 0 to 2, or -100 for"
     ):
         made(logits, numbers.masked_fill(ignore, number), **extras)
-    if not made.needs:  # an ignored pixel may hold anything
+    if not made.required_maps:  # an ignored pixel may hold anything
         found = made(logits, numbers.masked_fill(ignore, number), ignore=ignore)[0]
         assert found.item() == pytest.approx(expected.item(), abs=1e-6)
 
@@ -138,7 +138,7 @@ def test_an_empty_batch_is_refused_in_one_sentence(name, mode, shape):
         target = target[:, 0] if shape[1] else torch.zeros(2, 8, 8)
     made = criterion(name, mode=mode, **SUMS.get(mode, {}).get(name, {}))
     with pytest.raises(ValueError, match=r"logits: \(.*\) holds no pixels; a loss needs"):
-        made(torch.zeros(shape), target, **{key: torch.zeros(shape) for key in made.needs})
+        made(torch.zeros(shape), target, **{key: torch.zeros(shape) for key in made.required_maps})
 
 
 @pytest.mark.parametrize(("name", "mode"), ROWS)
@@ -146,11 +146,11 @@ def test_shapes_that_would_broadcast_are_refused(name, mode):
     logits, target = case((3, 3, 4, 4))
     target = _target(mode, target)
     made = criterion(name, mode=mode, **SUMS.get(mode, {}).get(name, {}))
-    maps = {key: torch.zeros(3, 3, 4, 4) for key in made.needs}
+    maps = {key: torch.zeros(3, 3, 4, 4) for key in made.required_maps}
     wrong = [
         ("target", {"target": torch.zeros(3, 1, 4, 4)}),
         ("ignore", {"ignore": torch.zeros(3, 3, 4, 4, dtype=torch.bool)}),
-        *((key, {key: torch.zeros(3, 4, 4)}) for key in made.needs),
+        *((key, {key: torch.zeros(3, 4, 4)}) for key in made.required_maps),
     ]
     for key, change in wrong:
         given = {"target": target, **maps} | change
@@ -212,7 +212,7 @@ def test_every_word_is_among_those_tried():
     assert {key for _, key in _words()} == {"mode", "absent", "reduction", "divide_by", "weighting"}
 
 
-@pytest.mark.parametrize("absent", ["present", "penalise", "one"])
+@pytest.mark.parametrize("absent", ["skip", "penalise", "one"])
 def test_a_class_that_nobody_annotated_counts_under_no_policy(absent):
     logits, target = case()
     target[:, 2] = 0
@@ -224,7 +224,7 @@ def test_a_class_that_nobody_annotated_counts_under_no_policy(absent):
     seen = torch.tensor([[True, True, True], [True, True, False]])
     once = criterion("dice_focal", absent=absent)(logits, target, annotated=seen)[1]["dice"]
     p = logits[0, 2].sigmoid().sum().item()
-    third = {"present": None, "penalise": p / (p + 1), "one": 1.0}[absent]
+    third = {"skip": None, "penalise": p / (p + 1), "one": 1.0}[absent]
     expected = found["dice"] if third is None else (2 * found["dice"] + third) / 3
     assert once.item() == pytest.approx(float(expected), abs=1e-6)
 
@@ -246,7 +246,7 @@ def test_nan_where_a_class_was_not_annotated_or_ignored_does_not_spread(ignored)
     assert torch.isfinite(logits.grad).all()
 
 
-@pytest.mark.parametrize("absent", ["present", "penalise", "one"])
+@pytest.mark.parametrize("absent", ["skip", "penalise", "one"])
 @pytest.mark.parametrize("reduction", ["batch", "sample"])
 def test_a_class_of_which_every_pixel_is_ignored_counts_under_no_policy(absent, reduction):
     logits, target = case()

@@ -220,8 +220,8 @@ def test_absent_classes_under_each_policy():
     target[:, 0] = 1
     first = dice(logits[:, :1], target[:, :1]).item()
     p = torch.sigmoid(torch.tensor(-2.0)).item()
-    found = {policy: dice(logits, target, absent=policy).item() for policy in ("present", "one")}
-    assert found["present"] == pytest.approx(first)
+    found = {policy: dice(logits, target, absent=policy).item() for policy in ("skip", "one")}
+    assert found["skip"] == pytest.approx(first)
     assert found["one"] == pytest.approx((first + 1) / 2)
     penalised = dice(logits, target, absent="penalise").item()
     assert penalised == pytest.approx((first + 16 * p / (16 * p + 1)) / 2)

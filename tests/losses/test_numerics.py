@@ -6,7 +6,7 @@ import torch.distributed as dist
 from loss_cases import case, criterion, loss_of, native
 
 from gutseg.losses import LOSSES
-from gutseg.losses.kernels import over_ranks
+from gutseg.losses.reductions import over_ranks
 
 ALL = sorted(LOSSES)
 MAPS = ("band", "border", "distance", "lesion", "signed")
@@ -58,7 +58,7 @@ def test_weights_from_predictions_are_constants_for_the_gradient():
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_logits_at_full_size(name, dtype):
-    """Sums over 16 x 320 x 384 pixels overflow float16 (65,504) unless they are widened."""
+    """Sums over 16 x 320 x 384 pixels overflow float16 (65,504) unless they become float32."""
     logits, target = case((16, 3, 320, 384))
     maps = {key: torch.rand(16, 3, 320, 384) for key in MAPS} | {
         "border": torch.rand(16, 1, 320, 384)

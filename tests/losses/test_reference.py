@@ -171,7 +171,7 @@ def as_tensor(target: np.ndarray, form: str) -> torch.Tensor:
 def found(name: str, params: dict[str, Any], case: Case, form: str) -> dict[str, float]:
     """The terms of gutseg's loss on a case, by name."""
     criterion = Criterion(name, **params)
-    extras = {key: case.maps[key] for key in criterion.needs}
+    extras = {key: case.maps[key] for key in criterion.required_maps}
     extras |= {"ignore": ~case.kept} if not case.kept.all() else {}
     extras |= {"annotated": case.annotated} if not case.annotated.all() else {}
     logits = torch.from_numpy(case.logits)

@@ -7,10 +7,10 @@ import pytest
 from readings import PLAIN
 
 from gutseg.constants import CLASSES
-from gutseg.data.phantom import draw_labels, roster
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, combine, compare, of_class, summarise
 from gutseg.metrics.overlap import accuracy_rows, iou_rows
+from gutseg.synthetic import draw_labels, roster
 
 
 def _organs(labels):

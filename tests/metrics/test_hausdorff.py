@@ -9,8 +9,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist, directed_hausdorff
 
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics import hausdorff
-from gutseg.metrics.bitrows import BitRows
 
 VOXELS = 8000
 seeds = st.integers(0, 2**32 - 1)

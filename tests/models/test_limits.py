@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gutseg import build as building
+from gutseg import experiment as building
 from gutseg import models
 from gutseg.config import Config, load, validate
 from gutseg.engine import checkpoint

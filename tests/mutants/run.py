@@ -189,7 +189,7 @@ def _attempt(mutant: Mutant, tests: Tests, folder: str) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
     path = Path(folder) / Path(mutant.file).name
     path.write_text(mutant.code)
-    if mutant.file == "metrics/intrinsics.py":
+    if mutant.file == "masks/intrinsics.py":
         # every kernel is made of these and the cache on disk does not know
         numba.config.CACHE_DIR = folder
     module = "gutseg." + mutant.file.removesuffix(".py").replace("/", ".")

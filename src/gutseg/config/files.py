@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from gutseg.config.sections import Blend, Config, Section
-from gutseg.paths import read_text, replacing
+from gutseg.files import read_text, replacing
 from gutseg.registry import as_json, explain, listed, shown, suggest
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -36,11 +36,11 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
-            raise _fault(event, f"*{event.anchor} repeats another place; write its value out")
+            raise _problem(event, f"*{event.anchor} repeats another place; write its value out")
         if getattr(event, "tag", None) is not None:
-            raise _fault(event, f"the tag {event.tag} is not supported; write the plain value")
+            raise _problem(event, f"the tag {event.tag} is not supported; write the plain value")
         if self.level == DEEPEST:
-            raise _fault(event, f"nested deeper than {DEEPEST} levels")
+            raise _problem(event, f"nested deeper than {DEEPEST} levels")
         self.level += 1
         node = super().compose_node(parent, index)
         self.level -= 1
@@ -52,9 +52,9 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if key.tag != f"{TAG}str":
                 kind = key.tag.removeprefix(TAG)
-                raise _fault(key, f"a key of type {kind}; keys are text, write it in quotes")
+                raise _problem(key, f"a key of type {kind}; keys are text, write it in quotes")
             if key.value in seen:
-                raise _fault(key, f"the key {shown(key.value)} is given twice")
+                raise _problem(key, f"the key {shown(key.value)} is given twice")
             seen.add(key.value)
         return node
 
@@ -75,7 +75,7 @@ for _kind in (_Loader, _Dumper):
     _kind.add_implicit_resolver(f"{TAG}float", FLOAT, list("-+0123456789."))
 
 
-def _fault(place: yaml.Node | yaml.Event, problem: str) -> yaml.MarkedYAMLError:
+def _problem(place: yaml.Node | yaml.Event, problem: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
 
 

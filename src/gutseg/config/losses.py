@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from gutseg.data.maps import MAPS
 from gutseg.losses import Criterion, check_params, modes, rows_inside, weighs_classes
 from gutseg.losses.inputs import checked_weights
-from gutseg.losses.kernels import Mode
+from gutseg.losses.reductions import Mode
 from gutseg.losses.weights import WEIGHTS
 from gutseg.registry import check, shown, suggest
 
@@ -27,7 +27,7 @@ def check_loss(loss: LossSection, where: str) -> None:
     loss.params.update(check_params(loss.name, loss.params, where=where))
     if loss.class_weights is not None:
         _check_class_weights(loss, f"{where}.class_weights")
-    needed = Criterion(loss.name, **loss.params).needs
+    needed = Criterion(loss.name, **loss.params).required_maps
     for name, params in loss.maps.items():
         loss.maps[name] = check(MAPS, name, params, where=f"{where}.maps")
         if name not in needed:

@@ -123,7 +123,7 @@ class Optimizer(Section):
     momentum: Share = 0.9
     schedule: Literal["cosine", "poly", "constant"] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    final_lr: Share = 0.01
+    final_lr_ratio: Share = 0.01
     power: Positive = 0.9
 
 
@@ -203,7 +203,7 @@ class OrganRule(Section):
     """How one class becomes a mask; see gutseg.inference.postprocess.Rule."""
 
     threshold: Share = 0.5
-    smallest: Natural = 0
+    min_component_size: Natural = 0
     gate: Share = 0.0
 
 

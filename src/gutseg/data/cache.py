@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from gutseg.constants import CLASSES
-from gutseg.data import rle
-from gutseg.data.index import SCAN_FOLDER, SLICE_COLUMNS, Faults
+from gutseg.data.index import SCAN_FOLDER, SLICE_COLUMNS, Issues
 from gutseg.data.volume import Scan, read_file, read_scan
-from gutseg.paths import need_file, read_json, replacing_folder, write_json
+from gutseg.files import need_file, read_json, replacing_folder, write_json
+from gutseg.masks import rle
 
 INDEX = "index.parquet"
 FACTS = "scan.json"
@@ -187,7 +187,7 @@ def _open_array(path: Path, dtype: type, axes: int) -> np.ndarray:
 
 
 def cache_scan(
-    slices: pd.DataFrame, labels: pd.DataFrame, raw: Path, out: Path, faults: Faults
+    slices: pd.DataFrame, labels: pd.DataFrame, raw: Path, out: Path, issues: Issues
 ) -> pd.DataFrame:
     """Write one scan to out/<scan> unless it is there already; return its rows of the index.
 
@@ -207,15 +207,15 @@ def cache_scan(
             raise contents[file]
         return contents[file]
 
-    before = len(faults.rows)
-    scan, readable = read_scan(slices, read, faults)
+    before = len(issues.rows)
+    scan, readable = read_scan(slices, read, issues)
     planes = dict(zip(readable["id"], readable["z"], strict=True))
-    mask, unreadable = _decode(labels, scan.shape, planes, faults)
+    mask, unreadable = _decode(labels, scan.shape, planes, issues)
     kept = readable[readable["labelled"] & ~readable["id"].isin(unreadable)]
     index = kept.drop(columns="labelled")
     for bit, organ in enumerate(CLASSES):
         index[organ] = (mask >> bit & 1).any(axis=(1, 2))[index["z"]]
-    facts = {"fingerprint": fingerprint, "whole": len(faults.rows) == before}
+    facts = {"fingerprint": fingerprint, "whole": len(issues.rows) == before}
     _write(out / name, scan, mask, index, facts)
     return index
 
@@ -242,7 +242,7 @@ def _fingerprint(contents: dict[str, bytes | ValueError], labels: pd.DataFrame) 
 def _unchanged(folder: Path, fingerprint: str) -> pd.DataFrame | None:
     """Return a cached scan's rows of the index when its files are those that were written.
 
-    A scan with faults is read again: what is said about them names rows, which may have moved.
+    A scan with issues is read again: what is said about them names rows, which may have moved.
     """
     facts = _facts(folder / FACTS)
     if facts is None or facts["fingerprint"] != fingerprint or not facts["whole"]:
@@ -261,7 +261,7 @@ def _sha256(path: Path) -> str | None:
 
 
 def _decode(
-    labels: pd.DataFrame, shape: tuple[int, int, int], planes: dict[str, int], faults: Faults
+    labels: pd.DataFrame, shape: tuple[int, int, int], planes: dict[str, int], issues: Issues
 ) -> tuple[np.ndarray, set[str]]:
     """Draw a scan's labels: (Z, H, W) uint8, one bit a class, and the ids that did not read."""
     mask = np.zeros(shape, np.uint8)
@@ -273,7 +273,7 @@ def _decode(
         try:
             organ = rle.decode(row.segmentation, *shape[1:])
         except ValueError as error:
-            faults.add(where, str(error))
+            issues.add(where, str(error))
             unreadable.add(row.id)
         else:
             mask[planes[row.id]] |= organ.astype(np.uint8) << CLASSES.index(row[2])

@@ -28,7 +28,7 @@ SLICE_COLUMNS = [
 
 
 @dataclass
-class Faults:
+class Issues:
     """What was wrong with the input: raised at once, or collected under `--skip-bad`.
 
     hint: the end of an error, where there is such an option.
@@ -39,7 +39,7 @@ class Faults:
     rows: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, where: str, problem: str) -> None:
-        """Record one fault; where is a file or a csv row. Raises ValueError unless collecting."""
+        """Record one issue; where is a file or a csv row. Raises ValueError unless collecting."""
         # a file may be called anything: half a character, a line break, colours for a terminal
         where, problem = (
             "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -66,46 +66,46 @@ class Faults:
         return lines
 
     def table(self) -> pd.DataFrame:
-        """Return the collected faults with the columns where, problem."""
+        """Return the collected issues with the columns where, problem."""
         return pd.DataFrame(self.rows, columns=["where", "problem"])
 
 
-def list_slices(folder: Path, faults: Faults) -> pd.DataFrame:
+def list_slices(folder: Path, issues: Issues) -> pd.DataFrame:
     """List the PNGs of `folder/case*/case*_day*/scans`, one row a slice, sorted by number.
 
     folder: the competition's train/ or test/. Columns: SLICE_COLUMNS; `file` is relative to
     the parent of folder. Files that are not PNGs are ignored; a PNG whose name cannot be
-    parsed, two PNGs of one slice and a folder that cannot be listed are faults.
+    parsed, two PNGs of one slice and a folder that cannot be listed are issues.
     """
     rows = []
-    for path in _pngs(folder, faults):
+    for path in _pngs(folder, issues):
         file = path.relative_to(folder.parent).as_posix()
         row = _parse(path, file)
         if row is None:
             expected = "caseC/caseC_dayD/scans/slice_NNNN_WIDTH_HEIGHT_SX_SY.png"
-            faults.add(file, f"the name does not read as {expected}")
+            issues.add(file, f"the name does not read as {expected}")
         elif not (1 <= row[5] <= LARGEST_SIDE and 1 <= row[6] <= LARGEST_SIDE):
             sizes = f"{row[6]}x{row[5]}, expected 1 to {LARGEST_SIDE} pixels a side"
-            faults.add(file, f"the name says {sizes}")
+            issues.add(file, f"the name says {sizes}")
         else:
             rows.append(row)
     slices = pd.DataFrame(rows, columns=SLICE_COLUMNS)
     slices = slices.sort_values(["case", "day", "slice"], ignore_index=True)
     twice = slices["id"].duplicated(keep=False)
     for slice_id, group in slices[twice].groupby("id"):
-        faults.add(" and ".join(group["file"]), f"two PNGs of one slice, {slice_id}; keep one")
+        issues.add(" and ".join(group["file"]), f"two PNGs of one slice, {slice_id}; keep one")
     return slices[~twice].reset_index(drop=True)
 
 
-def _pngs(folder: Path, faults: Faults) -> Iterator[Path]:
-    for case in _entries(folder, folder, faults):
-        for scan in _entries(case, folder, faults):
-            for path in _entries(scan / "scans", folder, faults):
+def _pngs(folder: Path, issues: Issues) -> Iterator[Path]:
+    for case in _entries(folder, folder, issues):
+        for scan in _entries(case, folder, issues):
+            for path in _entries(scan / "scans", folder, issues):
                 if path.suffix == ".png":
                     yield path
 
 
-def _entries(folder: Path, root: Path, faults: Faults) -> list[Path]:
+def _entries(folder: Path, root: Path, issues: Issues) -> list[Path]:
     """List a folder, nothing for a file or an absent one; glob would pass over errors."""
     try:
         return sorted(folder.iterdir())
@@ -114,7 +114,7 @@ def _entries(folder: Path, root: Path, faults: Faults) -> list[Path]:
     except OSError as error:
         if folder.is_symlink() or not isinstance(error, FileNotFoundError):
             where = folder.relative_to(root.parent).as_posix()
-            faults.add(where, f"this folder cannot be listed: {error.strerror}")
+            issues.add(where, f"this folder cannot be listed: {error.strerror}")
         return []
 
 
@@ -129,13 +129,13 @@ def _parse(path: Path, file: str) -> tuple | None:
     return (slice_id, scan[0], int(scan[1]), int(scan[2]), int(number), *sizes, file)
 
 
-def read_labels(path: Path, faults: Faults) -> pd.DataFrame:
+def read_labels(path: Path, issues: Issues) -> pd.DataFrame:
     """Read a csv of id, class, segmentation; one row an (id, class), in the file's order.
 
     Columns: id, class, segmentation ("" when empty), row (line of the file, the header is 1),
-    scan. Malformed ids, unknown classes and repeated (id, class) pairs are faults.
+    scan. Malformed ids, unknown classes and repeated (id, class) pairs are issues.
     """
-    labels = read_rows(path, ["id", "class", "segmentation"], faults)
+    labels = read_rows(path, ["id", "class", "segmentation"], issues)
     good = ~labels["broken"]
     ids = labels["id"].str.fullmatch(SLICE_ID.pattern)
     checks = (
@@ -146,20 +146,20 @@ def read_labels(path: Path, faults: Faults) -> pd.DataFrame:
     for wrong, column, problem in checks:
         for position in labels.index[wrong & good]:
             where = f"{path.name} row {labels.at[position, 'row']}"
-            faults.add(where, f"{column} {labels.at[position, column][:60]!r} {problem}")
+            issues.add(where, f"{column} {labels.at[position, column][:60]!r} {problem}")
         good &= ~wrong
     labels = labels[good].drop(columns="broken").reset_index(drop=True)
     return labels.assign(scan=labels["id"].str.rsplit("_", n=2).str[0])
 
 
-def read_rows(path: Path, columns: list[str], faults: Faults) -> pd.DataFrame:
+def read_rows(path: Path, columns: list[str], issues: Issues) -> pd.DataFrame:
     """Read a csv as text with two more columns, `row` and `broken`.
 
     row: line of the file, the header is 1. Rows of too many or too few fields and bytes that
-    are no text are faults; such rows stay, and are broken. A line without text is no row.
+    are no text are issues; such rows stay, and are broken. A line without text is no row.
     Raises ValueError when the file is empty or the header is another.
     """
-    header, *lines = _text(path, faults).split("\n")
+    header, *lines = _text(path, issues).split("\n")
     if not header:
         raise ValueError(f"{path} is not a readable csv: its first line is empty")
     names = _fields(header)
@@ -174,21 +174,21 @@ def read_rows(path: Path, columns: list[str], faults: Faults) -> pd.DataFrame:
         broken = len(fields) != len(names)
         if broken:
             problem = f"has {len(fields)} fields; expected {','.join(names)}"
-            faults.add(f"{path.name} row {number}", problem)
+            issues.add(f"{path.name} row {number}", problem)
         fields += [""] * (len(names) - len(fields))
         rows.append((*(fields[place] for place in chosen), number, broken))
     table = pd.DataFrame(rows, columns=[*columns, "row", "broken"])
     return table.astype(dict.fromkeys(columns, "str") | {"broken": bool})
 
 
-def _text(path: Path, faults: Faults) -> str:
+def _text(path: Path, issues: Issues) -> str:
     """Read a file with line ends of one kind; bytes that are no text become question marks."""
     data = path.read_bytes()
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        faults.add(f"{path.name} row {line}", f"is not UTF-8 text: {error.reason}")
+        issues.add(f"{path.name} row {line}", f"is not UTF-8 text: {error.reason}")
         text = data.decode("utf-8-sig", errors="replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -218,14 +218,14 @@ class Joined:
     slices_without_rows: list[str]
 
 
-def join(slices: pd.DataFrame, labels: pd.DataFrame, faults: Faults) -> Joined:
+def join(slices: pd.DataFrame, labels: pd.DataFrame, issues: Issues) -> Joined:
     """Match PNGs with csv rows by id.
 
     A scan that is on one side only is listed. A scan of which single slices lack their PNG
-    is an incomplete download, and so is a gap in the slice numbers: both are faults. So is a
+    is an incomplete download, and so is a gap in the slice numbers: both are issues. So is a
     slice that lacks the row of a class, which nobody may take for an empty one; its rows go.
     """
-    labels = _complete(labels, slices, faults)
+    labels = _complete(labels, slices, issues)
     labelled = slices["id"].isin(labels["id"])
     both = slices["scan"].isin(labels["scan"])
     has_pngs = labels["scan"].isin(slices["scan"])
@@ -233,11 +233,11 @@ def join(slices: pd.DataFrame, labels: pd.DataFrame, faults: Faults) -> Joined:
     for scan, group in absent.groupby("scan"):
         first = group["id"].iloc[0]
         count = group["id"].nunique()
-        faults.add(scan, f"{count} slices have rows in the csv but no PNG, the first is {first}")
+        issues.add(scan, f"{count} slices have rows in the csv but no PNG, the first is {first}")
     for scan, numbers in slices[both].groupby("scan")["slice"]:
         gaps = sorted(set(range(numbers.min(), numbers.max() + 1)) - set(numbers))
         if gaps:
-            faults.add(scan, f"slice {gaps[0]:04d} is missing, and {len(gaps) - 1} others")
+            issues.add(scan, f"slice {gaps[0]:04d} is missing, and {len(gaps) - 1} others")
     return Joined(
         slices=slices[both].assign(labelled=labelled[both]).reset_index(drop=True),
         labels=labels[has_pngs & labels["id"].isin(slices["id"])].reset_index(drop=True),
@@ -246,13 +246,13 @@ def join(slices: pd.DataFrame, labels: pd.DataFrame, faults: Faults) -> Joined:
     )
 
 
-def _complete(labels: pd.DataFrame, slices: pd.DataFrame, faults: Faults) -> pd.DataFrame:
+def _complete(labels: pd.DataFrame, slices: pd.DataFrame, issues: Issues) -> pd.DataFrame:
     """Leave out the labels of slices that have rows for some classes only."""
     few = labels.groupby("id")["class"].transform("size") < len(CLASSES)
     partial = few & labels["scan"].isin(slices["scan"])
     for slice_id, organs in labels[partial].groupby("id", sort=False)["class"]:
         absent = ", ".join(organ for organ in CLASSES if organ not in set(organs))
-        faults.add(slice_id, f"train.csv has no row for {absent}; its labels are left out")
+        issues.add(slice_id, f"train.csv has no row for {absent}; its labels are left out")
     return labels[~partial].reset_index(drop=True)
 
 

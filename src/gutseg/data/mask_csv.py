@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gutseg.constants import CLASSES
-from gutseg.data import rle
 from gutseg.data.cache import INDEX
-from gutseg.data.index import LARGEST_SIDE, SLICE_ID, Faults, list_slices
+from gutseg.data.index import LARGEST_SIDE, SLICE_ID, Issues, list_slices
 from gutseg.data.tables import check_ids, read_csv, read_table, refuse_repeated, whole_numbers
-from gutseg.metrics.bitrows import BitRows
-from gutseg.paths import competition_folder
+from gutseg.files import competition_folder
+from gutseg.masks import rle
+from gutseg.masks.bit_rows import BitRows
 from gutseg.registry import NAMED, as_is, listed
 
 # of one scan, planes between the listed ones included; the competition's largest have 16 million
@@ -60,7 +60,7 @@ class Slices:
             source = source / INDEX
         if source.is_dir():
             root = competition_folder(source)
-            parts = [list_slices(root / part, Faults(hint="")) for part in ("train", "test")]
+            parts = [list_slices(root / part, Issues(hint="")) for part in ("train", "test")]
             return cls(pd.concat(parts, ignore_index=True), given)
         remedy = "give a csv with id, width, height, a cache or a competition's folder"
         table = read_table(source, ["id", "width", "height"], remedy)
@@ -142,15 +142,15 @@ class MaskCsv:
         bounds = np.searchsorted(np.sort(scans), np.arange(len(self.slices.shapes) + 1))
         return [order[a:b] for a, b in pairwise(bounds)]
 
-    def masks(self, scan: int, rows: np.ndarray, faults: list[rle.Fault] | None = None) -> BitRows:
-        """Decode the rows of one scan; faults collects bad texts instead of raising."""
+    def masks(self, scan: int, rows: np.ndarray, issues: list[rle.Issue] | None = None) -> BitRows:
+        """Decode the rows of one scan; issues collects bad texts instead of raising."""
         return self.texts.decode_scan(
             self.organ[rows],
             self.slices.z[self.slice[rows]],
             self.slices.shapes[scan],
             rows=rows,
             label=self.label,
-            faults=faults,
+            issues=issues,
         )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from gutseg.constants import CLASSES
-from gutseg.data.index import Faults, list_slices, read_labels, read_rows
-from gutseg.paths import need_file, replacing
+from gutseg.data.index import Issues, list_slices, read_labels, read_rows
+from gutseg.files import need_file, replacing
 
 log = logging.getLogger(__name__)
 
@@ -25,24 +25,24 @@ def write_submission(path: Path, rows: pd.DataFrame, masks: Mapping[tuple[str, s
         rows.assign(predicted=predicted)[COLUMNS].to_csv(temporary, index=False)
 
 
-def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFrame, pd.DataFrame]:
+def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows to write (id, class) and the slices to read for them.
 
     slices: all of the scans that the rows name, with `wanted` for those the rows ask for;
     the others are neighbours. A sample of only a header asks for the first debug_scans scans
     that have both PNGs and rows in train.csv, the rows in the order of train.csv. A slice that
-    is asked for but absent is a fault, so while faults are collected there may be none to read;
+    is asked for but absent is an issue, so while issues are collected there may be none to read;
     a sample that does not read is one too, and then asks for every slice of test/.
     """
     path, part = root / "sample_submission.csv", "test"
-    sample = _sample(path, faults)
+    sample = _sample(path, issues)
     if sample.empty:
         why = f"{path} is only a header, so labelled train scans would be predicted"
         path, part = need_file(root / "train.csv", why), "train"
-        sample = read_labels(path, faults)
+        sample = read_labels(path, issues)
     else:
-        _check_rows(sample, path, faults)
-    slices = list_slices(root / part, faults)
+        _check_rows(sample, path, issues)
+    slices = list_slices(root / part, issues)
     present = slices["id"].isin(sample["id"])
     if part == "train":
         chosen = slices["scan"][present].unique()[:debug_scans]
@@ -54,32 +54,32 @@ def wanted_rows(root: Path, debug_scans: int, faults: Faults) -> tuple[pd.DataFr
         present &= slices["scan"].isin(chosen)
         sample = sample[sample["scan"].isin(chosen)]
     if not present.any():
-        faults.add(str(root / part), f"holds no PNG of a slice that {path.name} asks for")
+        issues.add(str(root / part), f"holds no PNG of a slice that {path.name} asks for")
     for slice_id in sample["id"][~sample["id"].isin(slices["id"])].unique():
         where = f"{path.name}, {slice_id[:60]}"
-        faults.add(where, "the sample asks for this slice, but there is no PNG of it")
+        issues.add(where, "the sample asks for this slice, but there is no PNG of it")
     # neighbours that the sample does not ask for still belong to the stacks
     return sample, slices[slices["scan"].isin(slices["scan"][present])].assign(wanted=present)
 
 
-def _sample(path: Path, faults: Faults) -> pd.DataFrame:
-    """Read the sample; while faults are collected, one that does not read asks for all of test/."""
+def _sample(path: Path, issues: Issues) -> pd.DataFrame:
+    """Read the sample; while issues are collected, one that does not read asks for all of test/."""
     try:
-        return read_rows(need_file(path, "give --images"), COLUMNS, faults)
+        return read_rows(need_file(path, "give --images"), COLUMNS, issues)
     except (ValueError, OSError) as error:
-        if not faults.collect:
+        if not issues.collect:
             raise
-        faults.add(path.name, f"does not read ({error}); all slices of test/ are predicted")
-    slices = list_slices(path.parent / "test", Faults(collect=True))
+        issues.add(path.name, f"does not read ({error}); all slices of test/ are predicted")
+    slices = list_slices(path.parent / "test", Issues(collect=True))
     rows = [(slice_id, organ, "") for slice_id in slices["id"] for organ in CLASSES]
     return pd.DataFrame(rows, columns=COLUMNS).assign(row=0, broken=False)
 
 
-def _check_rows(sample: pd.DataFrame, path: Path, faults: Faults) -> None:
+def _check_rows(sample: pd.DataFrame, path: Path, issues: Issues) -> None:
     for row in sample[~sample["class"].isin(CLASSES)].itertuples():
         where = f"{path.name} row {row.row}"
-        faults.add(where, f"class {row[2][:60]!r} is not one of {', '.join(CLASSES)}")
+        issues.add(where, f"class {row[2][:60]!r} is not one of {', '.join(CLASSES)}")
     for row in sample[sample.duplicated(["id", "class"])].itertuples():
-        faults.add(
+        issues.add(
             f"{path.name} row {row.row}", f"{row.id[:60]!r}, {row[2][:60]!r} is listed twice"
         )

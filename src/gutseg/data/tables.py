@@ -16,7 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from gutseg.data.index import SLICE_ID
-from gutseg.paths import need_file
+from gutseg.files import need_file
 from gutseg.registry import NAMED, as_is, brief, listed, shown
 
 # bytes after unpacking, and rows; the competition's train.csv has 20 MB and 115,488

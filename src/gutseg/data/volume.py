@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from gutseg.data.index import Faults
+from gutseg.data.index import Issues
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
@@ -157,7 +157,7 @@ def decode_picture(data: bytes, flags: int) -> np.ndarray | None:
 
 
 def read_scan(
-    slices: pd.DataFrame, read: Callable[[str], bytes], faults: Faults, mapper: Callable = map
+    slices: pd.DataFrame, read: Callable[[str], bytes], issues: Issues, mapper: Callable = map
 ) -> tuple[Scan, pd.DataFrame]:
     """Read the PNGs of one scan; return it and the rows that could be read, with a column z.
 
@@ -166,7 +166,7 @@ def read_scan(
     stays 0 so that distances along z remain true. mapper: the map of an executor decodes in
     parallel. Raises ValueError for a scan of more than LARGEST_SCAN voxels.
     """
-    slices, height, width = _of_one_size(slices, faults)
+    slices, height, width = _of_one_size(slices, issues)
     z = slices["slice"] - slices["slice"].min()
     image = _blank(slices["scan"].iloc[0], int(z.max()) + 1, height, width)
 
@@ -180,19 +180,19 @@ def read_scan(
     problems = list(mapper(load, z, slices["file"]))
     for file, problem in zip(slices["file"], problems, strict=True):
         if problem:
-            faults.add(file, problem)
+            issues.add(file, problem)
     kept = slices.assign(z=z)[[problem is None for problem in problems]]
     return describe(slices["scan"].iloc[0], image), kept
 
 
-def _of_one_size(slices: pd.DataFrame, faults: Faults) -> tuple[pd.DataFrame, int, int]:
+def _of_one_size(slices: pd.DataFrame, issues: Issues) -> tuple[pd.DataFrame, int, int]:
     """Return the slices of the scan's most frequent size (by name), its height and its width."""
     sizes = slices.groupby(["height", "width"])["file"].agg(["size", "first"])
     height, width = sizes["size"].idxmax()
     rest = f"the rest of {slices['scan'].iloc[0]} is {width}x{height}"
     for (other_height, other_width), row in sizes.drop((height, width)).iterrows():
         count = f" ({row['size']} slices)" if row["size"] > 1 else ""
-        faults.add(row["first"], f"{other_width}x{other_height}{count}, {rest}")
+        issues.add(row["first"], f"{other_width}x{other_height}{count}, {rest}")
     kept = slices[(slices["height"] == height) & (slices["width"] == width)]
     return kept, height, width
 

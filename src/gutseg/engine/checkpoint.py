@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gutseg.paths import need_file, replacing
+from gutseg.files import need_file, replacing
 from gutseg.registry import counted
 
 AGAIN = "train this fold again or copy the file again"
@@ -45,7 +45,7 @@ def load(path: Path, remedy: str = AGAIN) -> Any:
             with warnings.catch_warnings(action="ignore"):  # on pickles that torch did not write
                 return torch.load(path, weights_only=True, map_location="cpu")
         except MemoryError:
-            raise  # no fault of the file's
+            raise  # no issue of the file's
         except Exception as error:
             # RuntimeError, UnpicklingError, EOFError, KeyError ...: torch's own text is advice to
             # its users, and weights_only=False, which it proposes, would run what the file says

@@ -21,7 +21,7 @@ class World:
         """Whether this rank writes files and shows progress."""
         return self.rank == 0
 
-    def add_up(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over all ranks."""
         if self.size == 1:
             return tensor
@@ -29,7 +29,7 @@ class World:
         dist.all_reduce(total)
         return total.to(tensor.device)
 
-    def copy_from_main(self, module: nn.Module) -> None:
+    def broadcast(self, module: nn.Module) -> None:
         """Overwrite a module's parameters and buffers with those of rank 0.
 
         Ranks differ in the running statistics of normalisation layers after an epoch.
@@ -38,13 +38,13 @@ class World:
             for tensor in module.state_dict().values():
                 dist.broadcast(tensor, src=0)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Block until every rank has come this far."""
         if self.size > 1:
             dist.barrier()
 
 
-def join() -> World:
+def init() -> World:
     """Join the processes that torchrun started; without torchrun, a world of one.
 
     Takes the GPU by itself: NCCL and one GPU a local rank where there is one, gloo elsewhere.
@@ -61,7 +61,7 @@ def join() -> World:
     return World(int(os.environ.get("RANK", 0)), size, device)
 
 
-def leave(world: World) -> None:
-    """Close the process group that `join` opened."""
+def destroy(world: World) -> None:
+    """Close the process group that `init` opened."""
     if world.size > 1 and dist.is_initialized():
         dist.destroy_process_group()

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from torch.utils.tensorboard import SummaryWriter
 
-from gutseg.paths import replacing
+from gutseg.files import replacing
 
 
 class Journal:

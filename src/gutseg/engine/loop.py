@@ -23,7 +23,7 @@ from gutseg.engine.optim import has_moments
 from gutseg.engine.precision import Precision
 from gutseg.engine.schedule import Schedule
 from gutseg.engine.seeding import seed_everything
-from gutseg.paths import need_file
+from gutseg.files import need_file
 from gutseg.progress import progress
 from gutseg.registry import counted
 
@@ -123,7 +123,7 @@ def fit(
             break
         started = time.perf_counter()
         row = {"epoch": epoch, **_train_epoch(learner, loader, epoch, budget)}
-        learner.world.copy_from_main(learner.best)
+        learner.world.broadcast(learner.best)
         _check_weights(learner, epoch)
         last = epoch + 1 == budget.epochs
         row |= evaluate(learner.best, last or (epoch + 1) % budget.score_every == 0)
@@ -133,7 +133,7 @@ def fit(
             log.info("%s", "  ".join([folder.name, *_shown(history[-1])]))
             if journal:
                 journal.write(history)
-        learner.world.wait()
+        learner.world.barrier()
     if history and best_epoch(history, budget) is None:
         raise FloatingPointError(
             f"{budget.monitor} was finite in none of {len(history)} epochs, so no weights are the "
@@ -295,6 +295,6 @@ class _Watch:
         """Means over all ranks, named train_*."""
         keys = list(self.sums)
         local = torch.tensor([self.sums[key] for key in keys] + [self.batches], dtype=torch.double)
-        total = world.add_up(local).tolist()
+        total = world.all_reduce(local).tolist()
         names = ["train_loss" if key == "loss" else f"train_{key}" for key in keys]
         return {name: value / total[-1] for name, value in zip(names, total, strict=False)}

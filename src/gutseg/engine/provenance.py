@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gutseg.paths import need_file, read_json
+from gutseg.files import need_file, read_json
 
 LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
 

@@ -8,7 +8,7 @@ import numpy as np
 from gutseg.data.volume import Scan
 from gutseg.inference.postprocess import Rule, finish_scan
 from gutseg.inference.predictor import Predictor
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks.bit_rows import BitRows
 
 
 def weighted_mean(members: Iterable[np.ndarray], weights: Sequence[float]) -> np.ndarray:

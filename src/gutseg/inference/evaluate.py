@@ -11,9 +11,9 @@ from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
 from gutseg.data.dataset import unpack
 from gutseg.data.maps import Maps
-from gutseg.inference.postprocess import level
+from gutseg.inference.postprocess import to_byte
 from gutseg.inference.predictor import Predictor
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, combine, compare
 from gutseg.metrics.overlap import accuracy_rows, iou_rows
 
@@ -28,7 +28,7 @@ class Evaluator:
 
     rows: rows of the cache's index; a scan of which only some slices are listed is compared
     on those alone. Probabilities are cut at 0.5. Under distributed training every rank takes
-    its share of the scans; add_up sums a tensor over ranks.
+    its share of the scans; all_reduce sums a tensor over ranks.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class Evaluator:
         maps: Maps | None = None,
         rank: int = 0,
         world_size: int = 1,
-        add_up: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+        all_reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor,
     ) -> None:
         """wrap: turns the network into a Predictor. maps: what the loss needs beside labels."""
         self.cache = cache
         self.wrap = wrap
         self.criterion = criterion
         self.maps = maps or Maps()
-        self.add_up = add_up
+        self.all_reduce = all_reduce
         scans = [(name, group["z"].to_numpy()) for name, group in rows.groupby("scan")]
         self.scans = scans[rank::world_size]
 
@@ -67,7 +67,7 @@ class Evaluator:
             sums += self._compare(name, z, probabilities, with_score)
         keys = self._loss_names(losses)
         flat = torch.tensor([*sums.ravel(), *(losses[key] for key in keys), slices])
-        total = np.array(self.add_up(flat.double()).tolist())
+        total = np.array(self.all_reduce(flat.double()).tolist())
         found = {
             f"val_{key}": total[sums.size + i] / max(total[-1], 1) for i, key in enumerate(keys)
         }
@@ -108,7 +108,7 @@ class Evaluator:
         """Return sums and numbers of kept values: (C, columns, 2)."""
         scan = self.cache.scan(name)
         prediction = np.zeros((len(CLASSES), *scan.shape), bool)
-        prediction[:, z] = probabilities >= level(0.5)
+        prediction[:, z] = probabilities >= to_byte(0.5)
         labels = np.zeros(scan.shape, np.uint8)
         labels[z] = scan.mask[z]
         truth = BitRows.from_class_bits(labels, len(CLASSES))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gutseg.paths import read_json, write_json
+from gutseg.files import read_json, write_json
 from gutseg.registry import counted
 
 NOTE = "made_with.json"

@@ -8,12 +8,12 @@ import numpy as np
 
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
+from gutseg.files import need_file, replacing
 from gutseg.inference.ensemble import weighted_mean
 from gutseg.inference.made_with import MadeWith
 from gutseg.inference.postprocess import Rule, finish_scan
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import Metric, ScanResult, compare
-from gutseg.paths import need_file, replacing
 from gutseg.progress import progress
 
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gutseg.inference.components import Components
 from gutseg.inference.ensemble import weighted_mean
-from gutseg.inference.postprocess import Rule, level
-from gutseg.metrics.bitrows import BitRows
+from gutseg.inference.postprocess import Rule, to_byte
+from gutseg.masks.bit_rows import BitRows
+from gutseg.masks.components import Components
 from gutseg.metrics.competition import Metric, combine, dice_rows, distance
 
 
@@ -66,13 +66,13 @@ class Volume:
 
     def evaluate(self, weights: tuple[float, ...], rule: Rule, metric: Metric) -> Sums:
         """Return what this volume adds to the means."""
-        key = (weights, level(rule.threshold))
+        key = (weights, to_byte(rule.threshold))
         if key not in self.cuts:
             used = [member for member, weight in zip(self.members, weights, strict=True) if weight]
             alone = len(used) == 1
             mean = used[0] if alone else weighted_mean(self.members, weights)
-            self.cuts[key] = Cut(mean, level(rule.threshold))
-        words = self.cuts[key].apply(rule.smallest, level(rule.gate))
+            self.cuts[key] = Cut(mean, to_byte(rule.threshold))
+        words = self.cuts[key].apply(rule.min_component_size, to_byte(rule.gate))
         prediction = BitRows(words[None], self.truth.width)
         inside = slice(self.first, self.first + len(words))
         predicted, common = np.zeros_like(self.truth_counts), np.zeros_like(self.truth_counts)
@@ -100,10 +100,10 @@ class Cut:
         """The mask's connected components."""
         return Components.of(self.words)
 
-    def apply(self, smallest: int, gate: int) -> np.ndarray:
-        """Return the words without components below `smallest` and slices below the gate."""
-        if smallest > 1:
-            words = self.components.without_small(self.words, smallest)
+    def apply(self, min_size: int, gate: int) -> np.ndarray:
+        """Return the words without components below `min_size` and slices below the gate."""
+        if min_size > 1:
+            words = self.components.without_small(self.words, min_size)
         else:
             words = self.words.copy()
         words[self.peak < gate] = 0

@@ -17,12 +17,12 @@ from gutseg.losses import (
     compound,
     distribution,
     generalised,
-    library,
     nested,
     printed,
     region,
+    third_party,
 )
-from gutseg.losses.kernels import Mode
+from gutseg.losses.reductions import Mode
 from gutseg.registry import Spec, check
 
 LOSSES = {
@@ -65,8 +65,8 @@ LOSSES = {
     "weighted_sum": Spec(nested.WeightedSum, "thesis 000 equation 3.6"),
     "deep_supervision": Spec(nested.DeepSupervision, "thesis 000 (U-Net3+); nnU-Net's weights"),
     # as libraries have them
-    "lovasz": Spec(library.lovasz, "Berman et al. 2018; symmetric: 3rd place"),
-    "hausdorff_dt": Spec(library.hausdorff_dt, "Karimi and Salcudean 2019; MONAI"),
+    "lovasz": Spec(third_party.lovasz, "Berman et al. 2018; symmetric: 3rd place"),
+    "hausdorff_dt": Spec(third_party.hausdorff_dt, "Karimi and Salcudean 2019; MONAI"),
     # as printed, to show what the misprints do
     "soft_dice_001": Spec(printed.soft_dice_001, "course paper 001 section V.F.3"),
     "dice_as_printed_001": Spec(printed.dice_as_printed_001, "course paper 001 section V.F.2"),
@@ -165,7 +165,7 @@ class Criterion:
         build = LOSSES[name].build
         if inspect.isclass(build):
             self.function = build(**params)
-            self.needs, self.takes = self.function.needs, OPTIONAL
+            self.required_maps, self.takes = self.function.required_maps, OPTIONAL
         else:
             self.function = partial(build, **params)
             extras = {
@@ -173,13 +173,13 @@ class Criterion:
                 for key, parameter in inspect.signature(build).parameters.items()
                 if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
             } - {"logits", "target"}
-            self.needs, self.takes = extras - OPTIONAL, extras & OPTIONAL
+            self.required_maps, self.takes = extras - OPTIONAL, extras & OPTIONAL
 
     def __call__(
         self, logits: Tensor, target: Tensor, **extras: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and its terms; extras that the loss has no use for are left out."""
-        wanted = {key: extras[key] for key in extras if key in self.needs | self.takes}
+        wanted = {key: extras[key] for key in extras if key in self.required_maps | self.takes}
         value = self.function(logits, target, **wanted)
         terms = value if isinstance(value, dict) else {self.name: value}
         return sum(terms.values()), terms

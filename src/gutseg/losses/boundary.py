@@ -2,7 +2,7 @@
 
 The names of the map arguments (distance, band, border, lesion) are keys of
 gutseg.data.maps.MAPS, which computes them after the geometric augmentation.
-Shared arguments: see gutseg.losses.kernels.
+Shared arguments: see gutseg.losses.reductions.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gutseg.losses.distribution import focal_map
 from gutseg.losses.inputs import checked, need_weight
-from gutseg.losses.kernels import (
+from gutseg.losses.reductions import (
     TINY,
     Mode,
     NotNegative,
@@ -20,8 +20,8 @@ from gutseg.losses.kernels import (
     pixel_loss,
     pixel_mean,
     probabilities,
+    to_float32,
     true_class,
-    widen,
 )
 
 
@@ -137,5 +137,5 @@ def boundary_kervadec(
     added to a region loss. Source: Kervadec et al. 2019, arXiv:1812.07032.
     """
     with full_precision(logits):
-        p = probabilities(widen(logits), mode)
+        p = probabilities(to_float32(logits), mode)
         return pixel_mean(p * signed.to(p.dtype), target, ignore=ignore)

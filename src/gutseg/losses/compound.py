@@ -1,6 +1,6 @@
 """Sums of losses; the terms stay apart so that a run can log them one by one.
 
-Shared arguments: see gutseg.losses.kernels.
+Shared arguments: see gutseg.losses.reductions.
 """
 
 from typing import Literal
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gutseg.losses.distribution import bce, focal_map
 from gutseg.losses.inputs import checked, need_weight
-from gutseg.losses.kernels import (
+from gutseg.losses.reductions import (
     Absent,
     ClassWeights,
     Mode,
@@ -23,7 +23,7 @@ from gutseg.losses.kernels import (
     over_ranks,
     probabilities,
     region_sums,
-    widen,
+    to_float32,
 )
 from gutseg.losses.region import dice, jaccard
 
@@ -39,7 +39,7 @@ def bce_dice(
     mode: Literal["multilabel"] = "multilabel",
     dice_weight: NotNegative = 0.5,
     class_weights: ClassWeights = None,
-    absent: Absent = "present",
+    absent: Absent = "skip",
     reduction: Reduction = "batch",
 ) -> dict[str, Tensor]:
     """BCE + dice_weight · (1 - Dice), as terms `bce` and `dice`.
@@ -108,7 +108,7 @@ def ssim_loss(
     are taken for right. Source: Wang et al. 2004 equation 13.
     """
     with full_precision(logits):
-        p = probabilities(widen(logits), mode)
+        p = probabilities(to_float32(logits), mode)
         g = one_hot(target, logits.shape[1]).to(p.dtype)
         if ignore is not None:
             p = torch.where(ignore[:, None], g, p)
@@ -148,7 +148,7 @@ def dice_focal(
     focal_weight: NotNegative = 0.5,
     gamma: NotNegative = 2.0,
     class_weights: ClassWeights = None,
-    absent: Absent = "present",
+    absent: Absent = "skip",
 ) -> dict[str, Tensor]:
     """(1 - Dice) + λ focal loss, leaving out classes that were not annotated in an image.
 

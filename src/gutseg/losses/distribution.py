@@ -1,6 +1,6 @@
 """Losses made of a per-pixel map times a weight or a selection.
 
-Shared arguments: see gutseg.losses.kernels.
+Shared arguments: see gutseg.losses.reductions.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gutseg.losses.inputs import checked
-from gutseg.losses.kernels import (
+from gutseg.losses.reductions import (
     MOST,
     TINY,
     ClassWeights,
@@ -27,7 +27,7 @@ from gutseg.losses.kernels import (
     pixel_loss,
     pixel_mean,
     probabilities,
-    widen,
+    to_float32,
 )
 
 
@@ -104,7 +104,7 @@ def wce_003(
     Source: Sudre et al. 2017 (paper 003), with the sum that its print lost.
     """
     with full_precision(logits):
-        p = probabilities(widen(logits), mode)
+        p = probabilities(to_float32(logits), mode)
         kept = torch.ones_like(p) if ignore is None else (~ignore[:, None]).expand_as(p)
         inside = over_ranks((p * kept).sum((0, 2, 3))).detach()
         outside = over_ranks(((1 - p) * kept).sum((0, 2, 3))).detach()
@@ -231,7 +231,7 @@ def online_bootstrapping(
     ranks as the cross-entropy does. Source: thesis 000 equations 2.3-2.4.
     """
     with full_precision(logits):
-        wide = widen(logits)
+        wide = to_float32(logits)
         p = probabilities(wide, mode)
         distance = (p - one_hot(target, logits.shape[1]).to(p.dtype)).abs().mean(1, keepdim=True)
         loss = pixel_loss(wide, target, mode).mean(1, keepdim=True)

@@ -1,6 +1,6 @@
 """Generalised Dice and its relatives: classes weighed by their size inside one fraction.
 
-Shared arguments: see gutseg.losses.kernels.
+Shared arguments: see gutseg.losses.reductions.
 """
 
 from typing import Literal
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gutseg.losses.inputs import checked
-from gutseg.losses.kernels import (
+from gutseg.losses.reductions import (
     TINY,
     Mode,
     NotNegative,
@@ -22,7 +22,7 @@ from gutseg.losses.kernels import (
     over_ranks,
     probabilities,
     region_sums,
-    widen,
+    to_float32,
 )
 
 
@@ -115,7 +115,7 @@ def sensitivity_specificity(
     Source: Brosch et al. 2015; paper 003.
     """
     with full_precision(logits):
-        p = probabilities(widen(logits), mode)
+        p = probabilities(to_float32(logits), mode)
         g = one_hot(target, logits.shape[1]).to(p.dtype)
         kept = torch.ones_like(p) if ignore is None else (~ignore[:, None]).expand_as(p).to(p.dtype)
         error = kept * (g - p) ** 2

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional
 
-from gutseg.losses.kernels import Mode, NotNegative, Share
+from gutseg.losses.reductions import Mode, NotNegative, Share
 from gutseg.registry import coerce
 
 # (a loss inside, its parameters, the config key where it stands) -> its parameters changed
@@ -57,9 +57,9 @@ class WeightedSum:
         return params | {"terms": terms}
 
     @property
-    def needs(self) -> set[str]:
+    def required_maps(self) -> set[str]:
         """The maps that the terms need."""
-        return set().union(*(criterion.needs for criterion, _ in self.parts))
+        return set().union(*(criterion.required_maps for criterion, _ in self.parts))
 
     def __call__(self, logits: Tensor, target: Tensor, **extras: Tensor) -> dict[str, Tensor]:
         """Return every term's weighted value."""
@@ -103,9 +103,9 @@ class DeepSupervision:
         return params | ({"params": inside} if inside else {})
 
     @property
-    def needs(self) -> set[str]:
+    def required_maps(self) -> set[str]:
         """The maps that the loss needs."""
-        return self.criterion.needs
+        return self.criterion.required_maps
 
     def __call__(
         self, logits: Tensor | Sequence[Tensor], target: Tensor, **extras: Tensor

@@ -1,6 +1,6 @@
 """What the seeds printed where it differs from what works, so that their results can be shown.
 
-Never a default. Shared arguments: see gutseg.losses.kernels.
+Never a default. Shared arguments: see gutseg.losses.reductions.
 """
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gutseg.losses.generalised import generalised_dice, weighted_overlap, with_complement
 from gutseg.losses.inputs import checked
-from gutseg.losses.kernels import (
+from gutseg.losses.reductions import (
     TINY,
     Mode,
     NotNegative,
@@ -18,7 +18,7 @@ from gutseg.losses.kernels import (
     pixel_mean,
     probabilities,
     region_sums,
-    widen,
+    to_float32,
 )
 from gutseg.losses.region import tversky
 
@@ -34,7 +34,7 @@ def soft_dice_001(
     Source: course paper 001 section V.F.3.
     """
     with full_precision(logits):
-        p = probabilities(widen(logits), mode)
+        p = probabilities(to_float32(logits), mode)
         y = one_hot(target, logits.shape[1]).to(p.dtype)
         ratio = torch.where(y > 0, 2 * y * p / (y * y + p * p).clamp(min=TINY), 0 * p)
         return pixel_mean(-ratio, target, ignore=ignore)

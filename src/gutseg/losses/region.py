@@ -1,12 +1,12 @@
 """Losses that are closed forms of the sums TP, FP, FN and TN of each class.
 
-Shared arguments: see gutseg.losses.kernels.
+Shared arguments: see gutseg.losses.reductions.
 """
 
 from torch import Tensor
 
 from gutseg.losses.inputs import checked, need_weight
-from gutseg.losses.kernels import (
+from gutseg.losses.reductions import (
     TINY,
     Absent,
     ClassWeights,
@@ -32,7 +32,7 @@ def dice(
     mode: Mode = "multilabel",
     squared: bool = False,
     class_weights: ClassWeights = None,
-    absent: Absent = "present",
+    absent: Absent = "skip",
     reduction: Reduction = "batch",
 ) -> Tensor:
     """One minus the Dice coefficient 2 Σpg / (Σp + Σg), averaged over classes.
@@ -58,7 +58,7 @@ def jaccard(
     *,
     mode: Mode = "multilabel",
     class_weights: ClassWeights = None,
-    absent: Absent = "present",
+    absent: Absent = "skip",
     reduction: Reduction = "batch",
 ) -> Tensor:
     """One minus the intersection over union TP / (TP + FP + FN). Source: survey 004."""
@@ -75,7 +75,7 @@ def dl2(
     *,
     mode: Mode = "multilabel",
     class_weights: ClassWeights = None,
-    absent: Absent = "present",
+    absent: Absent = "skip",
     reduction: Reduction = "batch",
 ) -> Tensor:
     """Two-class Dice: the mean Dice loss of every class and of its complement.
@@ -100,7 +100,7 @@ def tversky(
     alpha: NotNegative = 0.3,
     beta: NotNegative = 0.7,
     class_weights: ClassWeights = None,
-    absent: Absent = "present",
+    absent: Absent = "skip",
     reduction: Reduction = "batch",
 ) -> Tensor:
     """One minus TP / (TP + α FP + β FN); β above α raises recall.
@@ -128,7 +128,7 @@ def focal_tversky(
     beta: NotNegative = 0.7,
     gamma: Positive = 4 / 3,
     class_weights: ClassWeights = None,
-    absent: Absent = "present",
+    absent: Absent = "skip",
     reduction: Reduction = "batch",
 ) -> Tensor:
     """(1 - Tversky index)^(1/γ), class by class.
@@ -151,7 +151,7 @@ def focal_dice(
     mode: Mode = "multilabel",
     beta: Positive = 2.0,
     class_weights: ClassWeights = None,
-    absent: Absent = "present",
+    absent: Absent = "skip",
     reduction: Reduction = "batch",
 ) -> Tensor:
     """1 - Dice^(1/β), averaged over classes.
@@ -172,7 +172,7 @@ def asymmetric(
     mode: Mode = "multilabel",
     beta: NotNegative = 1.5,
     class_weights: ClassWeights = None,
-    absent: Absent = "present",
+    absent: Absent = "skip",
     reduction: Reduction = "batch",
 ) -> Tensor:
     """Asymmetric similarity: Tversky with FN weighing β²/(1+β²) and FP the rest.

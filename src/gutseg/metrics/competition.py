@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from gutseg.constants import CLASSES, DICE_WEIGHT, HAUSDORFF_WEIGHT
-from gutseg.metrics.bitrows import BitRows
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.hausdorff import directed, symmetric
 
 

@@ -17,11 +17,11 @@ from functools import cache
 import numpy as np
 from scipy.spatial import cKDTree
 
-from gutseg.metrics import bitkernels
-from gutseg.metrics.bitrows import words_of
+from gutseg.masks import bit_kernels
+from gutseg.masks.bit_rows import words_of
+from gutseg.masks.intrinsics import frozen
 from gutseg.metrics.hausdorff_kernels import farthest2, list_outside
-from gutseg.metrics.intrinsics import frozen
-from gutseg.metrics.survey import survey
+from gutseg.metrics.slice_boxes import survey
 
 Spacing = tuple[float, float, float]
 # largest buffer kept between calls, in bytes: the bits of 33 million voxels
@@ -33,7 +33,7 @@ _NEAR_ROWS = 1024
 class _Scratch(threading.local):
     """Buffers kept between the calls of a thread, at most _KEPT bytes each.
 
-    The pages of a fresh buffer cost as much time as the search: 750 faults for a scan's bits.
+    The pages of a fresh buffer cost as much time as the search: 750 issues for a scan's bits.
     """
 
     def __init__(self) -> None:
@@ -202,7 +202,7 @@ def _two_words(
 
 def _edge(words: np.ndarray, name: str, flat: bool) -> np.ndarray:
     found = _scratch.take(name, words.shape, np.uint64)
-    bitkernels.edge(words, found, flat)
+    bit_kernels.edge(words, found, flat)
     return frozen(found)
 
 
@@ -218,7 +218,7 @@ def _words(mask: np.ndarray, name: str) -> np.ndarray:
     depth, height, width = mask.shape
     words = _scratch.take(name, (depth * height, words_of(width)), np.uint64)
     data = frozen(mask.view(np.uint8).reshape(-1))
-    bitkernels.pack_at_least(data, width, np.uint8(1), words)
+    bit_kernels.pack_at_least(data, width, np.uint8(1), words)
     return frozen(words.reshape(depth, height, -1))
 
 

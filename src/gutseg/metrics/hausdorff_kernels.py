@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from gutseg.metrics.intrinsics import inlined, kernel, leading_zeros, trailing_zeros
+from gutseg.masks.intrinsics import inlined, kernel, leading_zeros, trailing_zeros
 
 _ONE = np.uint64(1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from gutseg.models.encoder_weights import load_encoder
-from gutseg.models.library import smp
+from gutseg.models.smp import smp
 from gutseg.models.unet import hybrid4, hybrid5, hybrid_unet, unet, unet4, unet5
 from gutseg.registry import Spec, brief, check, shown
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from gutseg.constants import CLASSES
-from gutseg.paths import replacing
+from gutseg.files import replacing
 
 # Okabe-Ito: told apart with every kind of colour vision.
 COLOURS = {"large_bowel": "#0072B2", "small_bowel": "#E69F00", "stomach": "#D55E00"}

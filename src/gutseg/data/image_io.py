@@ -1,0 +1,108 @@
+"""Pictures as arrays: colour, grey and label maps, each issue named with its file."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gutseg.data.volume import PNG_COLOURS, decode_picture, png_header, read_file
+
+# pixels; a whole slide is larger, but no tile of one
+LARGEST_PICTURE = 2**26
+
+
+def by_number(paths: list[Path]) -> list[Path]:
+    """Sort paths as people count: 2.png before 10.png."""
+    return sorted(paths, key=lambda path: re.sub(r"\d+", lambda run: run[0].zfill(12), str(path)))
+
+
+def list_pngs(folder: Path) -> list[Path]:
+    """Return the *.png of a folder in order of their numbers, hidden files left out.
+
+    Raises FileNotFoundError when there are none.
+    """
+    found = [path for path in folder.glob("*.png") if not path.name.startswith(".")]
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no *.png; put the pictures there")
+    return by_number(found)
+
+
+def pairs(images: Path, labels: Path) -> list[tuple[Path, Path]]:
+    """Join the PNGs of two folders by name.
+
+    Raises FileNotFoundError naming the first picture that stands in one folder alone.
+    """
+    left, right = ({path.name: path for path in list_pngs(folder)} for folder in (images, labels))
+    for name in sorted(left.keys() ^ right.keys()):
+        there, missing = (left[name], labels) if name in left else (right[name], images)
+        raise FileNotFoundError(f"{missing / name} does not exist; add it or remove {there}")
+    return [(path, right[name]) for name, path in left.items()]
+
+
+def same_size(image: np.ndarray, label: np.ndarray, image_file: Path, label_file: Path) -> None:
+    """Raise ValueError when an image (H, W, ...) and its label map (H, W) differ in size."""
+    if image.shape[:2] != label.shape[:2]:
+        (height, width), (rows, columns) = image.shape[:2], label.shape[:2]
+        raise ValueError(
+            f"{label_file} is {rows}x{columns} and {image_file} is {height}x{width} "
+            "(height x width); export both at one size"
+        )
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Read a picture as (H, W, 3) float32 in [0, 1], red first; transparency is dropped."""
+    # a label map has no EXIF rotation, so its image must not be turned either
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.cvtColor(_decode(path, flags), cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Read a picture as (H, W, 1) float32 in [0, 1]."""
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+    return _decode(path, flags)[..., None].astype(np.float32) / 255
+
+
+def read_numbers(path: Path) -> np.ndarray:
+    """Read a grey PNG's numbers as they are: (H, W) uint8 or uint16.
+
+    Raises ValueError for colour, palettes and fewer than 8 bits, which decoders stretch to
+    0-255.
+    """
+    with _named(path):
+        *_, bits, colour = png_header(read_file(path))
+    if colour != 0 or bits < 8:
+        kind = PNG_COLOURS.get(colour, "unknown")
+        raise ValueError(
+            f"{path} is a {bits}-bit {kind} PNG; a label map is 8-bit grey and holds class "
+            "numbers, save it so"
+        )
+    return _decode(path, cv2.IMREAD_UNCHANGED)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _bytes(path: Path) -> bytes:
+    data = read_file(path)
+    if path.suffix.lower() == ".png":
+        height, width, *_ = png_header(data)
+        if height * width > LARGEST_PICTURE:
+            raise ValueError(f"claims {width}x{height} pixels; expected at most {LARGEST_PICTURE}")
+    return data
+
+
+def _decode(path: Path, flags: int) -> np.ndarray:
+    with _named(path):
+        data = _bytes(path)
+    image = decode_picture(data, flags)
+    if image is None:
+        raise ValueError(f"{path} does not decode as a picture; download it again")
+    return image

@@ -1,0 +1,96 @@
+"""Losses of libraries, behind the shared arguments."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from gutseg.losses.inputs import checked
+from gutseg.losses.reductions import (
+    Mode,
+    Positive,
+    full_precision,
+    pixel_mean,
+    probabilities,
+    to_float32,
+)
+
+
+@checked
+def lovasz(
+    logits: Tensor,
+    target: Tensor,
+    ignore: Tensor | None = None,
+    *,
+    mode: Mode = "multilabel",
+    symmetric: bool = True,
+) -> Tensor:
+    """Lovász hinge or softmax of segmentation-models-pytorch; ignored pixels are not sorted.
+
+    symmetric: the mean of the loss and that of the complement (multilabel only), as the
+    competition's 3rd place used it. Under distributed training every rank sorts the pixels of
+    its own batch: the gradient is the mean of theirs. Source: Berman et al. 2018.
+    """
+    from segmentation_models_pytorch.losses import LovaszLoss
+
+    with full_precision(logits):
+        wide = logits.float()  # the library mixes in float32 of its own
+        kept = slice(None) if ignore is None else ~ignore.flatten()
+        pixels = wide.movedim(1, 0).flatten(1)[:, kept]  # (C, pixels that count)
+        if not pixels.numel():
+            return 0 * wide.sum()
+        if mode == "multiclass":
+            numbers = target.argmax(dim=1) if target.dim() == 4 else target
+            numbers = numbers.flatten()[kept]
+            return LovaszLoss("multiclass")(pixels[None, ..., None], numbers[None, ..., None])
+        truth = target.float().movedim(1, 0).flatten(1)[:, kept]
+        forward = _by_class(LovaszLoss("multilabel"), pixels, truth)
+        if not symmetric:
+            return forward
+        return (forward + _by_class(LovaszLoss("multilabel"), -pixels, 1 - truth)) / 2
+
+
+def _by_class(loss: Any, logits: Tensor, target: Tensor) -> Tensor:
+    """The library flattens the classes into one set; here every class is one of its own."""
+    pairs = zip(logits, target, strict=True)
+    return sum(loss(*(plane[None] for plane in pair)) for pair in pairs) / len(logits)
+
+
+@checked
+def hausdorff_dt(
+    logits: Tensor,
+    target: Tensor,
+    ignore: Tensor | None = None,
+    *,
+    mode: Literal["multilabel"] = "multilabel",
+    alpha: Positive = 2.0,
+) -> Tensor:
+    """Mean of (p - g)² (d_p^α + d_g^α), d the distance to the edge of prediction or target.
+
+    alpha: power of the distances, in pixels. A plane without an edge has distance 0; ignored
+    pixels lie on neither side of one. Distance transforms of the prediction are taken in the
+    loss, so it costs far more than the others and belongs into fine-tuning.
+    Source: Karimi and Salcudean 2019, as MONAI's HausdorffDTLoss has it.
+    """
+    with full_precision(logits):
+        p, g = probabilities(to_float32(logits), mode), target.to(to_float32(logits).dtype)
+        kept = torch.ones_like(p, dtype=torch.bool)
+        if ignore is not None:
+            kept = (~ignore[:, None]).expand_as(p)
+        distance = _edge_distance(p > 0.5, kept) ** alpha + _edge_distance(g > 0.5, kept) ** alpha
+        return pixel_mean((p - g) ** 2 * distance.to(p), target, ignore=ignore)
+
+
+def _edge_distance(inside: Tensor, kept: Tensor) -> Tensor:
+    """Distance of each pixel to the nearest kept one of the other side; (B, C, H, W) bool in."""
+    planes = inside.detach().flatten(0, 1).cpu().numpy()
+    counted = kept.flatten(0, 1).cpu().numpy()
+    found = np.zeros(planes.shape)
+    for distance, mask, known in zip(found, planes, counted, strict=True):
+        if (mask & known).any() and (~mask & known).any():
+            to_mask = ndimage.distance_transform_edt(~(mask & known))
+            to_rest = ndimage.distance_transform_edt(mask | ~known)
+            distance[:] = np.where(mask, to_rest, to_mask)
+    return torch.from_numpy(found).reshape(inside.shape)

@@ -1,0 +1,148 @@
+"""Compiled writing of run-length text: bits to edges, edges to numbers, numbers to characters."""
+
+import numpy as np
+
+from gutseg.masks.intrinsics import at_least_64, inlined, kernel, store_word, trailing_zeros
+
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+_SPACE = np.uint8(32)
+_ZEROS = np.uint64(0x3030303030303030)
+
+# x * 5243 >> 19 is x // 100 below 10**4, x * 103 >> 10 is x // 10 below 100
+_EIGHT_DIGITS = 10**8
+_LOW_BYTES = np.uint64(0x0000007F0000007F)
+_LOW_DIGITS = np.uint64(0x000F000F000F000F)
+
+
+@inlined
+def _write_number(value, text, at):
+    """Write a positive number and a space at text[at]; return the index after it.
+
+    Below 10**8 without a branch: halves, pairs, digits are split side by side in one word.
+    """
+    if value < _EIGHT_DIGITS:
+        parts = np.uint64(value // 10000) | np.uint64(value % 10000) << np.uint64(32)
+        hundreds = ((parts * np.uint64(5243)) >> np.uint64(19)) & _LOW_BYTES
+        parts = hundreds | (parts - hundreds * np.uint64(100)) << np.uint64(16)
+        tens = ((parts * np.uint64(103)) >> np.uint64(10)) & _LOW_DIGITS
+        parts = tens | (parts - tens * np.uint64(10)) << np.uint64(8)
+        blank = trailing_zeros(parts) >> 3
+        store_word(text, at, (parts | _ZEROS) >> np.uint64(8 * blank))
+        at += 8 - blank
+    else:
+        digits, bound = 8, _EIGHT_DIGITS
+        while value >= bound:
+            digits += 1
+            bound *= 10
+        for i in range(digits - 1, -1, -1):
+            text[np.uint64(at + i)] = 48 + value % 10
+            value //= 10
+        at += digits
+    text[np.uint64(at)] = _SPACE
+    return at + 1
+
+
+@inlined
+def _write_edges(edges, position, begun, text, at):
+    """Write what the edge bits of one word begin and end; begun: open run's first pixel or -1."""
+    while edges:
+        pixel = position + trailing_zeros(edges)
+        edges &= edges - _ONE
+        if begun < 0:
+            begun = pixel
+            at = _write_number(pixel + 1, text, at)
+        else:
+            at = _write_number(pixel - begun, text, at)
+            begun = -1
+    return begun, at
+
+
+@inlined
+def _blank_rows(words, row_words):
+    """Whole rows of zeros that a slice begins with, counted 64 words at a time."""
+    blank = 0
+    while blank + 64 <= words.size:
+        together = _ZERO
+        for k in range(64):
+            together |= words[np.uint64(blank + k)]
+        if together:
+            break
+        blank += 64
+    return blank // row_words
+
+
+@inlined
+def _write_slice(words, width, row_words, text, at, room):
+    """Write the runs of one slice; return the index after the last space, -1 if text is short.
+
+    room: bytes that a row and the end of the slice can take at most.
+    """
+    begun, carry = -1, _ZERO
+    last = np.uint64((width - 1) & 63)
+    keep = _ALL >> (np.uint64(63) - last)
+    height = words.size // row_words
+    for y in range(_blank_rows(words, row_words), height):
+        if at + room > text.size:
+            return -1
+        together = carry
+        for k in range(row_words):
+            together |= words[np.uint64(y * row_words + k)]
+        if not together:
+            continue
+        for k in range(row_words):
+            word = words[np.uint64(y * row_words + k)]
+            edges = word ^ ((word << _ONE) | carry)
+            carry = word >> np.uint64(63)
+            if k == row_words - 1:
+                # a run that reaches the last column is closed by the next row, if at all
+                edges &= keep
+                carry = (word >> last) & _ONE
+            begun, at = _write_edges(edges, y * width + 64 * k, begun, text, at)
+    if begun >= 0:
+        at = _write_number(height * width - begun, text, at)
+    return at
+
+
+@kernel
+def encode_slices(words, width, first, room, text, ends):
+    """Write slices first, first + 1, ... into text; return the first that found no room.
+
+    words: (slices, H * W64) uint64. ends: (slices + 1,) int64, ends[n] = end of slice n - 1 with
+    its last space; ends[first] says where to begin.
+    """
+    row_words = (width + 63) // 64
+    for n in range(first, words.shape[0]):
+        at, part = ends[n], words[n]
+        together = _ZERO
+        for i in range(part.size):
+            together |= part[i]
+        if together:
+            at = _write_slice(part, width, row_words, text, at, room)
+        if at < 0:
+            return n
+        ends[n + 1] = at
+    return words.shape[0]
+
+
+@kernel
+def encode_flat(mask, text):
+    """Write a (pixels,) uint8 mask, non-zero = inside; return the end, -1 if text is short."""
+    begun, carry, at = -1, _ZERO, 0
+    whole = mask.size >> 6
+    for n in range(whole + 1):
+        if n < whole:
+            word = at_least_64(mask, 64 * n, np.uint8(1))
+        else:
+            # the rest of the mask and a zero after it, which closes an open run
+            word = _ZERO
+            for i in range(64 * whole, mask.size):
+                word |= np.uint64(mask[i] != 0) << np.uint64(i & 63)
+        edges = word ^ ((word << _ONE) | carry)
+        carry = word >> np.uint64(63)
+        # 64 edges of at most 20 digits and a space each
+        if edges and at + 64 * 21 > text.size:
+            return -1
+        begun, at = _write_edges(edges, 64 * n, begun, text, at)
+    return at

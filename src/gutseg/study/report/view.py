@@ -1,0 +1,47 @@
+"""What the tables of a comparison are drawn from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gutseg.study.grid import tuned
+
+BLOCK = ["seed", "fold"]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a table is drawn from: one row a cell, the ranking score, where figures go."""
+
+    frame: pd.DataFrame
+    score: str
+    folder: Path
+
+    def networks(self) -> list[str]:
+        """Networks in the order of the grid."""
+        return list(self.frame["network"].unique())
+
+    def of(self, network: str) -> pd.DataFrame:
+        """The cells of a network."""
+        return self.frame[self.frame["network"] == network]
+
+    def tuned(self, network: str) -> pd.DataFrame:
+        """The cells of a network, of every loss those at its best learning rate and patch."""
+        return tuned(self.of(network), self.score)
+
+    def background(self) -> str:
+        """Name of the background's class, empty where classes overlap."""
+        return self.frame["background"].dropna().iloc[0]
+
+    def classes(self) -> list[str]:
+        """Classes, in the order of the data."""
+        return [key.removeprefix("iou.") for key in self.frame if key.startswith("iou.")]
+
+
+def blocks(frame: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Return scores with one row a block (seed, fold) and one column a loss; frame: tuned."""
+    if score not in frame:
+        frame = frame.assign(**{score: np.nan})
+    return frame.pivot(index=BLOCK, columns="label", values=score)[frame["label"].unique()]

@@ -1,0 +1,178 @@
+"""A whole competition folder: PNGs, csv files, and the hidden test kept aside."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import as_completed
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from gutseg.claims import CLAIM, claimed
+from gutseg.constants import CLASSES
+from gutseg.files import read_json, replacing, replacing_folder, sweep, write_json
+from gutseg.jobs import workers as processes
+from gutseg.masks.rle import encode
+from gutseg.progress import progress
+from gutseg.registry import shown
+from gutseg.synthetic.labels import draw_labels
+from gutseg.synthetic.roster import Scan, roster
+from gutseg.synthetic.scan import draw_scan
+
+SETTINGS = "phantom.json"
+# To be raised whenever a change alters a voxel: half of one drawing does not mix with another.
+DRAWING = 1
+SUBMISSION_HEADER = "id,class,predicted\n"
+LABELS_HEADER = "id,class,segmentation\n"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan to be written. scans: its folder of PNGs."""
+
+    seed: int
+    scan: Scan
+    scans: Path
+
+
+def write_folder(
+    out: Path, *, cases: int, seed: int, preset: str, workers: int
+) -> tuple[list[Scan], list[Scan]]:
+    """Write, resume or complete a synthetic competition folder; return train and hidden scans.
+
+    workers: processes, 0 for one a core. The result does not depend on it. Raises ValueError
+    for bad arguments, FileExistsError when out holds something else.
+    """
+    if workers < 0:
+        raise ValueError(f"workers is {workers}; 0 (one a core) or more is needed")
+    train, hidden = roster(cases, seed, preset)
+    settings = {"cases": cases, "seed": seed, "preset": preset, "drawing": DRAWING}
+    _check(out, settings)
+    with claimed(out, [SETTINGS]):
+        _begin(out, settings)
+        _write_all(out, seed, train, hidden, workers or _num_cores())
+    return train, hidden
+
+
+def _write_all(out: Path, seed: int, train: list[Scan], hidden: list[Scan], workers: int) -> None:
+    jobs = [Job(seed, scan, _scans(out / "train", scan)) for scan in train]
+    jobs += [Job(seed, scan, _scans(out / "hidden" / "test", scan)) for scan in hidden]
+    rows = dict(_run(jobs, workers))
+    _write(
+        out / "hidden" / "sample_submission.csv",
+        SUBMISSION_HEADER + "".join(_empty_rows(scan) for scan in hidden),
+    )
+    _write(out / "hidden_truth.csv", LABELS_HEADER + "".join(rows[scan] for scan in hidden))
+    _write(out / "sample_submission.csv", SUBMISSION_HEADER)
+    _write(out / "train.csv", LABELS_HEADER + "".join(rows[scan] for scan in train))
+
+
+def _check(out: Path, settings: dict) -> None:
+    """Raise FileExistsError unless the folder is new, empty or ours: the same settings resume."""
+    remedy = "give another folder, or delete this one"
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} is a file; a folder was expected: {remedy}")
+    marker = out / SETTINGS
+    if marker.is_file():
+        found = read_json(marker)
+        if found != settings:
+            raise FileExistsError(
+                f"{out} holds another phantom: {SETTINGS} says {_words(found)}, expected "
+                f"{_words(settings)}; {remedy}"
+            )
+        return
+    content = sorted(path.name for path in out.glob("*"))
+    content = [name for name in content if not name.startswith((f".{SETTINGS}.", CLAIM))]
+    if content:
+        raise FileExistsError(
+            f"{out} is not empty and no phantom: it holds {content[0]}, expected {SETTINGS} or "
+            f"nothing; {remedy}"
+        )
+
+
+def _begin(out: Path, settings: dict) -> None:
+    for folder in {path.parent for path in out.glob("**/.*.tmp")}:
+        sweep(folder)  # what a killed run was busy with
+    if not (out / SETTINGS).is_file():
+        write_json(out / SETTINGS, settings)
+
+
+def _words(settings: Any) -> str:
+    if not isinstance(settings, dict):
+        return shown(settings)
+    return " ".join(f"{key}={shown(value)}" for key, value in settings.items())
+
+
+def _scans(root: Path, scan: Scan) -> Path:
+    return root / f"case{scan.case}" / scan.name / "scans"
+
+
+def _num_cores() -> int:
+    """Return how many cores this process may use; a container often has fewer than the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Scan, str]]:
+    """Do the jobs in any order; yield every scan with its csv rows."""
+    with (
+        closing(_results(jobs, min(workers, len(jobs)))) as results,
+        progress(results, total=len(jobs), desc="phantom", unit="scan") as bar,
+    ):
+        yield from bar
+
+
+def _results(jobs: list[Job], workers: int) -> Iterator[tuple[Scan, str]]:
+    if workers == 1:
+        for job in jobs:
+            yield job.scan, write_scan(job)
+        return
+    with processes(workers, cv2.setNumThreads, 1) as pool:
+        futures = {pool.submit(write_scan, job): job.scan for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def write_scan(job: Job) -> str:
+    """Write the PNGs of one scan, all or none, unless they are there; return its csv rows."""
+    scan, count = job.scan, job.scan.geometry.num_slices
+    if len(list(job.scans.glob("*.png"))) == count:
+        return label_rows(scan, draw_labels(job.seed, scan))
+    drawing = draw_scan(job.seed, scan)
+    with replacing_folder(job.scans, ["slice_*.png"]) as folder:
+        folder.mkdir()
+        for number, image in enumerate(drawing.image, 1):
+            path = folder / scan.file_name(number)
+            if not cv2.imwrite(str(path), image):
+                raise OSError(f"{path} could not be written; is the disk full?")
+    return label_rows(scan, drawing.mask)
+
+
+def label_rows(scan: Scan, mask: np.ndarray) -> str:
+    """Return the rows of train.csv of one scan: by slice, then in CLASSES' order.
+
+    mask: (Z, H, W) uint8, bit c = class c of CLASSES.
+    """
+    lines = []
+    for number, plane in enumerate(mask, 1):
+        for bit, name in enumerate(CLASSES):
+            text = encode((plane >> bit) & 1)
+            lines.append(f"{scan.name}_slice_{number:04d},{name},{text}\n")
+    return "".join(lines)
+
+
+def _empty_rows(scan: Scan) -> str:
+    """Return the rows of sample_submission.csv of one scan: nothing predicted yet."""
+    numbers = range(1, scan.geometry.num_slices + 1)
+    return "".join(
+        f"{scan.name}_slice_{number:04d},{name},\n" for number in numbers for name in CLASSES
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, newline="\n")

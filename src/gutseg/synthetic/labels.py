@@ -1,0 +1,103 @@
+"""From paths to masks: the distance fields of the three organs and where they meet."""
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+
+from gutseg.constants import CLASSES
+from gutseg.synthetic.anatomy import Anatomy, draw_anatomy
+from gutseg.synthetic.roster import Scan
+from gutseg.synthetic.shapes import REACH_MM, Grid, Noise, Tube, draw_tube
+from gutseg.synthetic.streams import NOISE, random
+
+# How far outlines are bent, in mm, by (cells of 26 mm, cells of 9 mm).
+LUMPS_MM = {"large_bowel": (2.2, 1.3), "small_bowel": (1.8, 1.2), "stomach": (4.5, 1.0)}
+
+# Parts of an organ smaller than this are crumbs.
+CRUMB_MM3 = 400.0
+
+
+@dataclass(frozen=True)
+class Body:
+    """A patient ready to be cut into slices. organs: one tube a class, in CLASSES' order."""
+
+    grid: Grid
+    anatomy: Anatomy
+    noise: Noise
+    organs: tuple[Tube, ...]
+
+
+def draw_body(seed: int, scan: Scan) -> Body:
+    """Draw the anatomy of a scan and the distance fields of its three organs."""
+    grid = Grid(scan.geometry)
+    anatomy = draw_anatomy(seed, scan.case, scan.day, scan.is_large)
+    noise = Noise(random(seed, scan.case, scan.day, NOISE), grid)
+    organs = {name: draw_tube(grid, getattr(anatomy, name)) for name in CLASSES}
+    for salt, (name, tube) in enumerate(organs.items(), 1):
+        _bend(tube, noise, LUMPS_MM[name], salt)
+    # The large bowel yields to the stomach, the small bowel to both.
+    large_small, small_stomach, large_stomach = anatomy.overlap_mm
+    _yield_to(organs["large_bowel"], organs["stomach"], large_stomach)
+    _yield_to(organs["small_bowel"], organs["stomach"], small_stomach)
+    _yield_to(organs["small_bowel"], organs["large_bowel"], large_small)
+    for tube in organs.values():
+        _dust(tube, grid)
+    return Body(grid, anatomy, noise, tuple(organs.values()))
+
+
+def _bend(tube: Tube, noise: Noise, lumps_mm: tuple[float, float], salt: int) -> None:
+    """Move the surface in and out by smooth noise, in place."""
+    depth, *box = tube.box
+    for index, plane in zip(range(depth.start, depth.stop), tube.distance, strict=True):
+        bend = sum(
+            amplitude * noise.at(index, cell, salt=salt, box=box)
+            for amplitude, cell in zip(lumps_mm, (26.0, 9.0), strict=True)
+        )
+        # Far outside the noise must fade, or it would leave crumbs there.
+        plane += bend * np.clip(1 - plane / REACH_MM, 0, 1)
+
+
+def _yield_to(tube: Tube, other: Tube, overlap_mm: float) -> None:
+    """Cut the other organ out of this one but for a rim of overlap_mm, in place."""
+    common = [
+        slice(max(a.start, b.start), min(a.stop, b.stop))
+        for a, b in zip(tube.box, other.box, strict=True)
+    ]
+    if any(part.stop <= part.start for part in common):
+        return
+
+    def inside(of: Tube) -> tuple[slice, ...]:
+        return tuple(
+            slice(part.start - box.start, part.stop - box.start)
+            for part, box in zip(common, of.box, strict=True)
+        )
+
+    mine = tube.distance[inside(tube)]
+    np.maximum(mine, -other.distance[inside(other)] - overlap_mm, out=mine)
+
+
+def _dust(tube: Tube, grid: Grid) -> None:
+    """Move crumbs that the cutting left behind outside the organ, in place."""
+    voxel_mm3 = grid.geometry.thickness_mm * grid.geometry.spacing_mm**2
+    inside = tube.distance < 0
+    kept = cc3d.dust(inside, threshold=max(2, CRUMB_MM3 / voxel_mm3), connectivity=26)
+    tube.distance[inside & (kept == 0)] = REACH_MM
+
+
+def masks(body: Body) -> np.ndarray:
+    """Return the labels: (Z, H, W) uint8, bit c = class c of CLASSES."""
+    mask = np.zeros(body.grid.geometry.shape, np.uint8)
+    for bit, tube in enumerate(body.organs):
+        z = tube.box[0]
+        # Real labels never reach the last slices (138 to 144).
+        below = body.grid.z > min(body.anatomy.label_end_mm, body.grid.z[-1] - 18)
+        inside = tube.distance < 0
+        inside[below[z]] = False
+        mask[tube.box] |= inside.astype(np.uint8) << bit
+    return mask
+
+
+def draw_labels(seed: int, scan: Scan) -> np.ndarray:
+    """Return only the labels of a scan, quickly: (Z, H, W) uint8, bit c = class c of CLASSES."""
+    return masks(draw_body(seed, scan))
