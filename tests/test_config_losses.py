@@ -16,7 +16,7 @@ from gutseg.study.sections import check_data, criterion
 
 def _numbers(build: typing.Callable) -> list[str]:
     """The keyword-only parameters of a function that are numbers."""
-    hints = typing.get_type_hints(experiment.__init__ if inspect.isclass(build) else build)
+    hints = typing.get_type_hints(build.__init__ if inspect.isclass(build) else build)
     return [
         key
         for key, parameter in inspect.signature(build).parameters.items()

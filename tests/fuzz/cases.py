@@ -1,5 +1,6 @@
 """From a seed to a case: which verb, which file or argument, which change."""
 
+import re
 import shlex
 from dataclasses import dataclass
 from functools import cache
@@ -105,8 +106,8 @@ class Case:
             found = "skip"
         if self.command.always:
             found = "always"
-        # of a YAML, the key alone may be named once the file has been read
-        keys = KEYS if touched.suffix == ".yaml" else ()
+        # of a YAML, the key alone may be named once the file has been read, or a path it gives
+        keys = (*KEYS, *_paths_in(touched)) if touched.suffix == ".yaml" else ()
         return Expected(self.command, found, (*_names(touched), *keys))
 
     def _words_in_message(self) -> tuple[str, ...]:
@@ -118,6 +119,12 @@ class Case:
         found = [self.choice.strip(), key.split(".")[0], value, *option, *others]
         # an empty path is the working directory, and the message says what is wrong there
         return tuple(word for word in found if word) if self.choice else ("gutseg", "Error")
+
+
+def _paths_in(config: Path) -> tuple[str, ...]:
+    """The caches, fold files and runs that the text of a config names, as it is now."""
+    text = config.read_text(errors="replace") if config.is_file() else ""
+    return tuple(re.findall(r"\b(?:cache|folds|folder|run|runs): *([^\s,{}\[\]]{3,})", text))
 
 
 def _names(path: Path) -> tuple[str, ...]:
