@@ -97,8 +97,8 @@ class Case:
         replace(path, changed)
         return path
 
-    def expected(self, touched: Path | None) -> Expected:
-        """Return what must come of it."""
+    def expected(self, touched: Path | None, root: Path) -> Expected:
+        """Return what must come of it; root: the world that touched lies in, after the run."""
         if touched is None:
             return Expected(self.command, "fail", self._words_in_message())
         found = verdict(self.kind, self.choice, self.arm.reads.remedy)
@@ -107,7 +107,7 @@ class Case:
         if self.command.always:
             found = "always"
         # of a YAML, the key alone may be named once the file has been read, or a path it gives
-        keys = (*KEYS, *_paths_in(touched)) if touched.suffix == ".yaml" else ()
+        keys = (*KEYS, *_paths_in(root / touched)) if touched.suffix == ".yaml" else ()
         return Expected(self.command, found, (*_names(touched), *keys))
 
     def _words_in_message(self) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class Runner:
             case.command, case.words, self.folder / "copy", lambda: touched.append(case.apply())
         )
         reference = partial(self.reference, case.arm.name)
-        return check(case.expected(*touched), outcome, reference), outcome
+        return check(case.expected(*touched, outcome.root), outcome, reference), outcome
 
     def _reference(self, name: str) -> Reference:
         command = COMMANDS[name]
