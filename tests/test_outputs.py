@@ -209,7 +209,7 @@ def test_earlier_outputs_of_the_same_command_are_replaced(trained, tmp_path):
 def small_bench(tmp_path, monkeypatch):
     """A function that runs a bench whose cells are pretended."""
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(CONTENT))
-    monkeypatch.setattr(bench_verb.datasets, "read", lambda *_: blobs())
+    monkeypatch.setattr(bench_verb.sources, "read", lambda *_: blobs())
 
     def run(status, *overrides, out=tmp_path / "out"):
         found = {"status": status, "reason": "the GPU has gone", "iou": 0.5}

@@ -25,7 +25,7 @@ def _region_cases() -> dict[str, tuple[str, dict]]:
     axes = {
         "mode": ["multilabel", "multiclass"],
         "reduction": ["batch", "sample"],
-        "absent": ["present", "penalise", "one"],
+        "absent": ["skip", "penalise", "one"],
         "class_weights": [None, [0.2, 0.3, 0.5]],
     }
     cases = {}
@@ -114,7 +114,7 @@ def _worker(rank: int, port: int, results: dict) -> None:
     with torch.no_grad():  # validation: every rank for itself, no waiting for the other
         found["alone"] = Criterion("dice")(_model()(images), target)[0].item()
     results[rank] = found
-    world.wait()
+    world.barrier()
     destroy(world)
 
 
