@@ -1,11 +1,10 @@
-# make demo · make test · make fuzz · make mutants · make lint · make bench: each sets up .venv by itself when it is
-# missing.
+# make demo, test, lint, fuzz, mutants, speed: each sets up .venv by itself when it is missing.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test fuzz lint format bench mutants
+.PHONY: demo test fuzz lint format speed mutants
 demo: $(INSTALLED)
 	$(BIN)/gutseg demo
 
@@ -23,9 +22,10 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: $(INSTALLED)
-	$(BIN)/pip install --quiet -e '.[bench]'
-	$(BIN)/python -m benchmarks --out build/bench
+# Times and memory beside other libraries, about twenty minutes; `gutseg bench` compares losses.
+speed: $(INSTALLED)
+	$(BIN)/pip install --quiet -e '.[speed]'
+	$(BIN)/python -m benchmarks --out build/speed
 
 # make mutants FILES="masks/rle metrics/slice_boxes.py" SAMPLE=1000: those files alone, every mutant
 SAMPLE := 40

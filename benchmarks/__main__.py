@@ -1,11 +1,11 @@
-"""python -m benchmarks [NAME ...] [--quick] [--out FOLDER]: run all benches, or those named."""
+"""python -m benchmarks [NAME ...] [--quick] [--out FOLDER]: measure all, or those named."""
 
 import argparse
 import subprocess
 import sys
 from pathlib import Path
 
-# name: what it measures; each is a module with run(quick) -> Markdown and runs alone as well
+# name: what is measured; each is a module with run(quick) -> Markdown and runs alone as well
 BENCHES = {
     "hausdorff": "exact Hausdorff distance of whole scans",
     "rle": "run-length text to masks and back",
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *BENCHES], help="all by default")
     parser.add_argument("--quick", action="store_true", help="fewer cases and rounds")
-    parser.add_argument("--out", type=Path, help="folder for one Markdown file a bench")
+    parser.add_argument("--out", type=Path, help="folder for one Markdown file each")
     arguments = parser.parse_args()
     for name in arguments.names or BENCHES:
         command = [sys.executable, "-m", f"benchmarks.{name}"]

@@ -1,7 +1,7 @@
 """The whole scorer at the size of the competition: csv against csv, and a search's candidate.
 
 274 phantoms of native size (259 of 144 slices, 15 of 80), 115,488 rows, drawn once into
-build/bench/score: about ten minutes on two cores.
+build/speed/score: about ten minutes on two cores.
 
 python -m benchmarks.score [--quick] [--out FILE]
 """
@@ -34,7 +34,7 @@ from gutseg.metrics.competition import METRICS, combine, compare, summarise
 from gutseg.progress import progress
 from gutseg.synthetic import Scan, draw_labels, roster
 
-FOLDER = Path("build/bench/score")
+FOLDER = Path("build/speed/score")
 SEED = 0
 LONG, SHORT = 259, 15
 DECIDED = level(0.5)
