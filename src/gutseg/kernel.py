@@ -27,7 +27,7 @@ from gutseg.files import (
 )
 
 # Not on Kaggle's image; pure Python or manylinux wheels, fetched by `build --wheels`.
-WHEELS = ("segmentation-models-pytorch", "connected-components-3d")
+WHEELS = ("segmentation-models-pytorch",)
 # All that `build` writes: what a folder may hold to be replaced.
 WRITTEN = (
     *("bundle/code/*", "bundle/runs/*", "bundle/wheels/*", "bundle/blend.yaml"),
@@ -142,7 +142,7 @@ def _fetch_wheels(folder: Path) -> None:
     done = _run([*command, "--dest", str(folder), *WHEELS])
     if done.returncode:
         raise ValueError(
-            f"pip cannot fetch {' and '.join(WHEELS)} ({_last_line(done.stderr)}); check the "
+            f"pip cannot fetch {', '.join(WHEELS)} ({_last_line(done.stderr)}); check the "
             "network, or build with --no-wheels and attach a dataset that holds them"
         )
 

@@ -1,9 +1,25 @@
 import numpy as np
 import pytest
+from plain_postprocess import finish_plainly
 
 from gutseg.inference.ensemble import weighted_mean
-from gutseg.inference.postprocess import Rule, finish, finish_scan, to_byte
+from gutseg.inference.postprocess import Rule, finish_scan, to_byte
 from gutseg.inference.prior import Prior
+
+
+def finish(probabilities: np.ndarray, rule: Rule) -> np.ndarray:
+    """The mask of one class: (Z, H, W) uint8 -> bool."""
+    return finish_scan(probabilities[None], [rule]).to_arrays()[0]
+
+
+@pytest.mark.parametrize("shape", [(9, 30, 70), (5, 12, 1), (1, 1, 1), (7, 1, 64), (1, 40, 129)])
+@pytest.mark.parametrize("seed", range(3))
+def test_masks_are_those_of_scipy_whatever_the_shape(shape, seed):
+    rng = np.random.default_rng(seed)
+    probabilities = (rng.random(shape) ** 2 * 256).astype(np.uint8)
+    for rule in (Rule(), Rule(0.5, 3), Rule(0.4, 20, 0.9), Rule(0.7, 2, 0.995), Rule(1.0, 500)):
+        expected = finish_plainly(probabilities, rule)
+        np.testing.assert_array_equal(finish(probabilities, rule), expected)
 
 
 def test_level_is_the_first_byte_that_reaches_the_probability():

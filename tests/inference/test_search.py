@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from plain_postprocess import finish_plainly
 
 from gutseg.inference.ensemble import weighted_mean
-from gutseg.inference.postprocess import Rule, finish, to_byte
-from gutseg.inference.search import Cut, Search, Volume
+from gutseg.inference.postprocess import Cut, Rule, to_byte
+from gutseg.inference.search import Search, Volume
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, compare, summarise
 
@@ -48,7 +49,7 @@ def _plain(scans, weights, rules):
     results = []
     for members, truth in scans:
         mean = weighted_mean(members, weights)
-        masks = np.stack([finish(p, rule) for p, rule in zip(mean, rules, strict=True)])
+        masks = np.stack([finish_plainly(p, rule) for p, rule in zip(mean, rules, strict=True)])
         pair = BitRows.from_arrays(masks), BitRows.from_arrays(truth)
         results.append(compare("case1_day0", *pair, METRICS["default"]))
     return summarise(results, METRICS["default"]).score
@@ -74,13 +75,13 @@ def test_limits_are_kept_when_they_are_reached():
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_cut_gives_the_mask_of_finish(scans, rule):
+def test_a_cut_gives_the_mask_of_finish_plainly(scans, rule):
     for members, _ in scans:
         for probabilities in members[0]:
             words = Cut(probabilities, to_byte(rule.threshold)).apply(
                 rule.min_component_size, to_byte(rule.gate)
             )
-            expected = BitRows.from_arrays(finish(probabilities, rule)[None])
+            expected = BitRows.from_arrays(finish_plainly(probabilities, rule)[None])
             np.testing.assert_array_equal(words, expected.words[0])
 
 
@@ -101,7 +102,7 @@ def test_a_crop_adds_what_the_whole_volume_does(seed, name):
     )
     assert volume.members.shape == (2, 4, 7, 40) and volume.first == low[0]
     found = volume.evaluate((3.0, 1.0), rule, METRICS[name])
-    mask = finish(weighted_mean(members, [3.0, 1.0]), rule)
+    mask = finish_plainly(weighted_mean(members, [3.0, 1.0]), rule)
     pair = BitRows.from_arrays(mask[None]), BitRows.from_arrays(truth[None])
     plain = compare("s", *pair, METRICS[name])
     assert found.rows == np.isfinite(plain.dice).sum() and found.volumes == 1

@@ -22,7 +22,7 @@ import pytest
 
 from tests.mutants.generate import Mutant
 
-LIBRARIES = """torch torchvision timm segmentation_models_pytorch albumentations cv2 numba cc3d
+LIBRARIES = """torch torchvision timm segmentation_models_pytorch albumentations cv2 numba
 pandas pyarrow.parquet scipy.ndimage scipy.spatial scipy.stats sklearn.model_selection optuna
 monai.losses monai.metrics matplotlib.pyplot hypothesis.strategies pydantic typer yaml tqdm"""
 # fast tests that an unchanged file must pass before its first mutant

@@ -3,20 +3,18 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from gutseg.inference.ensemble import weighted_mean
-from gutseg.inference.postprocess import Rule, to_byte
+from gutseg.inference.postprocess import Cut, Rule, to_byte
 from gutseg.masks.bit_rows import BitRows
-from gutseg.masks.components import Components
 from gutseg.metrics.competition import Metric, combine, dice_rows, distance
 
 
-class Sums(NamedTuple):
-    """Sums and numbers of the rows and volumes that a metric keeps; they add up."""
+class Tally(NamedTuple):
+    """Tally and numbers of the rows and volumes that a metric keeps; they add up."""
 
     dice: float
     rows: int
@@ -28,9 +26,9 @@ class Sums(NamedTuple):
         return combine(self.dice / max(self.rows, 1), self.hausdorff / max(self.volumes, 1))
 
 
-def add(parts: Iterable[Sums]) -> Sums:
-    """Add sums of several scans or classes."""
-    return Sums(*map(sum, zip(*parts, strict=True)))
+def add(parts: Iterable[Tally]) -> Tally:
+    """Add the tallies of several scans or classes."""
+    return Tally(*map(sum, zip(*parts, strict=True)))
 
 
 @dataclass
@@ -46,7 +44,7 @@ class Volume:
     truth_counts: np.ndarray
     first: int
     shape: tuple[int, int, int]
-    cuts: dict[tuple, "Cut"] = field(default_factory=dict)
+    cuts: dict[tuple, Cut] = field(default_factory=dict)
 
     @classmethod
     def crop(cls, members: np.ndarray, truth: np.ndarray, floor: int) -> "Volume":
@@ -64,7 +62,7 @@ class Volume:
             truth.shape,
         )
 
-    def evaluate(self, weights: tuple[float, ...], rule: Rule, metric: Metric) -> Sums:
+    def evaluate(self, weights: tuple[float, ...], rule: Rule, metric: Metric) -> Tally:
         """Return what this volume adds to the means."""
         key = (weights, to_byte(rule.threshold))
         if key not in self.cuts:
@@ -81,33 +79,7 @@ class Volume:
         dice = dice_rows(common, predicted, self.truth_counts, metric)
         far = distance(words, self.truth.words[0], self.shape, metric)
         kept = np.isfinite(dice)
-        return Sums(dice[kept].sum(), int(kept.sum()), np.nan_to_num(far), int(np.isfinite(far)))
-
-
-class Cut:
-    """A thresholded volume; its components are labelled once, when a rule first asks for them.
-
-    words: (z, y, W64). peak: (z,) highest probability of a slice.
-    """
-
-    def __init__(self, probabilities: np.ndarray, threshold: int) -> None:
-        """Cut (z, y, x) uint8 probabilities at a byte."""
-        self.words = BitRows.from_threshold(probabilities[None], [threshold]).words[0]
-        self.peak = probabilities.max(axis=(1, 2))
-
-    @cached_property
-    def components(self) -> Components:
-        """The mask's connected components."""
-        return Components.of(self.words)
-
-    def apply(self, min_size: int, gate: int) -> np.ndarray:
-        """Return the words without components below `min_size` and slices below the gate."""
-        if min_size > 1:
-            words = self.components.without_small(self.words, min_size)
-        else:
-            words = self.words.copy()
-        words[self.peak < gate] = 0
-        return words
+        return Tally(dice[kept].sum(), int(kept.sum()), np.nan_to_num(far), int(np.isfinite(far)))
 
 
 class Search:
@@ -127,13 +99,13 @@ class Search:
         self.volumes = volumes
         self.metric = metric
         self.pool = ThreadPoolExecutor(threads)
-        self.known: dict[tuple, Sums] = {}
+        self.known: dict[tuple, Tally] = {}
 
     def score(self, weights: tuple[float, ...], rules: Sequence[Rule]) -> float:
         """Return the competition score of a choice; rules: one a class."""
-        return add(self.sums(organ, weights, rule) for organ, rule in enumerate(rules)).score()
+        return add(self.tally(organ, weights, rule) for organ, rule in enumerate(rules)).score()
 
-    def sums(self, organ: int, weights: tuple[float, ...], rule: Rule) -> Sums:
+    def tally(self, organ: int, weights: tuple[float, ...], rule: Rule) -> Tally:
         """Return what one class contributes."""
         key = (organ, weights, rule)
         if key not in self.known:

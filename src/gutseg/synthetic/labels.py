@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import cc3d
 import numpy as np
 
 from gutseg.constants import CLASSES
+from gutseg.masks.components import drop_small
 from gutseg.synthetic.anatomy import Anatomy, draw_anatomy
 from gutseg.synthetic.roster import Scan
 from gutseg.synthetic.shapes import REACH_MM, Grid, Noise, Tube, draw_tube
@@ -81,8 +81,8 @@ def _dust(tube: Tube, grid: Grid) -> None:
     """Move crumbs that the cutting left behind outside the organ, in place."""
     voxel_mm3 = grid.geometry.thickness_mm * grid.geometry.spacing_mm**2
     inside = tube.distance < 0
-    kept = cc3d.dust(inside, threshold=max(2, CRUMB_MM3 / voxel_mm3), connectivity=26)
-    tube.distance[inside & (kept == 0)] = REACH_MM
+    kept = drop_small(inside, max(2, CRUMB_MM3 / voxel_mm3))
+    tube.distance[inside & ~kept] = REACH_MM
 
 
 def masks(body: Body) -> np.ndarray:
