@@ -13,10 +13,8 @@ import yaml
 from bench_cases import CONTENT, blobs, tiny
 
 from gutseg import bench as verb
-from gutseg.bench import bench, compare
-from gutseg.study import parallel
+from gutseg.bench import Work, bench, compare
 from gutseg.study.grid import cells
-from gutseg.study.parallel import Work
 from gutseg.study.report import page
 from gutseg.study.report.tables import TABLES
 from gutseg.study.report.view import View
@@ -47,7 +45,7 @@ def test_a_second_run_trains_nothing(pictures, monkeypatch, capsys):
     assert "8 of 8 cells ran to their end" in capsys.readouterr().out
     frame = pd.read_parquet(out / "bench.parquet")
     assert len(frame) == 8 and set(frame["status"]) == {"ok"}
-    monkeypatch.setattr(parallel, "run", _never)
+    monkeypatch.setattr(verb, "run", _never)
     bench(pictures / "tiny.yaml", jobs=1, out=out)
     pd.testing.assert_frame_equal(frame, pd.read_parquet(out / "bench.parquet"))
     page = (out / "README.md").read_text()
@@ -104,12 +102,12 @@ def test_every_table_is_drawn(tmp_path, monkeypatch):
         budget={"steps": 2},
         tables=list(TABLES),
     )
-    found = parallel.run(cells(settings)[0], settings, blobs())
+    found = verb.run(cells(settings)[0], settings, blobs())
 
     def pretended(cell, *_):
         return found | {"iou": (len(cell.loss.label) + cell.seed + cell.fold) / 99}
 
-    monkeypatch.setattr(parallel, "run", pretended)
+    monkeypatch.setattr(verb, "run", pretended)
     frame = compare(settings, Work(settings, blobs), tmp_path, 1)
     assert len(frame) == 5 * 2 * 2 * 2 + 2 * 2 * 2
     text = page.write(frame, settings, tmp_path).read_text()

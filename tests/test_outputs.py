@@ -13,7 +13,6 @@ import pytest
 import torch
 import yaml
 from bench_cases import CONTENT, blobs
-from deadly import die
 from pipeline import TINY
 
 from gutseg import bench as bench_verb
@@ -30,7 +29,6 @@ from gutseg.predict import predict
 from gutseg.prepare import prepare
 from gutseg.score import score
 from gutseg.split import split
-from gutseg.study import parallel
 from gutseg.submit import submit
 from gutseg.train import train
 
@@ -213,7 +211,7 @@ def small_bench(tmp_path, monkeypatch):
 
     def run(status, *overrides, out=tmp_path / "out"):
         found = {"status": status, "reason": "the GPU has gone", "iou": 0.5}
-        monkeypatch.setattr(parallel, "run", lambda *_: found)
+        monkeypatch.setattr(bench_verb, "run", lambda *_: found)
         bench(tmp_path / "tiny.yaml", ["tables=[]", *overrides], jobs=1, out=out)
 
     return run
@@ -238,14 +236,6 @@ def test_a_bench_writes_over_its_own_folder_only(small_bench, dear, tmp_path):
     assert (tmp_path / "out" / "config.yaml").read_text() == config
     with claimed(tmp_path / "out", ["cells"]), pytest.raises(FileExistsError, match="is being"):
         small_bench("ok")
-
-
-def test_a_killed_worker_of_train_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(train_verb, "_train_alone", die)
-    monkeypatch.setattr(train_verb, "settle", int)
-    training = train_verb._side_by_side(None, [0, 1], 2)
-    with pytest.raises(ChildProcessError, match=r"killed, .* folds 0, 1; finished epochs are kept"):
-        list(training)
 
 
 @pytest.mark.slow

@@ -1,7 +1,10 @@
 """gutseg bench CONFIG key=value... --jobs 2: compare losses and networks at an equal budget."""
 
 import logging
-from dataclasses import replace
+import os
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +15,12 @@ import typer
 from gutseg.claims import check_claim, claimed
 from gutseg.config import dump, read_with, validate
 from gutseg.data import sources
-from gutseg.progress import progress
+from gutseg.data.sources.labelled import Labelled
+from gutseg.jobs import Jobs, RayAddress, default_jobs
+from gutseg.jobs import run as run_tasks
 from gutseg.registry import check
-from gutseg.study import grid, parallel
-from gutseg.study.cell import Cell
+from gutseg.study import grid
+from gutseg.study.cell import Cell, run
 from gutseg.study.report import page
 from gutseg.study.sections import Bench, check_data
 
@@ -24,13 +29,24 @@ log = logging.getLogger(__name__)
 MARKS = ("cells/*/settings.json",)
 
 
+@dataclass(frozen=True)
+class Work:
+    """How a process runs cells; read: makes the data."""
+
+    bench: Bench
+    read: Callable[[], Labelled]
+
+    def __call__(self, cell: Cell) -> dict:
+        """Run one cell."""
+        where = {"node": os.uname().nodename, "process": os.getpid()}
+        return run(cell, self.bench, self.read()) | where
+
+
 def bench(
     config: Annotated[Path, typer.Argument(help="a YAML of configs/bench/")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value ...")] = None,
-    jobs: Annotated[
-        int, typer.Option(help="cells at a time; 0: one a core without a GPU, else 1", min=0)
-    ] = 0,
-    ray: Annotated[str, typer.Option(help="address of a Ray cluster, or auto")] = "",
+    jobs: Jobs = 0,
+    ray: RayAddress = "",
     out: Annotated[Path | None, typer.Option(help="default: bench/<name>")] = None,
 ) -> None:
     """Run the cells that have no result yet, then write bench.parquet and README.md."""
@@ -40,8 +56,8 @@ def bench(
     params = check(sources.DATASETS, source.name, source.params, where="dataset")
     folder = out or Path("bench") / settings.name
     check_claim(folder, MARKS)
-    work = parallel.Work(settings, partial(sources.read, source.name, source.folder, params))
-    frame = compare(settings, work, folder, jobs or parallel.default_jobs(), ray)
+    work = Work(settings, partial(sources.read, source.name, source.folder, params))
+    frame = compare(settings, work, folder, jobs or default_jobs(), ray)
     path = page.write(frame, settings, folder)
     lost = frame[frame["status"] != "ok"]
     print(f"{path}: {len(frame) - len(lost)} of {len(frame)} cells ran to their end")
@@ -52,9 +68,7 @@ def bench(
         )
 
 
-def compare(
-    settings: Bench, work: parallel.Work, folder: Path, jobs: int, ray: str = ""
-) -> pd.DataFrame:
+def compare(settings: Bench, work: Work, folder: Path, jobs: int, ray: str = "") -> pd.DataFrame:
     """Run what is missing, first the grid, then the second network; return a row a cell."""
     work = replace(work, read=cache(work.read)) if jobs == 1 else work
     data = work.read()
@@ -71,17 +85,19 @@ def compare(
         return store.frame(wanted + second)
 
 
-def _run_missing(
-    wanted: list[Cell], work: parallel.Work, store: grid.Store, jobs: int, ray: str
-) -> None:
+def _run_missing(wanted: list[Cell], work: Work, store: grid.Store, jobs: int, ray: str) -> None:
     missing = [cell for cell in wanted if not store.finished(cell)]
     if not missing:
         return
-    if ray:
-        results = parallel.on_ray(missing, work, ray)
-    else:
-        results = parallel.on_this_machine(missing, work, jobs)
-    for cell, result in progress(results, total=len(missing), desc="bench", unit="cell"):
-        store.write(cell, result)
-        if result["status"] != "ok":
-            log.warning("%s %s: %s", cell.id, result["status"], result["reason"])
+    results = run_tasks(
+        missing, work, jobs=jobs, ray=ray, failed=_failed, desc="bench", unit="cell"
+    )
+    with closing(results):
+        for cell, result in results:
+            store.write(cell, result)
+            if result["status"] != "ok":
+                log.warning("%s %s: %s", cell.id, result["status"], result["reason"])
+
+
+def _failed(_: Cell, error: Exception) -> dict:
+    return {"status": "failed", "reason": str(error)}

@@ -1,18 +1,138 @@
-"""Processes that work side by side for one parent and end with it."""
+"""Independent tasks, run side by side in processes of this machine or on a Ray cluster."""
 
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
 
 from gutseg.files import remove_temporaries
+from gutseg.progress import progress
+
+log = logging.getLogger(__name__)
+
+Task, Result = TypeVar("Task"), TypeVar("Result")
+Work = Callable[[Task], Result]
+# Makes a result of a task that failed.
+Failed = Callable[[Task, Exception], Result]
+
+# The options of the verbs that run tasks.
+Jobs = Annotated[int, typer.Option(help="at a time; 0: one per GPU, else one per core", min=0)]
+RayAddress = Annotated[
+    str, typer.Option(help="address of a Ray cluster that sees the same folders, or auto")
+]
+KILLED = "its process was killed, perhaps for want of memory (then fewer --jobs help)"
+
+
+def run(
+    tasks: Sequence[Task],
+    work: Work,
+    *,
+    jobs: int = 0,
+    ray: str = "",
+    failed: Failed | None = None,
+    desc: str,
+    unit: str,
+) -> Iterator[tuple[Task, Result]]:
+    """Yield every task with work(task), in the order in which they end, under a progress bar.
+
+    jobs: processes at a time, 0 for one per GPU or else per core; one job runs in this process.
+    ray: the address of a cluster to use instead. work, tasks and results must pickle.
+    An error of a task is raised, and tasks that have not begun are dropped; with `failed` its
+    result is failed(task, error) instead. Where a process is killed, the tasks that ran are
+    tried once more, each alone; one that is killed again fails with a ChildProcessError.
+    """
+    jobs = min(jobs or default_jobs(), len(tasks))
+    if ray:
+        results = _on_ray(tasks, work, failed, ray)
+    elif jobs > 1:
+        results = _in_processes(tasks, work, failed, jobs, unit)
+    else:
+        results = ((task, _tried(work, failed, task)) for task in tasks)
+    is_quiet = len(tasks) < 2 or os.environ.get("RANK", "0") != "0"
+    with progress(total=len(tasks), desc=desc, unit=unit, disable=is_quiet) as bar:
+        for task, result in results:
+            bar.update()
+            yield task, result
+
+
+def default_jobs() -> int:
+    """Return one job per GPU, or per core where there is none.
+
+    A small U-Net gains little from a second core; two of them side by side gain all of it.
+    """
+    torch = sys.modules.get("torch")  # a command that does not need it does not wait for it
+    gpus = torch.cuda.device_count() if torch else 0
+    return gpus or num_cores()
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use; a container often has fewer than the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _tried(work: Work, failed: Failed | None, task: Task) -> Result:
+    try:
+        return work(task)
+    except Exception as error:
+        if failed is None:
+            raise
+        return failed(task, error)
+
+
+def _in_processes(
+    tasks: Sequence[Task], work: Work, failed: Failed | None, jobs: int, unit: str
+) -> Iterator[tuple[Task, Result]]:
+    threads = max(num_cores() // jobs, 1)
+    left = dict(enumerate(tasks))
+    for number, result in _in_pool(left, work, failed, jobs, threads, unit):
+        yield left.pop(number), result
+    for task in left.values():  # of a pool that broke
+        yield task, _alone(work, failed, task, threads, unit)
+
+
+def _in_pool(
+    tasks: dict[int, Task], work: Work, failed: Failed | None, jobs: int, threads: int, unit: str
+) -> Iterator[tuple[int, Result]]:
+    """Yield numbers of tasks and their results until all have ended or a process is killed."""
+    with workers(jobs, _settle, threads, work) as pool:
+        running = {pool.submit(_tried, work, failed, task): n for n, task in tasks.items()}
+        for future in as_completed(running):
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                log.warning("a process was killed; what is left is run one %s at a time", unit)
+                return
+            except Exception:
+                name = tasks[running[future]]
+                log.error("%s %s failed; what runs beside it goes on to its end", unit, name)
+                raise
+            yield running[future], result
+
+
+def _alone(work: Work, failed: Failed | None, task: Task, threads: int, unit: str) -> Result:
+    """Run a task in a process of its own, for the second time."""
+    with workers(1, _settle, threads, work) as pool:
+        try:
+            return pool.submit(_tried, work, failed, task).result()
+        except BrokenProcessPool:
+            error = ChildProcessError(f"{unit} {task}: {KILLED}")
+    if failed is None:
+        raise error
+    return failed(task, error)
 
 
 class Workers(ProcessPoolExecutor):
@@ -77,3 +197,75 @@ def _end_with_parent() -> None:
     """A killed parent must not leave children behind that write into the same folders."""
     wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
+
+
+def _settle(threads: int, _: Work) -> None:
+    """Prepare a process of this machine: its share of the cores, a GPU of its own.
+
+    The work comes along so that whatever it imports is loaded by now.
+    """
+    _share_cores(threads)
+    torch = sys.modules.get("torch")
+    if gpus := torch.cuda.device_count() if torch else 0:
+        _take_gpu(gpus)
+
+
+def _share_cores(threads: int) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for name, setter in (("torch", "set_num_threads"), ("cv2", "setNumThreads")):
+        if module := sys.modules.get(name):
+            getattr(module, setter)(threads)
+
+
+def _take_gpu(count: int) -> None:
+    """Let this process see one of the GPUs; CUDA has not been started in it."""
+    number = multiprocessing.current_process()._identity[-1] - 1  # among its parent's, from 1
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = given.split(",") if given else [str(gpu) for gpu in range(count)]
+    os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
+
+
+def _on_ray(
+    tasks: Sequence[Task], work: Work, failed: Failed | None, address: str
+) -> Iterator[tuple[Task, Result]]:
+    """Yield tasks with their results as they end on a Ray cluster, one core or GPU a task.
+
+    Ray's workers run at niceness 15: beside other work on a node they hardly move
+    (RAY_worker_niceness=0 to change).
+    """
+    ray = _ray()
+    if not ray.is_initialized():
+        ray.init(address=address, log_to_driver=False)
+    gpus = 1 if ray.cluster_resources().get("GPU") else 0
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_on_node)
+    running = {remote.remote(work, failed, task, Path.cwd()): task for task in tasks}
+    while running:
+        done, _ = ray.wait(list(running), num_returns=1)
+        for reference in done:
+            task = running.pop(reference)
+            try:
+                result = ray.get(reference)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except ray.exceptions.RayError as error:  # the node or its process is gone
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                if failed is None:
+                    raise ChildProcessError(f"{task}: {reason}") from None
+                result = failed(task, ChildProcessError(reason))
+            yield task, result
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise ValueError("--ray needs Ray: pip install 'gutseg[ray]'") from None
+    return ray
+
+
+def _on_node(work: Work, failed: Failed | None, task: Task, folder: Path) -> Result:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{os.uname().nodename} has no {folder}; all nodes must share it")
+    os.chdir(folder)
+    _share_cores(1)
+    return _tried(work, failed, task)

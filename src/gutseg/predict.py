@@ -1,6 +1,9 @@
 """gutseg predict RUN --fold all: write out-of-fold probabilities."""
 
 import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +14,10 @@ from gutseg import experiment, runs
 from gutseg.claims import claimed
 from gutseg.inference import made_with, oof
 from gutseg.inference.made_with import NOTE, MadeWith
+from gutseg.jobs import Jobs, RayAddress, default_jobs
+from gutseg.jobs import run as run_tasks
 from gutseg.progress import progress
+from gutseg.registry import counted
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +31,8 @@ def predict(
     unfinished: Annotated[
         bool, typer.Option(help="also folds that are still to be trained, with their best so far")
     ] = False,
+    jobs: Jobs = 1,
+    ray: RayAddress = "",
 ) -> None:
     """Write every fold's probabilities of the slices it was not trained on.
 
@@ -36,24 +44,50 @@ def predict(
     for one in folds:
         if not unfinished:
             runs.check_finished(one)
-    written = 0
-    for one in folds:
-        with claimed(one.folder / "oof", [NOTE, "*.npz"]):
-            written += _predict_fold(one, tta)
+    with ExitStack() as claims:
+        parts, shares = [], -(-(jobs or default_jobs()) // len(folds))
+        for one in folds:
+            claims.enter_context(claimed(one.folder / "oof", [NOTE, "*.npz"]))
+            parts += _parts(one, tta, shares)
+        work = partial(_predict_part, tta)
+        done = run_tasks(parts, work, jobs=jobs, ray=ray, desc="predict", unit="part")
+        written = sum(count for _, count in done)
     print(f"{run}: {written} predictions written, {len(folds)} folds")
 
 
-def _predict_fold(fold: runs.Fold, tta: str | None) -> int:
-    predictor = runs.predictor(fold.folder, experiment.device(), tta=tta)
+@dataclass(frozen=True)
+class Part:
+    """Scans of a fold that one process predicts one after the other."""
+
+    folder: Path
+    scans: list[str]
+
+    def __str__(self) -> str:
+        return f"{self.folder}, {counted(self.scans, 'scan')}"
+
+
+def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
+    """Share out the scans of a fold that have no prediction yet over at most `count` parts."""
     folder = fold.folder / "oof"
+    # it is loaded before anything is deleted: weights that cannot be read cost no predictions
+    predictor = runs.predictor(fold.folder, experiment.device(), tta=tta)
     _forget_others(folder, fold.made_with(predictor.tta))
-    written = 0
-    for name, z in progress(fold.planes.items(), desc=f"predict {fold.folder.name}", unit="scan"):
-        path, scan = folder / f"{name}.npz", fold.cache.scan(name)
-        if not _is_whole(path, z, scan.shape[1:]):
-            oof.save(path, predictor(scan, z), z)
-            written += 1
-    return written
+    missing = [
+        name
+        for name, z in fold.planes.items()
+        if not _is_whole(folder / f"{name}.npz", z, fold.cache.scan(name).shape[1:])
+    ]
+    shares = [missing[first::count] for first in range(count)]
+    return [Part(fold.folder, share) for share in shares if share]
+
+
+def _predict_part(tta: str | None, part: Part) -> int:
+    fold = runs.open_fold(part.folder)
+    predictor = runs.predictor(part.folder, experiment.device(), tta=tta)
+    for name in progress(part.scans, desc=f"predict {part.folder.name}", unit="scan"):
+        z = fold.planes[name]
+        oof.save(part.folder / "oof" / f"{name}.npz", predictor(fold.cache.scan(name), z), z)
+    return len(part.scans)
 
 
 def _is_whole(path: Path, z: np.ndarray, size: tuple[int, int]) -> bool:

@@ -1,17 +1,13 @@
 """gutseg train CONFIG --fold all key=value...; torchrun -m gutseg.train CONFIG ..."""
 
 import logging
-import os
 from collections.abc import Iterator
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-import torch
 import typer
 
 from gutseg import experiment
@@ -24,13 +20,11 @@ from gutseg.engine.budget import best_epoch
 from gutseg.engine.distributed import World, destroy, init
 from gutseg.engine.journal import Journal
 from gutseg.engine.loop import fit
-from gutseg.engine.processes import settle
 from gutseg.engine.provenance import check_folds, provenance
 from gutseg.engine.seeding import INITIAL, seed_everything
 from gutseg.files import need_file, write_json
 from gutseg.inference.evaluate import Evaluator
-from gutseg.jobs import workers
-from gutseg.progress import progress
+from gutseg.jobs import Jobs, RayAddress, run
 from gutseg.registry import listed, shown
 
 log = logging.getLogger(__name__)
@@ -43,9 +37,8 @@ def train(
     config: Annotated[Path, typer.Argument(help="a YAML of configs/")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value ...")] = None,
     fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
-    jobs: Annotated[
-        int, typer.Option(help="folds at a time; 0: one a core without a GPU, else 1", min=0)
-    ] = 0,
+    jobs: Jobs = 0,
+    ray: RayAddress = "",
 ) -> None:
     """Train one fold or all of them; a run that was stopped goes on where it was."""
     settings = load(config, overrides)
@@ -53,13 +46,11 @@ def train(
     table = experiment.rows(settings, cache)
     folds = experiment.chosen_folds(table, fold)
     world = init()
-    jobs = min(jobs or _default_jobs(), len(folds)) if world.size == 1 else 1
+    if world.size > 1:  # torchrun's processes share every fold
+        jobs, ray = 1, ""
+    work = partial(_train_alone, settings)
     try:
-        for number, best in (
-            _side_by_side(settings, folds, jobs)
-            if jobs > 1
-            else ((number, train_fold(settings, cache, table, number, world)) for number in folds)
-        ):
+        for number, best in run(folds, work, jobs=jobs, ray=ray, desc="train", unit="fold"):
             if world.is_main:
                 keys = ("epoch", "val_loss", "dice", "score")
                 shown = ", ".join(f"{key} {best[key]:.4g}" for key in keys if key in best)
@@ -68,35 +59,6 @@ def train(
                 )
     finally:
         destroy(world)
-
-
-def _default_jobs() -> int:
-    """A small U-Net gains little from a second core; two of them side by side gain all of it."""
-    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
-
-
-def _side_by_side(
-    config: Config, folds: list[int], jobs: int
-) -> Iterator[tuple[int, dict[str, float]]]:
-    """Train folds in processes of their own that share the cores; yield them as they end."""
-    threads = max((os.cpu_count() or 1) // jobs, 1)
-    bar = progress(total=len(folds), desc="train", unit="fold")
-    with workers(jobs, settle, threads) as pool, bar:
-        running = {pool.submit(_train_alone, config, number): number for number in folds}
-        for future in as_completed(running):
-            bar.update()
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool):
-                left = [str(number) for future, number in running.items() if future.exception()]
-                raise ChildProcessError(
-                    "a process was killed, perhaps for want of memory (then --jobs 1 helps), while "
-                    f"it trained one of the folds {', '.join(left)}; finished epochs are kept, the "
-                    "same command resumes"
-                )
-            if error:
-                log.error("fold %d failed; the folds that run go on to their end", running[future])
-                raise error
-            yield running[future], future.result()
 
 
 def _train_alone(config: Config, fold: int) -> dict[str, float]:

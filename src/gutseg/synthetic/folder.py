@@ -1,8 +1,5 @@
 """A whole competition folder: PNGs, csv files, and the hidden test kept aside."""
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +11,8 @@ import numpy as np
 from gutseg.claims import CLAIM, claimed
 from gutseg.constants import CLASSES
 from gutseg.files import read_json, replacing, replacing_folder, sweep, write_json
-from gutseg.jobs import workers as processes
+from gutseg.jobs import run
 from gutseg.masks.rle import encode
-from gutseg.progress import progress
 from gutseg.registry import shown
 from gutseg.synthetic.labels import draw_labels
 from gutseg.synthetic.roster import Scan, roster
@@ -53,14 +49,15 @@ def write_folder(
     _check(out, settings)
     with claimed(out, [SETTINGS]):
         _begin(out, settings)
-        _write_all(out, seed, train, hidden, workers or _num_cores())
+        _write_all(out, seed, train, hidden, workers)
     return train, hidden
 
 
 def _write_all(out: Path, seed: int, train: list[Scan], hidden: list[Scan], workers: int) -> None:
     jobs = [Job(seed, scan, _scans(out / "train", scan)) for scan in train]
     jobs += [Job(seed, scan, _scans(out / "hidden" / "test", scan)) for scan in hidden]
-    rows = dict(_run(jobs, workers))
+    with closing(run(jobs, write_scan, jobs=workers, desc="phantom", unit="scan")) as written:
+        rows = {job.scan: text for job, text in written}
     _write(
         out / "hidden" / "sample_submission.csv",
         SUBMISSION_HEADER + "".join(_empty_rows(scan) for scan in hidden),
@@ -108,33 +105,6 @@ def _words(settings: Any) -> str:
 
 def _scans(root: Path, scan: Scan) -> Path:
     return root / f"case{scan.case}" / scan.name / "scans"
-
-
-def _num_cores() -> int:
-    """Return how many cores this process may use; a container often has fewer than the machine."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Scan, str]]:
-    """Do the jobs in any order; yield every scan with its csv rows."""
-    with (
-        closing(_results(jobs, min(workers, len(jobs)))) as results,
-        progress(results, total=len(jobs), desc="phantom", unit="scan") as bar,
-    ):
-        yield from bar
-
-
-def _results(jobs: list[Job], workers: int) -> Iterator[tuple[Scan, str]]:
-    if workers == 1:
-        for job in jobs:
-            yield job.scan, write_scan(job)
-        return
-    with processes(workers, cv2.setNumThreads, 1) as pool:
-        futures = {pool.submit(write_scan, job): job.scan for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
 
 
 def write_scan(job: Job) -> str:
