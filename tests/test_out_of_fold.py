@@ -276,3 +276,14 @@ def test_runs_of_other_images_are_not_blended(own, trained, tmp_path):
     (tmp_path / "blend.yaml").write_text(text)
     with pytest.raises(ValueError, match="predicted different scans, for example"):
         score(tmp_path / "blend.yaml")
+
+
+def test_processes_predict_what_one_predicts(own, capsys):
+    """Three parts of two folds: the scans of a fold are shared out too."""
+    paths = sorted(own.glob("fold*/oof/*.npz"))
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    predict(own, jobs=3)
+    assert f"{len(paths)} predictions written, 2 folds" in capsys.readouterr().out
+    assert [path.read_bytes() for path in paths] == before
