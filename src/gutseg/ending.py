@@ -17,17 +17,17 @@ from typing import Any, NoReturn
 
 # What a verb that was stopped leaves behind.
 KEPT = {
-    "phantom": "finished scans are kept; the same command goes on",
-    "prepare": "finished scans are kept; the same command goes on",
+    "phantom": "finished scans are kept; the same command continues",
+    "prepare": "finished scans are kept; the same command continues",
     "split": "nothing was written",
     "train": "finished epochs are kept; the same command resumes",
-    "predict": "finished scans are kept; the same command goes on",
+    "predict": "finished scans are kept; the same command continues",
     "blend": "no blend.yaml was written",
     "score": "nothing was written",
     "submit": "no submission was written",
     "kernel": "no build was replaced",
-    "bench": "finished cells are kept; the same command goes on",
-    "demo": "finished steps are kept; the same command goes on",
+    "bench": "finished cells are kept; the same command continues",
+    "demo": "finished steps are kept; the same command continues",
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # A command that has not unwound so many seconds after a signal is ended where it is.
