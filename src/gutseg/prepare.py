@@ -10,8 +10,9 @@ import pandas as pd
 import typer
 
 from gutseg.claims import check_claim, claimed
-from gutseg.data.cache import INDEX, cache_scan
-from gutseg.data.index import Issues, Joined, join, list_slices, read_labels
+from gutseg.data.cache import cache_scan
+from gutseg.data.index import INDEX, Issues, Joined, join, list_slices
+from gutseg.data.mask_csv import read_labels
 from gutseg.files import competition_folder, need_file, replacing
 from gutseg.progress import progress
 

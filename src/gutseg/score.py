@@ -10,7 +10,8 @@ import numpy as np
 import typer
 
 from gutseg.data.folds import read_folds
-from gutseg.data.mask_csv import MaskCsv, Slices, compare_rows
+from gutseg.data.index import Slices
+from gutseg.data.mask_csv import MaskCsv, compare_rows
 from gutseg.data.tables import is_csv
 from gutseg.files import check_output, write_json
 from gutseg.masks.rle import Issue

@@ -7,16 +7,10 @@ import pandas as pd
 import typer
 
 from gutseg.constants import CLASSES
-from gutseg.data.cache import INDEX, Cache
+from gutseg.data.cache import Cache
 from gutseg.data.folds import MOST_CASES, MOST_FOLDS, by_block, by_case
-from gutseg.data.index import SLICE_ID
-from gutseg.data.tables import (
-    check_ids,
-    read_table,
-    refuse_repeated,
-    refuse_rows,
-    whole_numbers,
-)
+from gutseg.data.index import INDEX, SLICE_ID, check_ids
+from gutseg.data.tables import read_table, refuse_repeated, refuse_rows, whole_numbers
 from gutseg.files import check_output, replacing
 
 

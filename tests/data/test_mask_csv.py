@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from folders import write_csv
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gutseg.constants import CLASSES
-from gutseg.data.mask_csv import MaskCsv, Slices
+from gutseg.data.index import Issues, Slices
+from gutseg.data.mask_csv import MaskCsv, _read_at_once, _read_line_by_line
 from gutseg.masks import rle
 from gutseg.metrics.competition import METRICS, summarise
 from gutseg.score import score_csv
@@ -116,7 +119,10 @@ def test_missing_empty_scores_faulty_rows_as_empty(files, caplog):
     [
         ("", "bad.csv is empty; give a csv of id, class"),
         ("id,mask\na,b\n", "header is id,mask; expected id,class,segmentation"),
-        ("id,class,predicted\na,stomach\n", "is not a readable csv"),
+        (
+            "id,class,predicted\na,stomach\n",
+            "bad.csv row 2: has 2 fields; expected id,class,predicted; give",
+        ),
     ],
 )
 def test_files_that_are_no_masks(tmp_path, files, text, message):
@@ -169,6 +175,41 @@ def test_scans_that_the_slices_do_not_list_are_left_out(files, caplog):
     assert "1 scans that" in caplog.text and "left out: case2_day3" in caplog.text
     alone = score_csv(_submission(truth, rows[: 3 * DEPTH]), truth, slices, METRIC)
     assert summarise(alone, METRIC).counts["rows"] == 3 * DEPTH
+
+
+LINES = st.sampled_from(
+    [
+        *("a,b,c", "case1_day0_slice_0001,stomach,1 2", ",,", "a,b,", " a , b,c ", "é,日本,x"),
+        *("", "   ", "a,b", "a,b,c,d", "a,b,'c'", '"a",b,c', '"a,b,c', "a,b\t,c\0", "a\x0bb,c,d"),
+    ]
+)
+
+
+@given(
+    lines=st.lists(LINES, max_size=6),
+    ends=st.sampled_from(["\n", "\r\n", "\r"]),
+    last=st.booleans(),
+    spoilt=st.booleans(),
+)
+@settings(max_examples=400)
+def test_what_is_read_at_once_is_what_is_read_line_by_line(lines, ends, last, spoilt):
+    names = ["id", "class", "predicted"]
+    content = ends.join([",".join(names), *lines]).encode() + ends.encode() * last
+    content += b"\xe9,1,1" * spoilt
+    fast, issues = _read_at_once(content, names), Issues(collect=True)
+    slow = _read_line_by_line(content, names, Path("s.csv"), issues)
+    regular = all(line.count(",") == 2 and '"' not in line and line[0] != "," for line in lines)
+    assert fast is not None or not lines or spoilt or not regular
+    assert fast is None or (fast.equals(slow) and not issues.rows)
+
+
+def test_rows_are_named_by_their_line_in_the_file(files):
+    rows, truth, slices = files
+    path = _submission(truth, rows)
+    text = path.read_text().replace("\n", "\n\n", 2)
+    path.write_text(text + "case1_day0_slice_0001,stomach,\n")
+    with pytest.raises(ValueError, match=r"a second time: submission.csv row 28 \(case1_day0_sl"):
+        score_csv(path, truth, slices, METRIC)
 
 
 def test_slices_of_the_real_folder(real_data):

@@ -11,7 +11,7 @@ import pytest
 
 from gutseg.data import tables
 from gutseg.data.folds import assign, by_block, by_case, chosen, read_folds
-from gutseg.data.mask_csv import Slices
+from gutseg.data.index import Slices
 from gutseg.data.tables import is_csv, read_content, read_table
 from gutseg.score import score
 from gutseg.split import split
@@ -42,7 +42,7 @@ BROKEN = {
     "cut": (SLICES.encode()[:-7], "is not a readable csv: .*Expected 3 columns, got 1"),
     "more fields": (SLICES.replace(",70", ",70,1").encode(), "Expected 3 columns, got 4"),
     "other header": (b"id,w,h\na,1,1\n", "column width is missing; its header is id,w,h"),
-    "twice": (b"id,width,width,height\na,1,1,1\n", "column width is there twice"),
+    "twice": (b"id,width,width,height\na,1,1,1\n", "column width is listed twice"),
     "cut gzip": (gzip.compress(SLICES.encode())[:-9], "is not a readable gzip file"),
     "damaged gzip": (gzip.compress(SLICES.encode())[:20] + b"\xff" * 30, "not a readable gzip"),
     "no sizes": (SLICES.replace("70", "").encode(), "row 2: width '' is not a whole number"),

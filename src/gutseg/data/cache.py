@@ -12,12 +12,11 @@ import pandas as pd
 import pyarrow as pa
 
 from gutseg.constants import CLASSES
-from gutseg.data.index import SCAN_FOLDER, SLICE_COLUMNS, Issues
+from gutseg.data.index import INDEX, SCAN_FOLDER, SLICE_COLUMNS, Issues
 from gutseg.data.volume import Scan, read_file, read_scan
 from gutseg.files import need_file, read_json, replacing_folder, write_json
 from gutseg.masks import rle
 
-INDEX = "index.parquet"
 FACTS = "scan.json"
 ARRAYS = {
     "image": (np.uint16, 3),

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gutseg.data.tables import check_ids, read_csv, refuse_repeated, whole_numbers
+from gutseg.data.index import check_ids
+from gutseg.data.tables import read_csv, refuse_repeated, whole_numbers
 from gutseg.registry import as_is, listed
 
 MOST_FOLDS = 1000

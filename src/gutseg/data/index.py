@@ -1,14 +1,17 @@
 """Which slices there are: names parsed into ids, joined with the rows of train.csv by id."""
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from gutseg.constants import CLASSES
+from gutseg.data.tables import read_table, refuse_repeated, refuse_rows, whole_numbers
+from gutseg.files import competition_folder
+from gutseg.registry import NAMED
 
 # [0-9] and not \d, which takes the digits of every script; nine of them fit into an integer
 SLICE_ID = re.compile(r"case([0-9]{1,9})_day([0-9]{1,9})_slice_([0-9]{4})")
@@ -19,8 +22,15 @@ PNG_NAME = re.compile(
 )
 LARGEST_SIDE = 2048  # pixels; the competition's largest slice is 360 wide
 
-# problems of one kind that are named one by one; more are counted
-NAMED = 5
+# of one scan, planes between the listed ones included; the competition's largest have 16 million
+MOST_VOXELS = 2**28
+
+# the index of a cache
+INDEX = "index.parquet"
+
+# the end of errors, after the id or class that was found
+NOT_AN_ID = "is not of the form case123_day20_slice_0001"
+NOT_A_CLASS = f"is not one of {', '.join(CLASSES)}"
 
 SLICE_COLUMNS = [
     *("id", "scan", "case", "day", "slice", "height", "width", "spacing_y", "spacing_x", "file")
@@ -129,78 +139,53 @@ def _parse(path: Path, file: str) -> tuple | None:
     return (slice_id, scan[0], int(scan[1]), int(scan[2]), int(number), *sizes, file)
 
 
-def read_labels(path: Path, issues: Issues) -> pd.DataFrame:
-    """Read a csv of id, class, segmentation; one row an (id, class), in the file's order.
+class Slices:
+    """Where every slice belongs: scans by name, their shapes, and each id's plane."""
 
-    Columns: id, class, segmentation ("" when empty), row (line of the file, the header is 1),
-    scan. Malformed ids, unknown classes and repeated (id, class) pairs are issues.
-    """
-    labels = read_rows(path, ["id", "class", "segmentation"], issues)
-    good = ~labels["broken"]
-    ids = labels["id"].str.fullmatch(SLICE_ID.pattern)
-    checks = (
-        (~ids, "id", "is not of the form case123_day20_slice_0001"),
-        (~labels["class"].isin(CLASSES), "class", f"is not one of {', '.join(CLASSES)}"),
-        (labels.duplicated(["id", "class"]), "id", "has this class a second time"),
-    )
-    for wrong, column, problem in checks:
-        for position in labels.index[wrong & good]:
-            where = f"{path.name} row {labels.at[position, 'row']}"
-            issues.add(where, f"{column} {labels.at[position, column][:60]!r} {problem}")
-        good &= ~wrong
-    labels = labels[good].drop(columns="broken").reset_index(drop=True)
-    return labels.assign(scan=labels["id"].str.rsplit("_", n=2).str[0])
+    def __init__(self, table: pd.DataFrame, source: Path) -> None:
+        """table: one row a slice with id, width, height; all slices of a scan must be there."""
+        if table.empty:
+            raise ValueError(f"{source} lists no slices")
+        refuse_repeated(source, table, "id")
+        self.ids = pa.array(table["id"], pa.large_string())
+        names = table["id"].str.rsplit("_", n=2).str[0]
+        number = table["id"].str[-4:].astype(int)
+        self.scan, self.names = pd.factorize(names)
+        grouped = table.assign(number=number).groupby(self.scan)
+        spread = grouped[["height", "width"]].nunique().max(axis=1)
+        if spread.max() > 1:
+            raise ValueError(f"{source}: {self.names[spread.argmax()]} has slices of two sizes")
+        first = grouped["number"].min().to_numpy()
+        self.z = (number - first[self.scan]).to_numpy()
+        depth = grouped["number"].max().to_numpy() - first + 1
+        sizes = grouped[["height", "width"]].first().to_numpy()
+        self.shapes = [
+            (len(CLASSES), int(d), int(h), int(w)) for d, (h, w) in zip(depth, sizes, strict=True)
+        ]
+        for name, (_, d, h, w) in zip(self.names, self.shapes, strict=True):
+            if d * h * w > MOST_VOXELS:
+                raise ValueError(
+                    f"{source}: {name} would have {d} x {h} x {w} voxels; at most {MOST_VOXELS} "
+                    "are expected"
+                )
 
-
-def read_rows(path: Path, columns: list[str], issues: Issues) -> pd.DataFrame:
-    """Read a csv as text with two more columns, `row` and `broken`.
-
-    row: line of the file, the header is 1. Rows of too many or too few fields and bytes that
-    are no text are issues; such rows stay, and are broken. A line without text is no row.
-    Raises ValueError when the file is empty or the header is another.
-    """
-    header, *lines = _text(path, issues).split("\n")
-    if not header:
-        raise ValueError(f"{path} is not a readable csv: its first line is empty")
-    names = _fields(header)
-    if any(column not in names for column in columns):
-        found = header[:200] if header[:200].isprintable() else repr(header[:200])
-        raise ValueError(f"{path}: header is {found}; expected {','.join(columns)}")
-    chosen, rows = [names.index(column) for column in columns], []
-    for number, line in enumerate(lines, start=2):
-        if not line.strip():
-            continue
-        fields = _fields(line)
-        broken = len(fields) != len(names)
-        if broken:
-            problem = f"has {len(fields)} fields; expected {','.join(names)}"
-            issues.add(f"{path.name} row {number}", problem)
-        fields += [""] * (len(names) - len(fields))
-        rows.append((*(fields[place] for place in chosen), number, broken))
-    table = pd.DataFrame(rows, columns=[*columns, "row", "broken"])
-    return table.astype(dict.fromkeys(columns, "str") | {"broken": bool})
-
-
-def _text(path: Path, issues: Issues) -> str:
-    """Read a file with line ends of one kind; bytes that are no text become question marks."""
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        issues.add(f"{path.name} row {line}", f"is not UTF-8 text: {error.reason}")
-        text = data.decode("utf-8-sig", errors="replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _fields(line: str) -> list[str]:
-    # line by line, so that an open quote does not take the rest of the file with it
-    if '"' not in line:
-        return line.split(",")
-    try:
-        return next(csv.reader([line], strict=True))
-    except csv.Error:
-        return [field.strip('"') for field in line.split(",")] + ["an open quote"]
+    @classmethod
+    def read(cls, source: Path) -> "Slices":
+        """Read a csv or parquet with id, width and height, a cache, or a competition's folder."""
+        given = source
+        if source.is_dir() and (source / INDEX).is_file():
+            source = source / INDEX
+        if source.is_dir():
+            root = competition_folder(source)
+            parts = [list_slices(root / part, Issues(hint="")) for part in ("train", "test")]
+            return cls(pd.concat(parts, ignore_index=True), given)
+        remedy = "give a csv with id, width, height, a cache or a competition's folder"
+        table = read_table(source, ["id", "width", "height"], remedy)
+        check_ids(given, table)
+        sizes = {
+            side: whole_numbers(table, side, given, 1, LARGEST_SIDE) for side in ("width", "height")
+        }
+        return cls(table.assign(**sizes), given)
 
 
 @dataclass(frozen=True)
@@ -254,6 +239,13 @@ def _complete(labels: pd.DataFrame, slices: pd.DataFrame, issues: Issues) -> pd.
         absent = ", ".join(organ for organ in CLASSES if organ not in set(organs))
         issues.add(slice_id, f"train.csv has no row for {absent}; its labels are left out")
     return labels[~partial].reset_index(drop=True)
+
+
+def check_ids(path: Path, table: pd.DataFrame) -> None:
+    """Raise ValueError when the column `id` holds anything but the ids of slices."""
+    wrong = ~table["id"].str.fullmatch(SLICE_ID.pattern)
+    if wrong.any():
+        refuse_rows(path, table, "id", wrong.to_numpy(), NOT_AN_ID)
 
 
 def scan_key(scan: str) -> tuple[int, int]:

@@ -1,5 +1,12 @@
-"""A csv of id, class and run-length text, decoded scan by scan; the form scores are made from."""
+"""csvs of id, class and run-length text: train.csv, the sample, submissions and truths.
 
+One reader for all of them: `prepare` and `submit` collect what is wrong row by row, `score`
+decodes scan by scan.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -8,76 +15,140 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 
 from gutseg.constants import CLASSES
-from gutseg.data.cache import INDEX
-from gutseg.data.index import LARGEST_SIDE, SLICE_ID, Issues, list_slices
-from gutseg.data.tables import check_ids, read_csv, read_table, refuse_repeated, whole_numbers
-from gutseg.files import competition_folder
+from gutseg.data.index import NOT_A_CLASS, NOT_AN_ID, SLICE_ID, Issues, Slices
+from gutseg.data.tables import read_content
 from gutseg.masks import rle
 from gutseg.masks.bit_rows import BitRows
 from gutseg.registry import NAMED, as_is, listed
 
-# of one scan, planes between the listed ones included; the competition's largest have 16 million
-MOST_VOXELS = 2**28
+KEYS = ("id", "class")
+REMEDY = "give a csv of id, class and run-length text"
+# what some programs put before UTF-8
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class Slices:
-    """Where every slice belongs: scans by name, their shapes, and each id's plane."""
+def read_rows(path: Path, text_columns: Sequence[str], issues: Issues) -> pa.Table:
+    """Read a csv (also .csv.gz or a stream) of id, class and one of the text columns, all as text.
 
-    def __init__(self, table: pd.DataFrame, source: Path) -> None:
-        """table: one row a slice with id, width, height; all slices of a scan must be there."""
-        if table.empty:
-            raise ValueError(f"{source} lists no slices")
-        refuse_repeated(source, table, "id")
-        self.ids = pa.array(table["id"], pa.large_string())
-        names = table["id"].str.rsplit("_", n=2).str[0]
-        number = table["id"].str[-4:].astype(int)
-        self.scan, self.names = pd.factorize(names)
-        grouped = table.assign(number=number).groupby(self.scan)
-        spread = grouped[["height", "width"]].nunique().max(axis=1)
-        if spread.max() > 1:
-            raise ValueError(f"{source}: {self.names[spread.argmax()]} has slices of two sizes")
-        first = grouped["number"].min().to_numpy()
-        self.z = (number - first[self.scan]).to_numpy()
-        depth = grouped["number"].max().to_numpy() - first + 1
-        sizes = grouped[["height", "width"]].first().to_numpy()
-        self.shapes = [
-            (len(CLASSES), int(d), int(h), int(w)) for d, (h, w) in zip(depth, sizes, strict=True)
-        ]
-        for name, (_, d, h, w) in zip(self.names, self.shapes, strict=True):
-            if d * h * w > MOST_VOXELS:
-                raise ValueError(
-                    f"{source}: {name} would have {d} x {h} x {w} voxels; at most {MOST_VOXELS} "
-                    "are expected"
-                )
+    Two columns are added: `row`, the line of the file (the header is 1), and `broken`. Rows of
+    too many or too few fields and bytes that are not text are issues; such rows stay and are
+    broken. A blank line is not a row. Raises ValueError when the file is empty or has another
+    header.
+    """
+    content = read_content(path, REMEDY).removeprefix(BYTE_ORDER_MARK)
+    header = b"".join(content[:4096].splitlines()[:1]).decode("utf-8", "replace")
+    names = _fields(header)
+    choices = [[*KEYS, column] for column in text_columns]
+    if names not in choices:
+        expected = " or ".join(map(",".join, choices))
+        raise ValueError(f"{path}: header is {as_is(header) or 'empty'}; expected {expected}")
+    table = _read_at_once(content, names)
+    return _read_line_by_line(content, names, path, issues) if table is None else table
 
-    @classmethod
-    def read(cls, source: Path) -> "Slices":
-        """Read a csv or parquet with id, width and height, a cache, or a competition's folder."""
-        given = source
-        if source.is_dir() and (source / INDEX).is_file():
-            source = source / INDEX
-        if source.is_dir():
-            root = competition_folder(source)
-            parts = [list_slices(root / part, Issues(hint="")) for part in ("train", "test")]
-            return cls(pd.concat(parts, ignore_index=True), given)
-        remedy = "give a csv with id, width, height, a cache or a competition's folder"
-        table = read_table(source, ["id", "width", "height"], remedy)
-        check_ids(given, table)
-        sizes = {
-            side: whole_numbers(table, side, given, 1, LARGEST_SIDE) for side in ("width", "height")
-        }
-        return cls(table.assign(**sizes), given)
+
+def _read_at_once(content: bytes, names: list[str]) -> pa.Table | None:
+    """Read a csv without quotes whose lines all have as many fields; None for any other."""
+    if b'"' in content:
+        return None
+    text = dict.fromkeys(names, pa.string())
+    try:
+        table = pa.csv.read_csv(
+            io.BytesIO(content),
+            pa.csv.ReadOptions(column_names=names, skip_rows=1),
+            pa.csv.ParseOptions(ignore_empty_lines=False),
+            pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False),
+        )
+    except pa.ArrowInvalid:  # a line of too many or too few fields, bytes that are not text
+        return None
+    if pc.any(pc.equal(table[0], "")).as_py():  # pyarrow makes a blank line a row of empty fields
+        return None
+    row, broken = np.arange(len(table)) + 2, np.zeros(len(table), bool)
+    return table.append_column("row", [row]).append_column("broken", [broken])
+
+
+def _read_line_by_line(content: bytes, names: list[str], path: Path, issues: Issues) -> pa.Table:
+    rows = []
+    for number, line in enumerate(_lines(content, path, issues)[1:], start=2):
+        if not line.strip():
+            continue
+        fields = _fields(line)
+        broken = len(fields) != len(names)
+        if broken:
+            problem = f"has {len(fields)} fields; expected {','.join(names)}"
+            issues.add(f"{path.name} row {number}", problem)
+        fields += [""] * (len(names) - len(fields))
+        rows.append((*fields[: len(names)], number, broken))
+    types = [*[pa.string()] * len(names), pa.int64(), pa.bool_()]
+    columns = zip(*rows, strict=True) if rows else [()] * len(types)
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
+    return pa.table(arrays, names=[*names, "row", "broken"])
+
+
+def _lines(content: bytes, path: Path, issues: Issues) -> list[str]:
+    """Split into lines, whatever they end with; bytes that are not text become question marks."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        issues.add(f"{path.name} row {line}", f"is not UTF-8 text: {error.reason}")
+        text = content.decode(errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _fields(line: str) -> list[str]:
+    # line by line, so that an open quote does not take the rest of the file with it
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error:
+        return [field.strip('"') for field in line.split(",")] + ["an open quote"]
+
+
+def check_rows(rows: pd.DataFrame, path: Path, issues: Issues) -> "pd.Series[bool]":
+    """Record malformed ids, unknown classes and repeated pairs; return which rows are good.
+
+    rows: of `read_rows`; what is wrong with a broken one has been recorded before.
+    """
+    good = ~rows["broken"]
+    checks = (
+        (~rows["id"].str.fullmatch(SLICE_ID.pattern), "id", NOT_AN_ID),
+        (~rows["class"].isin(CLASSES), "class", NOT_A_CLASS),
+        (rows.duplicated([*KEYS]), "id", "is listed twice with this class"),
+    )
+    for wrong, column, problem in checks:
+        for position in rows.index[wrong & good]:
+            where = f"{path.name} row {rows.at[position, 'row']}"
+            issues.add(where, f"{column} {rows.at[position, column][:60]!r} {problem}")
+        good &= ~wrong
+    return good
+
+
+def read_labels(path: Path, issues: Issues) -> pd.DataFrame:
+    """Read train.csv; one row per (id, class), in the file's order.
+
+    Columns: id, class, segmentation ("" when empty), row (line of the file, the header is 1),
+    scan. Rows that are not good are issues and left out.
+    """
+    rows = read_rows(path, ("segmentation",), issues).to_pandas()
+    labels = rows[check_rows(rows, path, issues)].drop(columns="broken").reset_index(drop=True)
+    return labels.assign(scan=labels["id"].str.rsplit("_", n=2).str[0])
 
 
 @dataclass(frozen=True)
 class MaskCsv:
-    """One csv against the slices: (N,) arrays by row; -1 where an id or class is unknown."""
+    """One csv against the slices: (N,) arrays by row; -1 where an id or class is unknown.
+
+    lines: where the rows stand in the file.
+    """
 
     path: Path
     ids: pa.ChunkedArray
     organs: pa.ChunkedArray
+    lines: np.ndarray
     texts: rle.Column
     slice: np.ndarray
     organ: np.ndarray
@@ -85,23 +156,18 @@ class MaskCsv:
 
     @classmethod
     def read(cls, path: Path, slices: Slices) -> "MaskCsv":
-        """Read id, class and a third column of any name, as train.csv and submissions have it.
+        """Read id, class and segmentation or predicted, as train.csv and submissions have them.
 
-        Raises ValueError when the csv cannot be read or has other columns.
+        Raises ValueError when the csv cannot be read, names the first row that is broken.
         """
-        table = read_csv(path, "give a csv of id, class and run-length text")
-        names = table.column_names
-        if names[:2] != ["id", "class"] or names[2:] not in (["segmentation"], ["predicted"]):
-            raise ValueError(
-                f"{path}: header is {as_is(','.join(names))}; expected "
-                "id,class,segmentation or id,class,predicted"
-            )
+        table = read_rows(path, ("segmentation", "predicted"), Issues(hint=f"; {REMEDY}"))
         ids, organs = table["id"].cast(pa.large_string()), table["class"]
         return cls(
             path,
             ids,
             organs,
-            rle.Column(table[names[2]]),
+            table["row"].to_numpy(),
+            rle.Column(table[2]),
             _position(ids, slices.ids),
             _position(organs, pa.array(CLASSES)),
             slices,
@@ -118,8 +184,7 @@ class MaskCsv:
         rows = np.flatnonzero(self.slice < 0)
         for row in rows:
             if not SLICE_ID.fullmatch(str(self.ids[row])):
-                problem = "the id is not of the form case123_day20_slice_0001"
-                raise ValueError(f"{self.label(row)}: {problem}")
+                raise ValueError(f"{self.label(row)}: the id {NOT_AN_ID}")
         return {_scan_name(self.ids[row]) for row in rows} - set(self.slices.names)
 
     def of_scans(self, names: set[str]) -> np.ndarray:
@@ -130,9 +195,9 @@ class MaskCsv:
         return found
 
     def label(self, row: int) -> str:
-        """Name a row of the file for an error; the header is row 1."""
+        """Name a row for an error; the header of the file is row 1."""
         names = as_is(f"{self.ids[row]}, {self.organs[row]}")
-        return f"{self.path.name} row {row + 2} ({names})"
+        return f"{self.path.name} row {self.lines[row]} ({names})"
 
     def rows_by_scan(self, keep: np.ndarray) -> list[np.ndarray]:
         """Return the kept rows of every scan; keep: (N,) bool."""

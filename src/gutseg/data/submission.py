@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from gutseg.constants import CLASSES
-from gutseg.data.index import Issues, list_slices, read_labels, read_rows
+from gutseg.data.index import Issues, list_slices
+from gutseg.data.mask_csv import check_rows, read_labels, read_rows
 from gutseg.files import need_file, replacing
 
 log = logging.getLogger(__name__)
@@ -16,7 +17,7 @@ COLUMNS = ["id", "class", "predicted"]
 
 
 def write_submission(path: Path, rows: pd.DataFrame, masks: Mapping[tuple[str, str], str]) -> None:
-    """Write id, class, predicted in the order of rows; a pair without mask gets "".
+    """Write id, class, predicted in the order of rows; a pair without a mask gets "".
 
     rows: id, class in the order of sample_submission.csv, which Kaggle insists on.
     """
@@ -32,7 +33,7 @@ def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFr
     the others are neighbours. A sample of only a header asks for the first debug_scans scans
     that have both PNGs and rows in train.csv, the rows in the order of train.csv. A slice that
     is asked for but absent is an issue, so while issues are collected there may be none to read;
-    a sample that does not read is one too, and then asks for every slice of test/.
+    a sample that cannot be read is one too, and then asks for every slice of test/.
     """
     path, part = root / "sample_submission.csv", "test"
     sample = _sample(path, issues)
@@ -41,7 +42,7 @@ def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFr
         path, part = need_file(root / "train.csv", why), "train"
         sample = read_labels(path, issues)
     else:
-        _check_rows(sample, path, issues)
+        check_rows(sample, path, issues)
     slices = list_slices(root / part, issues)
     present = slices["id"].isin(sample["id"])
     if part == "train":
@@ -63,9 +64,9 @@ def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFr
 
 
 def _sample(path: Path, issues: Issues) -> pd.DataFrame:
-    """Read the sample; while issues are collected, one that does not read asks for all of test/."""
+    """Read the sample, or ask for all of test/ if it cannot be read and issues are collected."""
     try:
-        return read_rows(need_file(path, "give --images"), COLUMNS, issues)
+        return read_rows(need_file(path, "give --images"), COLUMNS[2:], issues).to_pandas()
     except (ValueError, OSError) as error:
         if not issues.collect:
             raise
@@ -73,13 +74,3 @@ def _sample(path: Path, issues: Issues) -> pd.DataFrame:
     slices = list_slices(path.parent / "test", Issues(collect=True))
     rows = [(slice_id, organ, "") for slice_id in slices["id"] for organ in CLASSES]
     return pd.DataFrame(rows, columns=COLUMNS).assign(row=0, broken=False)
-
-
-def _check_rows(sample: pd.DataFrame, path: Path, issues: Issues) -> None:
-    for row in sample[~sample["class"].isin(CLASSES)].itertuples():
-        where = f"{path.name} row {row.row}"
-        issues.add(where, f"class {row[2][:60]!r} is not one of {', '.join(CLASSES)}")
-    for row in sample[sample.duplicated(["id", "class"])].itertuples():
-        issues.add(
-            f"{path.name} row {row.row}", f"{row.id[:60]!r}, {row[2][:60]!r} is listed twice"
-        )

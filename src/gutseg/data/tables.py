@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from gutseg.data.index import SLICE_ID
 from gutseg.files import need_file
 from gutseg.registry import NAMED, as_is, brief, listed, shown
 
@@ -61,7 +60,7 @@ def read_content(path: Path, remedy: str) -> bytes:
 def read_csv(path: Path, remedy: str) -> pa.Table:
     """Read a csv (UTF-8, comma) whose columns are all text, empty fields being "".
 
-    Raises ValueError naming the file when it is no such csv.
+    Raises ValueError naming the file when it is not a csv.
     """
     content = read_content(path, remedy)
     try:
@@ -101,7 +100,7 @@ def read_table(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
     table = _read_parquet(path, remedy) if parquet else read_csv(path, remedy)
     names = table.column_names
     if missing := [column for column in columns if names.count(column) != 1]:
-        problem = "is there twice" if missing[0] in names else "is missing"
+        problem = "is listed twice" if missing[0] in names else "is missing"
         raise ValueError(f"{path}: column {missing[0]} {problem}; its header is {_header(names)}")
     try:
         return pd.DataFrame({name: _as_text(table[name]) for name in columns})
@@ -120,7 +119,7 @@ def _header(names: list[str]) -> str:
 def whole_numbers(
     table: pd.DataFrame, column: str, path: Path, low: int, high: int
 ) -> "pd.Series[int]":
-    """Return a column of text as numbers; raises ValueError naming the rows where it is none.
+    """Return a column of text as numbers; raises ValueError naming the rows that are not numbers.
 
     Only the digits 0 to 9 count, without sign, fraction or exponent. low, high: the bounds.
     """
@@ -137,9 +136,9 @@ def whole_numbers(
 def refuse_rows(
     path: Path, table: pd.DataFrame, column: str, wrong: np.ndarray, problem: str
 ) -> NoReturn:
-    """Raise ValueError for the rows (N,) bool: what is wrong with the first, where the others are.
+    """Raise ValueError that says what is wrong with the first of the rows and lists the others.
 
-    The header is row 1.
+    wrong: (N,) bool. The header is row 1.
     """
     rows = np.flatnonzero(wrong) + 2
     first = table[column].iloc[rows[0] - 2 :].tolist()[0]
@@ -149,15 +148,7 @@ def refuse_rows(
 
 
 def refuse_repeated(path: Path, table: pd.DataFrame, column: str) -> None:
-    """Raise ValueError when a value of the column comes twice."""
+    """Raise ValueError when a value of the column is repeated."""
     repeated = table[column].duplicated()
     if repeated.any():
         refuse_rows(path, table, column, repeated.to_numpy(), "is listed twice; expected one row")
-
-
-def check_ids(path: Path, table: pd.DataFrame) -> None:
-    """Raise ValueError when the column `id` holds anything but the ids of slices."""
-    wrong = ~table["id"].str.fullmatch(SLICE_ID.pattern)
-    if wrong.any():
-        problem = "is not of the form case123_day20_slice_0001"
-        refuse_rows(path, table, "id", wrong.to_numpy(), problem)
