@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.measure import in_turn, machine, main, table
 from gutseg.constants import NATIVE_SIZES
-from gutseg.data.stack import gather, neighbours
+from gutseg.data.stack import Stack, gather, neighbours
 
 BATCH = 32
 
@@ -35,7 +35,7 @@ def write_scan(folder: Path, depth: int, size: tuple[int, int]) -> tuple[list[Pa
 
 def from_pngs(paths: list[Path], z: np.ndarray) -> np.ndarray:
     """The loader of most notebooks: five files a sample."""
-    planes = neighbours(z, len(paths))
+    planes = neighbours(z, len(paths), Stack())
     return np.stack(
         [[cv2.imread(str(paths[p]), cv2.IMREAD_UNCHANGED) for p in stack] for stack in planes]
     )
@@ -43,7 +43,7 @@ def from_pngs(paths: list[Path], z: np.ndarray) -> np.ndarray:
 
 def from_cache(volume: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Ours: a whole batch out of the memory map."""
-    return gather(volume, neighbours(z, len(volume)))
+    return gather(volume, neighbours(z, len(volume), Stack()))
 
 
 def run(quick: bool) -> str:

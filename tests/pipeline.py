@@ -32,7 +32,7 @@ class Run:
     @property
     def overrides(self) -> list[str]:
         """What points the config at this run's folders."""
-        places = {"data.cache": self.cache, "data.folds": self.folds, "runs": self.run.parent}
+        places = {"data.folder": self.cache, "data.folds": self.folds, "runs": self.run.parent}
         return [f"{key}={value}" for key, value in places.items()]
 
 

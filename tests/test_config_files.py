@@ -89,7 +89,7 @@ def test_a_folder_a_device_and_a_link_to_nothing_are_called_so(tmp_path):
                        '"a\\nb"', '"a\\tb"', '"\\e[2J"', '"\\u202e"', "'c:d'", "x" * 200)),
         ("name=7", "name: .*valid string, found 7"),
         ("runs=''", "runs: '' is not a path"),
-        ('data.cache="a\\0b"', "data.cache: 'a.x00b' is not a path"),
+        ('data.folder="a\\0b"', "data.folder: 'a.x00b' is not a path"),
     ],
     ids=lambda value: ascii(value)[:40],
 )  # fmt: skip

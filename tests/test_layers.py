@@ -8,7 +8,7 @@ import gutseg
 PACKAGE = Path(gutseg.__file__).parent
 
 LAYERS = (
-    ("constants", "files", "claims", "progress", "registry", "ending", "jobs"),
+    ("constants", "files", "claims", "progress", "registry", "settings", "ending", "jobs"),
     ("masks",),
     ("metrics", "losses", "models"),
     ("data", "synthetic"),

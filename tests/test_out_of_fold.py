@@ -31,7 +31,7 @@ def own(trained, tmp_path):
     shutil.copytree(trained.raw, tmp_path / "raw")
     shutil.copy(trained.folds, folds)
     for path in run.glob("fold*/config.yaml"):
-        _set(path, "data", cache=str(cache), folds=str(folds))
+        _set(path, "data", folder=str(cache), folds=str(folds))
         path.write_text(path.read_text().replace(str(trained.run.parent), str(run.parent)))
     return run
 
@@ -141,7 +141,7 @@ def test_a_changed_fold_file_stops_predict_and_train(own, trained):
     _swap_folds(own)
     with pytest.raises(ValueError, match=r"folds.csv has changed since .*fold0 was trained"):
         predict(own)
-    places = {"data.cache": own.parents[1] / "cache", "data.folds": own.parents[1] / "folds.csv"}
+    places = {"data.folder": own.parents[1] / "cache", "data.folds": own.parents[1] / "folds.csv"}
     overrides = [f"{key}={value}" for key, value in places.items()]
     with pytest.raises(ValueError, match=r"folds.csv has changed since .*fold1 was trained"):
         train(trained.config, [*overrides, f"runs={own.parent}"], fold="1")
@@ -179,7 +179,9 @@ def test_a_blend_keeps_the_flips_of_its_predictions(own, tmp_path):
     blend([own], tmp_path / "b", trials=1)
     solved = load_blend(tmp_path / "b" / "blend.yaml")
     assert solved.members[0].tta == "hflip"
-    assert {one.tta for one in runs.ensemble(tmp_path / "b" / "blend.yaml").predictors} == {"hflip"}
+    assert {
+        one.settings.tta for one in runs.ensemble(tmp_path / "b" / "blend.yaml").predictors
+    } == {"hflip"}
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:99]), oof])

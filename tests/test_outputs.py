@@ -98,7 +98,7 @@ def start(cache, tmp_path):
     """A function that trains fold 0 for one step."""
     (tmp_path / "tiny.yaml").write_text(TINY)
     split(cache, tmp_path / "folds.csv", folds=2)
-    places = [f"data.cache={cache}", f"data.folds={tmp_path / 'folds.csv'}", f"runs={tmp_path}"]
+    places = [f"data.folder={cache}", f"data.folds={tmp_path / 'folds.csv'}", f"runs={tmp_path}"]
     few = ["train.epochs=1", "train.steps_per_epoch=1", "model.params.widths=[4, 8]"]
     return lambda *changes: train(tmp_path / "tiny.yaml", [*places, *few, *changes], fold="0")
 
@@ -241,7 +241,7 @@ def test_a_bench_writes_over_its_own_folder_only(small_bench, dear, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_stops_a_training_of_two_folds(cache, start, tmp_path):
     """Only the parent gets it; its processes end with it, what was finished stays."""
-    places = [f"data.cache={cache}", f"data.folds={tmp_path / 'folds.csv'}", f"runs={tmp_path}"]
+    places = [f"data.folder={cache}", f"data.folds={tmp_path / 'folds.csv'}", f"runs={tmp_path}"]
     command = [sys.executable, "-m", "gutseg", "train", str(tmp_path / "tiny.yaml"), *places]
     process = subprocess.Popen(
         [*command, "train.epochs=1000", "train.steps_per_epoch=2", "--jobs", "2"],

@@ -47,9 +47,8 @@ def test_the_network_has_learnt_the_bright_blobs(trained):
 
 def test_validation_never_sees_a_training_patient(trained):
     config = load(trained.config, trained.overrides)
-    from gutseg.data.cache import Cache
 
-    table = experiment.rows(config, Cache(trained.cache))
+    _, table = experiment.opened(config)
     predicted = {fold: set() for fold in (0, 1)}
     for path in trained.run.glob("fold*/oof/*.npz"):
         predicted[int(path.parts[-3].removeprefix("fold"))].add(path.stem.split("_")[0])
@@ -295,7 +294,7 @@ def test_bad_input_ends_with_one_sentence_and_code_2(tmp_path):
             lambda t, p: train(t.config, t.overrides, fold="7"),
             "--fold 7: expected all or some of 0, 1",
         ),
-        (lambda t, p: train(t.config, ["data.cache=/nowhere"]), "run: gutseg prepare"),
+        (lambda t, p: train(t.config, ["data.folder=/nowhere"]), "run: gutseg prepare"),
         (lambda t, p: predict(p), "is not a run folder: it has no fold"),
         (lambda t, p: predict(t.run, fold="5"), "has no fold5"),
         (lambda t, p: blend([p], p), "is not a run folder: it has no fold"),
@@ -333,7 +332,7 @@ def test_slices_of_one_scan_can_be_divided(cache, tmp_path):
 
     (tmp_path / "tiny.yaml").write_text(TINY)
     split(cache, tmp_path / "folds.csv", folds=2, block=2)
-    places = [f"data.cache={cache}", f"data.folds={tmp_path / 'folds.csv'}", f"runs={tmp_path}"]
+    places = [f"data.folder={cache}", f"data.folds={tmp_path / 'folds.csv'}", f"runs={tmp_path}"]
     train(tmp_path / "tiny.yaml", [*places, "train.epochs=1"])
     predict(tmp_path / "tiny")
     groups = runs.out_of_fold(tmp_path / "tiny", METRICS["default"])

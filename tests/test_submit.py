@@ -12,8 +12,12 @@ import torch
 from folders import draw, png_path, write_csv, write_scan
 
 from gutseg import runs
+from gutseg.config import Predict
 from gutseg.constants import CLASSES
+from gutseg.data.geometry import Geometry
 from gutseg.data.inputs import Inputs
+from gutseg.data.scaling import Scaling
+from gutseg.data.stack import Stack
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor
@@ -52,9 +56,9 @@ def use(monkeypatch):
     """A function that puts a network in the place of whatever a blend names."""
 
     def replace(network):
-        settings = {"stack": {"slices": 3}, "scaling": {"kind": "scan"}}
-        inputs = Inputs(**settings, geometry={"kind": "pad", "size": (48, 64)})
-        predictor = Predictor(network, inputs, device=torch.device("cpu"), batch_size=4)
+        geometry = Geometry(kind="pad", size=(48, 64))
+        inputs = Inputs(Stack(slices=3), Scaling(kind="scan"), geometry)
+        predictor = Predictor(network, inputs, Predict(batch_size=4), device=torch.device("cpu"))
         ensemble = Ensemble([predictor], [1.0], [Rule()] * len(CLASSES))
         monkeypatch.setattr(runs, "ensemble", lambda path: ensemble)
 

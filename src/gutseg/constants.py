@@ -12,7 +12,7 @@ HAUSDORFF_WEIGHT = 0.6
 # (width, height): slices in the training set. File names carry the width first.
 NATIVE_SIZES = {(266, 266): 25_920, (360, 310): 11_232, (276, 276): 1_200, (234, 234): 144}
 
-# Scans with faulty masks. Off by default; a config names a list under `data.blacklist`.
+# Scans with faulty masks. Off by default; a config names a list under `data.params.blacklist`.
 BLACKLISTS = {
     # CarnoZhao/Kaggle-UWMGIT, data_preprocess.py (1st place); also dropped by most others
     "winners2": ("case7_day0", "case81_day30"),

@@ -11,7 +11,6 @@ from gutseg.blend import MOST_TRIALS, blend
 from gutseg.claims import CLAIM, check_claim
 from gutseg.config import Config, dump, load, load_blend
 from gutseg.constants import CLASSES
-from gutseg.data.cache import Cache
 from gutseg.engine.provenance import provenance
 from gutseg.files import write_json
 from gutseg.inference import made_with, oof
@@ -47,7 +46,7 @@ def demo(
     """
     check_claim(out, ["phantom/phantom.json", f"phantom/{CLAIM}"])
     raw, cache, folds = out / "phantom", out / "cache", out / "folds.csv"
-    places = [f"data.cache={cache}", f"data.folds={folds}", f"runs={out / 'runs'}"]
+    places = [f"data.folder={cache}", f"data.folds={folds}", f"runs={out / 'runs'}"]
     settings = load(config, places)  # a config that is wrong ends here, before the drawing
     phantom(raw, cases=cases, seed=seed)
     prepare(raw, cache)
@@ -67,8 +66,7 @@ def demo(
 
 def write_prior(config: Config) -> Path:
     """Predict every fold with the mean mask of the others, as a run that `blend` can read."""
-    cache = Cache(config.data.cache)
-    table = experiment.rows(config, cache)
+    cache, table = experiment.opened(config)
     run = config.runs / "prior"
     for fold in experiment.chosen_folds(table, "all"):
         folder = experiment.run_folder(config.model_copy(update={"name": "prior"}), fold)

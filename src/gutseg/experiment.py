@@ -16,8 +16,8 @@ from gutseg.data.folds import assign, chosen, read_folds
 from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
 from gutseg.data.sampler import BatchSampler
+from gutseg.data.sources.competition import competition
 from gutseg.engine import checkpoint, precision
-from gutseg.engine.budget import Budget
 from gutseg.engine.distributed import World
 from gutseg.engine.loop import Learner
 from gutseg.engine.optim import optimizer
@@ -31,11 +31,7 @@ from gutseg.registry import brief
 
 def inputs(config: Config) -> Inputs:
     """Return the settings of what the network sees."""
-    return Inputs(
-        stack=config.stack.model_dump(),
-        scaling=config.scaling.model_dump(),
-        geometry=config.geometry.model_dump(),
-    )
+    return Inputs(config.stack, config.scaling, config.geometry)
 
 
 def network(config: Config, *, published: bool = False) -> nn.Module:
@@ -77,11 +73,21 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         ) from None
 
 
-def rows(config: Config, cache: Cache) -> pd.DataFrame:
-    """Return the cache's index without blacklisted scans and with a column `fold`."""
-    index = cache.index[~cache.index["scan"].isin(config.data.excluded)]
-    folds = read_folds(config.data.folds)
-    return index.assign(fold=assign(index, folds, config.data.folds))
+def opened(config: Config) -> tuple[Cache, pd.DataFrame]:
+    """Return the cache and the rows of its index that are used, with a column `fold`."""
+    data, train = config.data, config.train
+    if data.source != "competition" or config.crop or config.channels or not train.epochs:
+        raise ValueError(
+            "only whole slices of the source 'competition' can be trained yet, for a number of "
+            "epochs; leave data.source, crop, channels, train.steps and train.seconds out"
+        )
+    if isinstance(data.folds, int):
+        raise ValueError(
+            f"data.folds: {data.folds}, but the competition's folds are a file; "
+            "make one with gutseg split"
+        )
+    cache, index = competition(data.folder, **data.params)
+    return cache, index.assign(fold=assign(index, read_folds(data.folds), data.folds))
 
 
 def chosen_folds(table: pd.DataFrame, wanted: str) -> list[int]:
@@ -117,32 +123,20 @@ def learner(config: Config, loss: Criterion, batches: int, world: World) -> Lear
     """Build the network and everything that trains it; batches: of one epoch."""
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     built = model(config).to(world.device, memory_format=layout)
-    optim = config.optim
-    steps = -(-batches // config.train.accumulate)
-    schedule = Schedule(
-        optim.lr,
-        steps=steps * config.train.epochs,
-        kind=optim.schedule,
-        warmup_steps=round(steps * optim.warmup_epochs),
-        final=optim.final_lr_ratio,
-        power=optim.power,
-    )
+    steps = -(-batches // config.train.accumulate)  # the last, shorter group is a step too
     return Learner(
         built,
         loss,
-        optimizer(
-            built,
-            optim.name,
-            lr=optim.lr,
-            weight_decay=optim.weight_decay,
-            momentum=optim.momentum,
+        optimizer(built, config.optim),
+        Schedule(
+            config.optim,
+            steps=steps * config.train.epochs,
+            warmup_steps=round(steps * config.optim.warmup_epochs),
         ),
-        schedule,
         precision.choose(world.device, config.train.amp),
         world,
+        config.train,
         seed=config.seed,
-        ema=config.train.ema,
-        compile=config.train.compile,
     )
 
 
@@ -161,19 +155,6 @@ def maps(config: Config) -> Maps:
     return Maps(sorted(criterion(config).required_maps), config.loss.maps)
 
 
-def budget(config: Config) -> Budget:
-    """Return how long to train and what is best."""
-    return Budget(
-        epochs=config.train.epochs,
-        accumulate=config.train.accumulate,
-        clip_norm=config.train.clip_norm,
-        patience=config.train.patience,
-        monitor=config.train.monitor,
-        highest=config.train.monitor != "val_loss",
-        score_every=config.train.score_every,
-    )
-
-
 def as_predictor(
     config: Config,
     network: nn.Module,
@@ -186,10 +167,9 @@ def as_predictor(
     return Predictor(
         network,
         inputs(config),
+        config.predict.model_copy(update={"tta": tta or config.predict.tta}),
         device=device,
         dtype=precision.choose(device, config.train.amp).dtype,
-        batch_size=config.predict.batch_size,
-        tta=tta or config.predict.tta,
         name=name,
     )
 

@@ -71,7 +71,7 @@ def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
     folder = fold.folder / "oof"
     # it is loaded before anything is deleted: weights that cannot be read cost no predictions
     predictor = runs.predictor(fold.folder, experiment.device(), tta=tta)
-    _forget_others(folder, fold.made_with(predictor.tta))
+    _forget_others(folder, fold.made_with(predictor.settings.tta))
     missing = [
         name
         for name, z in fold.planes.items()

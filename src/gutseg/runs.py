@@ -79,8 +79,7 @@ def open_fold(folder: Path) -> Fold:
     config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
     number = int(folder.name.removeprefix("fold"))
     check_folds(folder, number, config.data.folds)
-    cache = Cache(config.data.cache)
-    table = experiment.rows(config, cache)
+    cache, table = experiment.opened(config)
     held_out = table[table["fold"] == number].groupby("scan")["z"]
     return Fold(
         folder,
@@ -123,7 +122,7 @@ def check_finished(fold: Fold) -> None:
         f"whether training has ended cannot be known; train this fold again, {hint}",
     )
     history = checkpoint.history(path)
-    if not is_finished(history, experiment.budget(fold.config)):
+    if not is_finished(history, fold.config.train):
         raise ValueError(
             f"{fold.folder} has {len(history)} of {fold.config.train.epochs} epochs and is still "
             f"to be trained; go on with gutseg train, {hint}"
@@ -187,7 +186,7 @@ def predictor(folder: Path, device: torch.device, *, tta: str | None = None) -> 
 
 def cache_of(run: Path) -> Cache:
     """Open the cache that a run was trained from."""
-    return Cache(configuration.load(fold_folders(run, "all")[0] / "config.yaml").data.cache)
+    return Cache(configuration.load(fold_folders(run, "all")[0] / "config.yaml").data.folder)
 
 
 def check_same_scans(members: Sequence[OutOfFold]) -> None:

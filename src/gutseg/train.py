@@ -42,8 +42,7 @@ def train(
 ) -> None:
     """Train one fold or all of them; a run that was stopped goes on where it was."""
     settings = load(config, overrides)
-    cache = Cache(settings.data.cache)
-    table = experiment.rows(settings, cache)
+    cache, table = experiment.opened(settings)
     folds = experiment.chosen_folds(table, fold)
     world = init()
     if world.size > 1:  # torchrun's processes share every fold
@@ -62,8 +61,7 @@ def train(
 
 
 def _train_alone(config: Config, fold: int) -> dict[str, float]:
-    cache = Cache(config.data.cache)
-    return train_fold(config, cache, experiment.rows(config, cache), fold, init())
+    return train_fold(config, *experiment.opened(config), fold, init())
 
 
 def train_fold(
@@ -107,14 +105,13 @@ def _train_here(
             tensorboard=config.train.tensorboard,
             wandb=wandb if config.train.wandb else None,
         )
-    budget = experiment.budget(config)
     try:
-        history = fit(learner, batches, evaluate, budget, folder, journal)
+        history = fit(learner, batches, evaluate, folder, journal)
     except FloatingPointError as error:
         raise FloatingPointError(f"{folder}: {error}") from None
     if journal:
         journal.close()
-    return history[best_epoch(history, budget)]
+    return history[best_epoch(history, config.train)]
 
 
 def _check_opened(folder: Path, config: Config, fold: int) -> None:

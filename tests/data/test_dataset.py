@@ -5,15 +5,14 @@ import torch
 from gutseg.data.augment import Augmenter
 from gutseg.data.cache import Cache
 from gutseg.data.dataset import Samples, loader, unpack
+from gutseg.data.geometry import Geometry
 from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
 from gutseg.data.sampler import Batch, BatchSampler
+from gutseg.data.scaling import Scaling
+from gutseg.data.stack import Stack
 
-INPUTS = Inputs(
-    stack={"slices": 3, "stride": 1, "edge": "clamp"},
-    scaling={"kind": "scan"},
-    geometry={"kind": "pad", "size": (48, 64)},
-)
+INPUTS = Inputs(Stack(slices=3), Scaling(kind="scan"), Geometry(kind="pad", size=(48, 64)))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gutseg.constants import NATIVE_SIZES
-from gutseg.data.geometry import Window, window
+from gutseg.data.geometry import Geometry, Window, window
 
 SIZES = [(height, width) for width, height in NATIVE_SIZES]
 BODY = (50, 200, 20, 230)
@@ -16,7 +16,7 @@ def _centre(plane):
 def test_padding_is_undone_to_the_bit(native):
     rng = np.random.default_rng(0)
     planes = rng.integers(0, 2**16, (3, *native)).astype(np.uint16)
-    view = window(native, BODY, kind="pad", size=(320, 384))
+    view = window(native, BODY, Geometry(kind="pad", size=(320, 384)))
     padded = view.forward(planes)
     assert padded.shape == (3, 320, 384)
     assert padded.sum() == planes.sum(dtype=np.uint64)
@@ -33,7 +33,7 @@ def test_padding_is_undone_to_the_bit(native):
     ],
 )
 def test_padding_puts_the_slice_in_the_middle(native, box):
-    view = window(native, BODY, kind="pad", size=(320, 384))
+    view = window(native, BODY, Geometry(kind="pad", size=(320, 384)))
     assert (view.native, view.box, view.size) == (native, box, (320, 384))
     ones = np.ones((1, *native), np.uint8)
     padded = view.forward(ones)
@@ -51,7 +51,7 @@ def test_resampling_comes_back_to_the_same_place(native, kind, size):
     """A swapped height and width, or half a pixel of shift a step, would move the centre."""
     labels = np.zeros((1, *native), np.uint8)
     labels[0, 80:130, 60:170] = 1
-    view = window(native, BODY, kind=kind, size=size)
+    view = window(native, BODY, Geometry(kind=kind, size=size))
     back = view.inverse(view.forward(labels, labels=True), labels=True)
     assert back.shape == labels.shape
     step = max(*(np.array(native) / size), 1)  # nearest neighbour: half a pixel, each way
@@ -62,28 +62,38 @@ def test_resampling_comes_back_to_the_same_place(native, kind, size):
 
 
 def test_nothing_outside_the_body_box_is_predicted():
-    view = window((266, 266), BODY, kind="body", size=(128, 128), margin=8)
+    view = window((266, 266), BODY, Geometry(kind="body", size=(128, 128), margin=8))
     back = view.inverse(np.ones((1, 128, 128), np.float32))
     inside = np.zeros((266, 266), bool)
     inside[42:208, 12:238] = True
     np.testing.assert_array_equal(back[0] > 0, inside)
-    narrow = window((266, 266), BODY, kind="body", size=(128, 128), margin=0)
+    narrow = window((266, 266), BODY, Geometry(kind="body", size=(128, 128), margin=0))
     assert narrow.box == BODY
 
 
 def test_the_margin_stops_at_the_border():
-    assert window((266, 266), (2, 264, 0, 266), kind="body", size=(64, 64)).box == (0, 266, 0, 266)
+    assert window((266, 266), (2, 264, 0, 266), Geometry(kind="body", size=(64, 64))).box == (
+        0,
+        266,
+        0,
+        266,
+    )
 
 
 def test_a_padded_size_grows_to_32_only_where_the_slice_is_larger():
-    assert window((36, 40), BODY, kind="pad", size=(36, 40), grow=True).size == (36, 40)
-    assert window((37, 40), BODY, kind="pad", size=(36, 40), grow=True).size == (64, 40)
-    assert window((36, 65), BODY, kind="pad", size=(36, 40), grow=True).size == (36, 96)
+    assert window((36, 40), BODY, Geometry(kind="pad", size=(36, 40)), grow=True).size == (36, 40)
+    assert window((37, 40), BODY, Geometry(kind="pad", size=(36, 40)), grow=True).size == (64, 40)
+    assert window((36, 65), BODY, Geometry(kind="pad", size=(36, 40)), grow=True).size == (36, 96)
 
 
 def test_body_boxes_have_a_margin_of_eight_pixels():
-    assert window((266, 266), BODY, kind="body", size=(64, 64)).box == (42, 208, 12, 238)
-    assert window((40, 48), (9, 30, 10, 39), kind="body", size=(64, 64)).box == (1, 38, 2, 47)
+    assert window((266, 266), BODY, Geometry(kind="body", size=(64, 64))).box == (42, 208, 12, 238)
+    assert window((40, 48), (9, 30, 10, 39), Geometry(kind="body", size=(64, 64))).box == (
+        1,
+        38,
+        2,
+        47,
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,14 +107,16 @@ def test_shrinking_averages_areas(size, expected):
     row = np.arange(16, dtype=np.float32)
     row[::4] += 4  # seen by areas, not by the two pixels in the middle
     planes = np.stack([row, row])[None]
-    found = window((2, 16), BODY, kind="resize", size=size).forward(planes)[0]
+    found = window((2, 16), BODY, Geometry.model_construct(kind="resize", size=size)).forward(
+        planes
+    )[0]
     areas = size[0] < 2
     np.testing.assert_allclose(found, np.array(expected) + areas, atol=1e-6)
 
 
 def test_labels_keep_their_bits():
     labels = np.random.default_rng(0).integers(0, 8, (2, 310, 360)).astype(np.uint8)
-    view = window((310, 360), BODY, kind="resize", size=(160, 192))
+    view = window((310, 360), BODY, Geometry(kind="resize", size=(160, 192)))
     assert set(np.unique(view.forward(labels, labels=True))) <= set(range(8))
 
 
@@ -112,8 +124,8 @@ def test_labels_keep_their_bits():
 def test_labels_take_the_nearest_pixel_both_ways(size):
     """Of the pixel whose centre is nearest; a mean of the bits {1, 4} would be {2, 3}."""
     labels = np.random.default_rng(0).choice(np.array([0, 1, 4], np.uint8), (2, 11, 15))
-    view = window((11, 15), BODY, size=size)
-    assert view == window((11, 15), BODY, kind="resize", size=size)
+    view = window((11, 15), BODY, Geometry.model_construct(size=size))
+    assert view == window((11, 15), BODY, Geometry.model_construct(kind="resize", size=size))
 
     def nearest(planes, to):
         y, x = ((np.arange(n) + 0.5) / n for n in to)
@@ -136,7 +148,7 @@ def test_a_shifted_box_of_the_same_size_shifts():
 
 def test_mirrored_input_gives_mirrored_output():
     planes = np.random.default_rng(0).random((1, 234, 234)).astype(np.float32)
-    view = window((234, 234), BODY, kind="resize", size=(96, 120))
+    view = window((234, 234), BODY, Geometry(kind="resize", size=(96, 120)))
     np.testing.assert_allclose(
         view.forward(planes[:, :, ::-1].copy()), view.forward(planes)[:, :, ::-1], atol=1e-6
     )
@@ -144,7 +156,7 @@ def test_mirrored_input_gives_mirrored_output():
 
 def test_too_large_for_the_padded_size():
     with pytest.raises(ValueError, match="310x360 slice does not fit into the padded size 266x384"):
-        window((310, 360), BODY, kind="pad", size=(266, 384))
+        window((310, 360), BODY, Geometry(kind="pad", size=(266, 384)))
 
 
 @pytest.mark.parametrize(
@@ -153,6 +165,12 @@ def test_too_large_for_the_padded_size():
 )
 def test_a_padded_size_grows_to_multiples_of_32_where_it_must(native, size):
     planes = np.random.default_rng(0).random((1, *native)).astype(np.float32)
-    view = window(native, BODY, kind="pad", size=(266, 384), grow=True)
+    view = window(native, BODY, Geometry(kind="pad", size=(266, 384)), grow=True)
     assert view.size == size == view.forward(planes).shape[1:]
     np.testing.assert_array_equal(view.inverse(view.forward(planes)), planes)
+
+
+def test_native_slices_stay_as_they_are():
+    planes = np.random.default_rng(0).integers(0, 2**16, (2, 37, 51)).astype(np.uint16)
+    view = window((37, 51), BODY, Geometry(kind="native"))
+    assert view.forward(planes) is planes and view.inverse(planes) is planes

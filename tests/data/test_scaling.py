@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gutseg.data.scaling import scale
+from gutseg.data.scaling import Scaling, scale
 from gutseg.data.volume import describe
 
 
@@ -14,20 +14,20 @@ def scan():
 
 def test_stack_divides_each_stack_by_its_own_maximum(scan):
     stacks = scan.image[[[0, 1, 2], [5, 5, 5]]]
-    scaled = scale(stacks, scan, kind="stack")
+    scaled = scale(stacks, scan, Scaling(kind="stack"))
     assert scaled.dtype == np.float32
     assert scaled[0].max() == scaled[1].max() == 1
     np.testing.assert_allclose(scaled[1, 0], scan.image[5] / scan.image[5].max(), rtol=1e-6)
 
 
 def test_scan_keeps_the_ratio_between_stacks(scan):
-    scaled = scale(scan.image[[[0], [5]]], scan, kind="scan")
+    scaled = scale(scan.image[[[0], [5]]], scan, Scaling(kind="scan"))
     assert scaled.max() == pytest.approx(scan.image[0].max() / scan.image.max())
     assert scaled[1].max() < 0.5
 
 
 def test_percentiles_map_to_zero_and_one(scan):
-    scaled = scale(scan.image[:, None], scan, low=5, high=90)
+    scaled = scale(scan.image[:, None], scan, Scaling(low=5, high=90))
     low, high = np.percentile(scan.image, [5, 90], method="inverted_cdf")
     expected = (scan.image[:, None].astype(float) - low) / (high - low)
     np.testing.assert_allclose(scaled, expected.clip(0, 1), 1e-5, 1e-6)
@@ -37,16 +37,16 @@ def test_percentiles_map_to_zero_and_one(scan):
 def test_scale_does_not_depend_on_the_scanners_gain(scan):
     louder = describe("case1_day0", scan.image * 9)
     for kind in ("stack", "scan", "percentile"):
-        ours, theirs = (scale(s.image[:, None], s, kind=kind) for s in (scan, louder))
+        ours, theirs = (scale(s.image[:, None], s, Scaling(kind=kind)) for s in (scan, louder))
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_a_black_scan_stays_black():
     black = describe("case1_day0", np.zeros((2, 4, 4), np.uint16))
     for kind in ("stack", "scan", "percentile"):
-        assert not scale(black.image[:, None], black, kind=kind).any()
+        assert not scale(black.image[:, None], black, Scaling(kind=kind)).any()
 
 
 def test_percentiles_in_the_wrong_order(scan):
-    with pytest.raises(ValueError, match="low = 99, high = 1"):
-        scale(scan.image[:, None], scan, low=99, high=1)
+    with pytest.raises(ValueError, match="low = 99, high = 1; expected low < high"):
+        scale(scan.image[:, None], scan, Scaling(low=99, high=1))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gutseg.data.stack import gather, neighbours
+from gutseg.data.stack import Stack, gather, neighbours
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ from gutseg.data.stack import gather, neighbours
     ],
 )
 def test_neighbours(settings, expected):
-    assert neighbours(np.array([0, 6, 9]), 10, **settings).tolist() == expected
+    assert neighbours(np.array([0, 6, 9]), 10, Stack(**settings)).tolist() == expected
 
 
 def test_short_scans_still_fill_a_stack():
-    assert neighbours(np.array([0]), 1, slices=7, edge="reflect").tolist() == [[0] * 7]
-    assert neighbours(np.array([1]), 2, slices=7, edge="reflect").tolist() == [
+    assert neighbours(np.array([0]), 1, Stack(slices=7, edge="reflect")).tolist() == [[0] * 7]
+    assert neighbours(np.array([1]), 2, Stack(slices=7, edge="reflect")).tolist() == [
         [0, 1, 0, 1, 0, 1, 0]
     ]
 
@@ -37,8 +37,9 @@ def test_gather_copies_and_blanks():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"slices": 4}, "not odd"), ({"stride": 0}, "stride = 0")]
+    ("settings", "message"),
+    [({"slices": 4}, "slices\n.*1, 3, 5 or 7"), ({"stride": 0}, "stride\n.*1, 2 or 3")],
 )
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
-        neighbours(np.array([0]), 10, **settings)
+        neighbours(np.array([0]), 10, Stack(**settings))

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from gutseg.config import Optim, Train
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import World
 from gutseg.engine.journal import Journal
-from gutseg.engine.loop import Budget, Learner, best_epoch, fit
+from gutseg.engine.loop import Learner, best_epoch, fit
 from gutseg.engine.optim import optimizer
 from gutseg.engine.schedule import Schedule
 from gutseg.losses import Criterion
@@ -41,17 +42,18 @@ class Batches:
             yield {"images": images, "target": (images > 0.6).float(), "ids": ids}
 
 
-def _learner(seed=0, dropout=0.0, lr=0.05, **settings):
+def _learner(epochs=1, seed=0, dropout=0.0, lr=0.05, **settings):
+    optim, settings = Optim(lr=lr, weight_decay=0.0), {"epochs": epochs} | settings
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Dropout(dropout))
     return Learner(
         model,
         Criterion("bce_dice"),
-        optimizer(model, "adamw", lr=lr),
-        Schedule(lr, steps=16),
+        optimizer(model, optim),
+        Schedule(optim, steps=16),
         precision.choose(CPU, True),
         World(0, 1, CPU),
-        **settings,
+        Train(**settings),
     )
 
 
@@ -67,12 +69,12 @@ def _evaluate(values):
 def test_resume_is_exact_to_the_bit(tmp_path):
     """Four epochs at once, and two and two; dropout and the moving average included."""
     score = [0.1, 0.4, 0.3, 0.2]
-    straight = _learner(dropout=0.3, ema=0.9)
-    fit(straight, Batches(), _evaluate(score), Budget(4), tmp_path / "a", None)
-    first = _learner(dropout=0.3, ema=0.9)
-    fit(first, Batches(), _evaluate(score[:2]), Budget(2), tmp_path / "b", None)
-    second = _learner(seed=7, dropout=0.3, ema=0.9)
-    history = fit(second, Batches(), _evaluate(score[2:]), Budget(4), tmp_path / "b", None)
+    straight = _learner(4, dropout=0.3, ema=0.9)
+    fit(straight, Batches(), _evaluate(score), tmp_path / "a", None)
+    first = _learner(2, dropout=0.3, ema=0.9)
+    fit(first, Batches(), _evaluate(score[:2]), tmp_path / "b", None)
+    second = _learner(4, seed=7, dropout=0.3, ema=0.9)
+    history = fit(second, Batches(), _evaluate(score[2:]), tmp_path / "b", None)
     assert torch.equal(_flat(second.model), _flat(straight.model))
     assert torch.equal(_flat(second.best), _flat(straight.best))
     assert [row["score"] for row in history] == score
@@ -83,11 +85,11 @@ def test_resume_is_exact_to_the_bit(tmp_path):
 
 def test_accumulated_halves_are_one_whole_batch():
     """BCE is a mean, so two batches of two make the gradient of one of four."""
-    whole, halves = _learner(), _learner()
+    whole, halves = _learner(), _learner(accumulate=2)
     for learner in (whole, halves):
         learner.criterion = Criterion("bce")
         learner.model[1] = nn.Identity()  # batch statistics would differ
-        learner.optimizer = optimizer(learner.model, "sgd", lr=0.1)
+        learner.optimizer = optimizer(learner.model, Optim(name="sgd", weight_decay=0.0, lr=0.1))
     big = Batches(2, 4)
     big.set_epoch(0)
     split = [
@@ -102,22 +104,22 @@ def test_accumulated_halves_are_one_whole_batch():
 
     from gutseg.engine.loop import _train_epoch
 
-    _train_epoch(whole, big, 0, Budget(1))
-    _train_epoch(halves, Halves(4), 0, Budget(1, accumulate=2))
+    _train_epoch(whole, big, 0)
+    _train_epoch(halves, Halves(4), 0)
     assert whole.step == halves.step == 2
     torch.testing.assert_close(_flat(whole.model), _flat(halves.model))
 
 
 def test_a_short_last_group_is_divided_by_its_own_length(tmp_path):
-    learner = _learner()
-    fit(learner, Batches(5), _evaluate([1.0]), Budget(1, accumulate=2), tmp_path, None)
+    learner = _learner(accumulate=2)
+    fit(learner, Batches(5), _evaluate([1.0]), tmp_path, None)
     assert learner.step == 3
 
 
 def test_nan_stops_the_run_and_names_the_slices(tmp_path):
-    learner = _learner()
+    learner = _learner(3)
     with pytest.raises(FloatingPointError, match="epoch 1, batch 2 .*e1b2s0, e1b2s1"):
-        fit(learner, Batches(poison=(1, 2)), _evaluate([0.5, 0.6]), Budget(3), tmp_path, None)
+        fit(learner, Batches(poison=(1, 2)), _evaluate([0.5, 0.6]), tmp_path, None)
     assert len(checkpoint.load(tmp_path / "last.pt")["history"]) == 1
     assert torch.isfinite(_flat_state(tmp_path / "last.pt")).all()
 
@@ -129,9 +131,9 @@ def _flat_state(path):
 
 def test_early_stopping_waits_for_patience(tmp_path):
     scores = [0.1, 0.5, 0.4, 0.5, 0.3, 0.9]
-    history = fit(_learner(), Batches(), _evaluate(scores), Budget(6, patience=2), tmp_path, None)
+    history = fit(_learner(6, patience=2), Batches(), _evaluate(scores), tmp_path, None)
     assert len(history) == 4  # equal is not better
-    assert best_epoch(history, Budget(6)) == 1
+    assert best_epoch(history, Train()) == 1
 
 
 NAN, INF = float("nan"), float("inf")
@@ -152,13 +154,14 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 def test_only_finite_values_can_be_best(values, highest, best):
-    history = [{} if value is None else {"score": value} for value in values]
-    assert best_epoch(history, Budget(9, highest=highest)) == best
+    monitor = "score" if highest else "val_loss"
+    history = [{} if value is None else {monitor: value} for value in values]
+    assert best_epoch(history, Train(monitor=monitor)) == best
 
 
 def test_a_first_epoch_that_is_nan_is_overtaken(tmp_path):
     scores = [NAN, 0.2, 0.1, 0.1]
-    history = fit(_learner(), Batches(), _evaluate(scores), Budget(9, patience=2), tmp_path, None)
+    history = fit(_learner(9, patience=2), Batches(), _evaluate(scores), tmp_path, None)
     assert len(history) == 4
     assert checkpoint.load(tmp_path / "best.pt")["metrics"]["score"] == 0.2
 
@@ -166,7 +169,7 @@ def test_a_first_epoch_that_is_nan_is_overtaken(tmp_path):
 def test_a_training_without_one_finite_score_fails(tmp_path):
     for _ in range(2):  # when it is asked for again, too
         with pytest.raises(FloatingPointError, match="score was finite in none of 3 epochs"):
-            fit(_learner(), Batches(), _evaluate([NAN] * 3), Budget(3, patience=1), tmp_path, None)
+            fit(_learner(3, patience=1), Batches(), _evaluate([NAN] * 3), tmp_path, None)
         assert not (tmp_path / "best.pt").exists()
 
 
@@ -174,12 +177,13 @@ def test_a_training_without_one_finite_score_fails(tmp_path):
 def test_weights_that_are_not_finite_are_never_kept(tmp_path, ema):
     """The loss is looked at before a step; what the last step of an epoch does shows here."""
     learner = _learner(ema=ema)
-    fit(learner, Batches(1), _evaluate([0.5]), Budget(1), tmp_path, None)
+    fit(learner, Batches(1), _evaluate([0.5]), tmp_path, None)
     before = {name: (tmp_path / name).read_bytes() for name in ("best.pt", "last.pt")}
-    learner.schedule = Schedule(INF, steps=1, kind="constant")
+    learner.schedule = Schedule(Optim.model_construct(lr=INF, schedule="constant"), steps=1)
+    learner.train = Train(epochs=2, ema=ema)
     message = "weights are not finite after epoch 1 .* under another name=..."
     with pytest.raises(FloatingPointError, match=message):
-        fit(learner, Batches(1), _evaluate([0.6]), Budget(2), tmp_path, None)
+        fit(learner, Batches(1), _evaluate([0.6]), tmp_path, None)
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
 
@@ -245,12 +249,12 @@ SPOILT = {
 
 @pytest.mark.parametrize("kind", SPOILT)
 def test_a_training_goes_on_from_whole_files_only(tmp_path, kind):
-    fit(_learner(), Batches(), _evaluate([0.5, 0.4]), Budget(2), tmp_path, None)
+    fit(_learner(2), Batches(), _evaluate([0.5, 0.4]), tmp_path, None)
     change, message = SPOILT[kind]
     change(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises((ValueError, OSError), match=message) as caught:
-        fit(_learner(), Batches(), _evaluate([0.6]), Budget(3), tmp_path, None)
+        fit(_learner(3), Batches(), _evaluate([0.6]), tmp_path, None)
     assert "train this fold again" in str(caught.value) or "lower optim.lr" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -259,37 +263,38 @@ def test_a_training_goes_on_from_whole_files_only(tmp_path, kind):
 def test_a_last_pt_that_leads_nowhere_is_not_one_that_is_yet_to_be_written(tmp_path):
     (tmp_path / "last.pt").symlink_to("gone.pt")
     with pytest.raises(FileNotFoundError, match=r"link to gone.pt, which is gone; delete "):
-        fit(_learner(), Batches(), _evaluate([0.6]), Budget(1), tmp_path, None)
+        fit(_learner(1), Batches(), _evaluate([0.6]), tmp_path, None)
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
 def test_a_lost_last_pt_does_not_cost_the_best_weights(tmp_path):
-    fit(_learner(), Batches(), _evaluate([0.4, 0.5]), Budget(2), tmp_path, None)
+    fit(_learner(2), Batches(), _evaluate([0.4, 0.5]), tmp_path, None)
     (tmp_path / "last.pt").unlink()
     before = (tmp_path / "best.pt").read_bytes()
     with pytest.raises(FileNotFoundError, match="last.pt does not exist, but best.pt is of ep.* 1"):
-        fit(_learner(), Batches(), _evaluate([0.6]), Budget(2), tmp_path, None)
+        fit(_learner(2), Batches(), _evaluate([0.6]), tmp_path, None)
     assert (tmp_path / "best.pt").read_bytes() == before
 
 
 def test_a_kill_between_the_first_best_pt_and_last_pt_costs_one_epoch(tmp_path):
-    fit(_learner(), Batches(), _evaluate([0.5]), Budget(1), tmp_path, None)
+    fit(_learner(1), Batches(), _evaluate([0.5]), tmp_path, None)
     (tmp_path / "last.pt").unlink()
-    assert len(fit(_learner(), Batches(), _evaluate([0.5]), Budget(1), tmp_path, None)) == 1
+    assert len(fit(_learner(1), Batches(), _evaluate([0.5]), tmp_path, None)) == 1
 
 
 def test_an_optimiser_without_momentum_has_nothing_to_lose(tmp_path):
     for epochs in (1, 2):
-        learner = _learner()
-        learner.optimizer = optimizer(learner.model, "sgd", lr=0.1, momentum=0.0)
-        history = fit(learner, Batches(), _evaluate([0.5]), Budget(epochs), tmp_path, None)
+        learner = _learner(epochs)
+        sgd = Optim(name="sgd", weight_decay=0.0, lr=0.1, momentum=0.0)
+        learner.optimizer = optimizer(learner.model, sgd)
+        history = fit(learner, Batches(), _evaluate([0.5]), tmp_path, None)
     assert len(history) == 2
 
 
 def test_lowest_is_best_for_a_loss():
     history = [{"val_loss": 0.5, "score": 0.9}, {"val_loss": 0.2}, {"val_loss": 0.3, "score": 1.0}]
-    assert best_epoch(history, Budget(3, monitor="val_loss", highest=False)) == 1
-    assert best_epoch(history, Budget(3)) == 2
+    assert best_epoch(history, Train(monitor="val_loss")) == 1
+    assert best_epoch(history, Train()) == 2
 
 
 def test_score_only_every_few_epochs_and_at_the_end(tmp_path):
@@ -299,21 +304,22 @@ def test_score_only_every_few_epochs_and_at_the_end(tmp_path):
         asked.append(with_score)
         return {"score": 0.5} if with_score else {}
 
-    fit(_learner(), Batches(), evaluate, Budget(5, score_every=2), tmp_path, None)
+    fit(_learner(5, score_every=2), Batches(), evaluate, tmp_path, None)
     assert asked == [False, True, False, True, True]
 
 
 def test_gradients_are_clipped_to_the_norm():
     from gutseg.engine.loop import _backward, _update
 
-    learner = _learner()
-    learner.optimizer = optimizer(learner.model, "sgd", lr=1.0, momentum=0.0)
-    learner.schedule = Schedule(1.0, steps=1, kind="constant")
+    learner = _learner(clip_norm=1e-3)
+    sgd = Optim(name="sgd", weight_decay=0.0, lr=1.0, momentum=0.0)
+    learner.optimizer = optimizer(learner.model, sgd)
+    learner.schedule = Schedule(Optim(lr=1.0, schedule="constant"), steps=1)
     before = [weights.detach().clone() for weights in learner.model.parameters()]
     batches = Batches()
     batches.set_epoch(0)
     _backward(learner, next(iter(batches)), 1, True)
-    _update(learner, clip_norm=1e-3)
+    _update(learner)
     moved = [w.detach() - b for w, b in zip(learner.model.parameters(), before, strict=True)]
     assert torch.cat([m.flatten() for m in moved]).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
@@ -332,14 +338,14 @@ def test_moving_average_follows_its_formula():
         inner(model)
 
     learner.average.update_parameters = record
-    _train_epoch(learner, Batches(), 0, Budget(1))
+    _train_epoch(learner, Batches(), 0)
     torch.testing.assert_close(learner.best[0].weight.detach(), shadow)
     assert not torch.equal(shadow, watched)
 
 
 def test_learning_rate_is_a_function_of_the_step(tmp_path):
-    learner = _learner(lr=0.1)
-    history = fit(learner, Batches(), _evaluate([1, 1]), Budget(2), tmp_path, None)
+    learner = _learner(2, lr=0.1)
+    history = fit(learner, Batches(), _evaluate([1, 1]), tmp_path, None)
     assert [row["lr"] for row in history] == [learner.schedule(3), learner.schedule(7)]
 
 
@@ -349,7 +355,7 @@ def test_compiled_training_learns_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda model: real(model, backend="eager"))
     plain, compiled = _learner(), _learner(compile=True)
     for name, learner in (("a", plain), ("b", compiled)):
-        fit(learner, Batches(), _evaluate([1]), Budget(1), tmp_path / name, None)
+        fit(learner, Batches(), _evaluate([1]), tmp_path / name, None)
     torch.testing.assert_close(_flat(plain.model), _flat(compiled.model))
     keys = checkpoint.load(tmp_path / "b" / "best.pt")["model"].keys()
     assert keys == plain.model.state_dict().keys()
@@ -357,7 +363,7 @@ def test_compiled_training_learns_the_same(tmp_path, monkeypatch):
 
 def test_journal_keeps_every_epoch(tmp_path):
     journal = Journal(tmp_path)
-    fit(_learner(), Batches(), _evaluate([0.1, 0.2]), Budget(2), tmp_path, journal)
+    fit(_learner(2), Batches(), _evaluate([0.1, 0.2]), tmp_path, journal)
     journal.close()
     table = pd.read_csv(tmp_path / "metrics.csv")
     assert table["epoch"].tolist() == [0, 1] and table["score"].tolist() == [0.1, 0.2]

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from gutseg.config import Optim
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.optim import optimizer
 from gutseg.engine.schedule import Schedule
@@ -18,7 +19,7 @@ from gutseg.engine.seeding import seed_everything
 
 
 def test_cosine_schedule_at_five_points():
-    schedule = Schedule(1.0, steps=110, warmup_steps=10, final=0.1)
+    schedule = Schedule(Optim(lr=1.0, final_lr_ratio=0.1), steps=110, warmup_steps=10)
     assert schedule(0) == pytest.approx(0.1)
     assert schedule(9) == pytest.approx(1.0)
     assert schedule(10) == pytest.approx(1.0)
@@ -27,16 +28,18 @@ def test_cosine_schedule_at_five_points():
 
 
 def test_poly_and_constant_schedules():
-    poly = Schedule(2.0, steps=100, kind="poly", final=0.0, power=0.9)
+    poly = Schedule(Optim(lr=2.0, schedule="poly", final_lr_ratio=0.0, power=0.9), steps=100)
     assert poly(50) == pytest.approx(2 * 0.5**0.9)
-    assert Schedule(2.0, steps=100, kind="poly", final=0.0, power=2.0)(50) == pytest.approx(0.5)
-    assert {Schedule(2.0, steps=100, kind="constant")(step) for step in (0, 50, 99)} == {2.0}
+    steep = Optim(lr=2.0, schedule="poly", final_lr_ratio=0.0, power=2.0)
+    assert Schedule(steep, steps=100)(50) == pytest.approx(0.5)
+    constant = Schedule(Optim(lr=2.0, schedule="constant"), steps=100)
+    assert {constant(step) for step in (0, 50, 99)} == {2.0}
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_biases_and_norms_are_not_decayed(name):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    built = optimizer(model, name, lr=0.1, weight_decay=0.3, momentum=0.8)
+    built = optimizer(model, Optim(name=name, lr=0.1, weight_decay=0.3, momentum=0.8))
     decayed, free = built.param_groups
     assert [w.dim() for w in decayed["params"]] == [4]
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.3, 0.0)

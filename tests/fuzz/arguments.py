@@ -12,6 +12,13 @@ OVERRIDES = (
     *("train.epochs=[", "train.epochs=1.5", "train.no_such=1", "no.such.key=1", "name=../x"),
     *("name=/tmp/x", "name=.", 'name="a\\nb"', "optim.lr=.inf", "optim.lr=.nan", "seed=-1"),
     *("loss.name=dise", "geometry.size=[16]", "name=", "model.params={widths: []}"),
-    *("data.cache=nowhere", "data.folds=", "loss.params.dice_weight=-1", "a.b.c.d=[[[", "=", "==1"),
+    *(
+        "data.folder=nowhere",
+        "data.folds=",
+        "loss.params.dice_weight=-1",
+        "a.b.c.d=[[[",
+        "=",
+        "==1",
+    ),
     *("train.batch_size=٣", "data=&a [*a]", "model.params.widths=[4, true]", "stack.slices=2"),
 )

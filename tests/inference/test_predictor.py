@@ -5,9 +5,13 @@ import pytest
 import torch
 from torch import nn
 
+from gutseg.config import Predict
 from gutseg.data.cache import Cache
 from gutseg.data.dataset import unpack
+from gutseg.data.geometry import Geometry
 from gutseg.data.inputs import Inputs
+from gutseg.data.scaling import Scaling
+from gutseg.data.stack import Stack
 from gutseg.data.volume import describe
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.evaluate import Evaluator, _columns
@@ -19,11 +23,7 @@ from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, compare, summarise
 
 CPU = torch.device("cpu")
-INPUTS = Inputs(
-    stack={"slices": 3, "stride": 1, "edge": "clamp"},
-    scaling={"kind": "scan"},
-    geometry={"kind": "pad", "size": (48, 64)},
-)
+INPUTS = Inputs(Stack(slices=3), Scaling(kind="scan"), Geometry(kind="pad", size=(48, 64)))
 
 
 class Bright(nn.Module):
@@ -51,12 +51,12 @@ def opened(cache):
 
 def test_a_scan_comes_back_at_native_size_in_place(opened):
     scan = opened.scan("case2_day0")
-    found = Predictor(Bright(), INPUTS, device=CPU, batch_size=3)(scan)
+    found = Predictor(Bright(), INPUTS, Predict(batch_size=3), device=CPU)(scan)
     grey = scan.image / scan.percentile(100)
     for organ, limit in enumerate((0.5, 0.7, 0.9)):
         expected = np.rint(255 / (1 + np.exp(-40 * (grey - limit))))
         np.testing.assert_allclose(found[organ], expected, atol=1)
-    some = Predictor(Bright(), INPUTS, device=CPU, batch_size=64)(scan, np.array([5, 2]))
+    some = Predictor(Bright(), INPUTS, Predict(batch_size=64), device=CPU)(scan, np.array([5, 2]))
     np.testing.assert_array_equal(some, found[:, [5, 2]])
 
 
@@ -70,7 +70,7 @@ def test_probabilities_that_are_not_finite_are_refused(opened, value):
             logits[-1, 2, 3, 4] = value
             return logits
 
-    predictor = Predictor(Broken(), INPUTS, device=CPU, tta="hflip", name="runs/x/fold3")
+    predictor = Predictor(Broken(), INPUTS, Predict(tta="hflip"), device=CPU, name="runs/x/fold3")
     scan = opened.scan("case1_day0")
     if np.isnan(value):
         with pytest.raises(ValueError, match="runs/x/fold3 predicts probabilities of case1_day0"):
@@ -125,7 +125,7 @@ def test_an_ensemble_weighs_and_cuts(opened):
 
 def _evaluate(opened, network, rows, with_score=True, **share):
     def wrap(model):
-        return Predictor(model, INPUTS, device=CPU, batch_size=5)
+        return Predictor(model, INPUTS, Predict(batch_size=5), device=CPU)
 
     return Evaluator(opened, rows, wrap, Criterion("bce_dice"), **share)(network, with_score)
 
@@ -235,7 +235,9 @@ def test_without_score_no_distance_is_computed(opened):
 def test_a_grown_input_comes_in_batches_of_the_same_memory(side, largest):
     """Four times the pixels and the batch of 16 that just fitted would end the kernel."""
     scan = describe("case1_day0", np.ones((9, side, side), np.uint16))
-    inputs = Inputs({"slices": 1}, {"kind": "scan"}, {"kind": "pad", "size": (32, 64)})
-    predictor = Predictor(torch.nn.Identity(), inputs, device=torch.device("cpu"), batch_size=8)
+    inputs = Inputs(Stack(slices=1), Scaling(kind="scan"), Geometry(kind="pad", size=(32, 64)))
+    predictor = Predictor(
+        torch.nn.Identity(), inputs, Predict(batch_size=8), device=torch.device("cpu")
+    )
     sizes = [len(images) for _, images in predictor.batches(scan, np.arange(9))]
     assert sum(sizes) == 9 and max(sizes) == largest

@@ -1,15 +1,18 @@
 """One YAML per experiment: `sections` says what can stand in it, `files` reads and writes it."""
 
+from gutseg.config.blend import Blend, Member, OrganRule, Rules
 from gutseg.config.files import dump, load, load_blend, parse, read_with, validate
-from gutseg.config.sections import Blend, Config, Member, OrganRule, Rules, Section
+from gutseg.config.sections import Config, Optim, Predict, Train
 
 __all__ = [
     "Blend",
     "Config",
     "Member",
+    "Optim",
     "OrganRule",
+    "Predict",
     "Rules",
-    "Section",
+    "Train",
     "dump",
     "load",
     "load_blend",

@@ -1,21 +1,35 @@
 """Reading configs with errors that name the key and the choices, and writing them back."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
 
-from gutseg.config.sections import Blend, Config, Section
+from gutseg.config.blend import Blend
+from gutseg.config.sections import Config
 from gutseg.files import read_text, replacing
 from gutseg.registry import as_json, explain, listed, shown, suggest
+from gutseg.settings import Section
 
 AnySection = TypeVar("AnySection", bound=Section)
 
 # far above any config; a deeper one would overrun the stack, a longer one take minutes to parse
 DEEPEST = 32
 LARGEST = 2**20
+
+# Keys of older configs and blends: section (* any key or place of a list, ** any number of them),
+# old key, new key within the section. Nothing else knows the old ones.
+RENAMED = (
+    ("data", "cache", "folder"),
+    ("data", "blacklist", "params.blacklist"),
+    ("optim", "final_lr", "final_lr_ratio"),
+    ("rules.*", "smallest", "min_component_size"),
+)
+# Likewise values: section, key, old value, new value.
+RENAMED_VALUES = (("loss.params.**", "absent", "present", "skip"),)
 
 TAG = "tag:yaml.org,2002:"
 REPLACED = ("int", "float", "timestamp")
@@ -111,6 +125,7 @@ def read_with(path: Path, overrides: list[str] | None = None) -> dict:
         if not equals or not key:
             raise ValueError(f"{given} is not of the form key=value, as in train.epochs=3")
         _set(content, key.split("."), parse(value, given), given)
+        _rename(content, given)
     return content
 
 
@@ -124,7 +139,48 @@ def _read(path: Path) -> dict:
     content = parse(text, str(path))
     if not isinstance(content, dict):
         raise ValueError(f"{path} {'holds no `key: value` lines' if text.strip() else 'is empty'}")
+    _rename(content, str(path))
     return content
+
+
+def _rename(content: dict, where: str) -> None:
+    """Replace old keys and values in place; raises ValueError for a key given by both names."""
+    for pattern, old, new in RENAMED:
+        for section in _sections(content, pattern.split(".")):
+            if old not in section:
+                continue
+            *outer, key = new.split(".")
+            inner = section
+            for name in outer:
+                inner = inner.setdefault(name, {})
+            if not isinstance(inner, dict) or key in inner:
+                raise ValueError(
+                    f"{where}: {pattern}.{old} is called {pattern}.{new} now; give that alone"
+                )
+            inner[key] = section.pop(old)
+    for pattern, key, old, new in RENAMED_VALUES:
+        for section in _sections(content, pattern.split(".")):
+            if section.get(key) == old:
+                section[key] = new
+
+
+def _sections(content: Any, pattern: list[str]) -> Iterator[dict]:
+    """Yield the mappings inside content whose path has the pattern of RENAMED."""
+    if not pattern:
+        if isinstance(content, dict):
+            yield content
+        return
+    first, *rest = pattern
+    inside = {}
+    if isinstance(content, dict | list):
+        inside = content if isinstance(content, dict) else dict(enumerate(content))
+    if first == "**":
+        yield from _sections(content, rest)
+    for key, child in inside.items():
+        if first == "**":
+            yield from _sections(child, pattern)
+        elif first in ("*", key):
+            yield from _sections(child, rest)
 
 
 def _set(content: dict, keys: list[str], value: Any, given: str) -> None:

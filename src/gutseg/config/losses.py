@@ -52,14 +52,17 @@ def _check_class_weights(loss: LossSection, where: str) -> None:
             )
 
 
-def check_fit(loss: LossSection, where: str, mode: Mode, classes: int) -> None:
-    """Raise ValueError unless a loss, and every loss inside it, can work on such data."""
+def check_fit(loss: LossSection, where: str, mode: Mode, classes: int | None) -> None:
+    """Raise ValueError unless a loss, and every loss inside it, can work on such data.
+
+    classes: None while their number is not known; weights of classes are not checked then.
+    """
     for name, params, key in rows_inside(loss.name, loss.params, where=where):
         if mode not in modes(name):
             raise ValueError(
                 f"{key}: loss {name!r} works in {' and '.join(modes(name))}, not {mode}"
             )
-        if params.get("class_weights") is not None:
+        if classes is not None and params.get("class_weights") is not None:
             try:
                 checked_weights(params["class_weights"], classes)
             except ValueError as error:

@@ -1,173 +1,218 @@
-"""Every section of a config with its defaults, ranges and checks."""
+"""Every section of a config with its defaults, ranges and checks.
 
-import os
-from collections import Counter
+The comment above a key is what `gutseg config` prints beside it.
+"""
+
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from gutseg.config.losses import check_fit, check_loss
-from gutseg.config.values import (
+from gutseg.constants import CLASSES
+from gutseg.data.augment import AUGMENTATIONS
+from gutseg.data.geometry import Geometry
+from gutseg.data.inputs import Crop
+from gutseg.data.scaling import Scaling
+from gutseg.data.sources import SOURCES, mode_of
+from gutseg.data.stack import Stack
+from gutseg.losses import LOSSES, modes, rows_inside
+from gutseg.losses.reductions import Mode
+from gutseg.models import MODELS
+from gutseg.registry import check, shown, suggest
+from gutseg.settings import (
     LARGEST_SIDE,
     Count,
     Name,
     Natural,
     Place,
     Positive,
+    Section,
     Seed,
     Share,
+    Tta,
     check_batch,
+    fold_file_or_number,
 )
-from gutseg.constants import BLACKLISTS, CLASSES
-from gutseg.data.augment import AUGMENTATIONS
-from gutseg.data.index import SCAN_FOLDER
-from gutseg.losses import LOSSES, modes, rows_inside
-from gutseg.metrics.competition import METRICS
-from gutseg.models import MODELS
-from gutseg.registry import Spec, check, not_bool, shown, suggest
 
-Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
-Choice = BeforeValidator(not_bool)
-
-
-class Section(BaseModel):
-    """A part of the config; an unknown key is an error, and so is a number that is not finite."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
-    )
-
-
-class Stack(Section):
-    """The neighbouring slices that become channels."""
-
-    slices: Annotated[Literal[1, 3, 5, 7], Choice] = 5
-    stride: Annotated[Literal[1, 2, 3], Choice] = 1
-    edge: Literal["clamp", "reflect", "blank"] = "clamp"
-
-
-class Scaling(Section):
-    """How 16-bit grey values become [0, 1]; low and high are percentiles of the scan."""
-
-    kind: Literal["stack", "scan", "percentile"] = "percentile"
-    low: Annotated[float, Field(ge=0, lt=100)] = 1.0
-    high: Annotated[float, Field(gt=0, le=100)] = 99.5
-
-
-class Geometry(Section):
-    """How native slices become the network's input size (height, width)."""
-
-    kind: Literal["resize", "pad", "body"] = "resize"
-    size: tuple[Side, Side] = (320, 384)
-    margin: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 8
+# What validation measures and what can be monitored; `pooled` is over all held-out pixels,
+# `_fg` leaves the background out, and a class may follow.
+MONITORED = ("val_loss", "dice", "score")
+POOLED = ("dice", "iou", "precision", "recall", "accuracy")
+POOLED_COLUMN = re.compile(rf"pooled\.({'|'.join(POOLED)})(_fg|\..+)?")
 
 
 class Data(Section):
-    """Where the slices come from and which of them an epoch sees."""
+    """Where the images come from, how they are divided, and which of them an epoch sees."""
 
-    cache: Place = Path("cache")
-    folds: Place = Path("folds/organs_5fold.csv")
-    blacklist: list[str] = []
+    # a row of SOURCES: competition, isbi, png_folder, conic or monusac
+    source: str = "competition"
+    # what `gutseg prepare` wrote, or the downloaded data set
+    folder: Place = Path("cache")
+    # arguments of the source, e.g. {blacklist: [winners2]} of the competition
+    params: dict[str, Any] = Field({})
+    # a file that says who is held out in which fold, or a number: so many folds, drawn by groups
+    folds: Annotated[int | Path, PlainValidator(fold_file_or_number)] = Path(
+        "folds/organs_5fold.csv"
+    )
+    # of folds given as a number alone
+    fold_seed: Seed = 0
+    # share of the slices without any organ that an epoch sees, drawn anew every epoch
     empty_share: Share = 1.0
-
-    @field_validator("blacklist")
-    @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if name not in BLACKLISTS and not SCAN_FOLDER.fullmatch(name):
-                raise ValueError(
-                    f"{shown(name)} is neither a scan (case7_day0) nor a list; "
-                    f"{suggest(name, list(BLACKLISTS))}"
-                )
-        return names
-
-    @property
-    def excluded(self) -> set[str]:
-        """The scans that the blacklist names, directly or by list."""
-        return {scan for name in self.blacklist for scan in BLACKLISTS.get(name, (name,))}
 
 
 class Component(Section):
     """A row of a table of components and its parameters."""
 
+    # a row of the table
     name: str
-    params: dict[str, Any] = {}
+    # its parameters
+    params: dict[str, Any] = Field({})
+
+
+class Augment(Component):
+    """What is done to training images at random, after crops are cut."""
+
+    # a row of AUGMENTATIONS
+    name: str
 
 
 class Model(Component):
-    """The network; encoder_weights is a local file, nothing is ever fetched for it."""
+    """The network."""
 
+    # a row of MODELS
     name: str = "hybrid4"
+    # a local file that fills the encoder; nothing is ever fetched for it
     encoder_weights: Place | None = None
 
 
 class Loss(Component):
-    """The loss. class_weights: a row of WEIGHTS, computed from the training folds alone.
+    """The loss."""
 
-    maps: parameters of the maps that the loss needs, by name.
-    """
-
+    # a row of LOSSES
     name: str = "bce_dice"
+    # a row of WEIGHTS, computed from the training folds alone
     class_weights: str | None = None
-    maps: dict[str, dict[str, Any]] = {}
+    # parameters of the maps that the loss weights pixels with, by name
+    maps: dict[str, dict[str, Any]] = Field({})
 
 
-class Optimizer(Section):
-    """Adam, AdamW or SGD; the learning rate is a pure function of the step."""
+class Optim(Section):
+    """The optimiser; the learning rate is a pure function of the step."""
 
+    # sgd is with Nesterov momentum
     name: Literal["adam", "adamw", "sgd"] = "adamw"
-    # float32, in which the optimiser computes, ends at 3e38
+    # the highest learning rate; float32, in which the optimiser computes, ends at 3e38
     lr: Annotated[float, Field(gt=0, le=1e6)] = 1e-3
+    # not of biases and normalisation layers
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.01
+    # of sgd; the first beta of adam and adamw
     momentum: Share = 0.9
+    # how the learning rate falls after the warm-up
     schedule: Literal["cosine", "poly", "constant"] = "cosine"
+    # the learning rate rises linearly over so many epochs, which need not be whole
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    # the last learning rate over the highest; not of schedule constant
     final_lr_ratio: Share = 0.01
+    # of schedule poly alone: exponent of the share of training that is left
     power: Positive = 0.9
 
 
 class Train(Section):
-    """The loop: budget, batches, stopping, averaging, precision."""
+    """The loop: budget, batches, stopping, averaging, precision.
 
-    epochs: Count = 40
+    Exactly one of epochs, steps and seconds is given, epochs where none is.
+    """
+
+    # budget: how often all training images are seen, 40 times when no other budget is given
+    epochs: Count | None = None
+    # budget: optimiser steps
+    steps: Count | None = None
+    # budget: seconds of training
+    seconds: Positive | None = None
+    # batches between two validations; null: one epoch's, or the whole budget of steps or seconds
     steps_per_epoch: Count | None = None
+    # images of a batch, in every process
     batch_size: Count = 16
+    # batches whose gradients are averaged for one optimiser step
     accumulate: Count = 1
+    # longer gradients are shortened to this length; null: never
     clip_norm: Positive | None = None
+    # decay of a moving average of the weights, which is then what is kept; null: none
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    # epochs without a better monitored value after which training stops; null: never
     patience: Count | None = None
-    monitor: Literal["score", "dice", "val_loss"] = "score"
+    # the validation column that chooses the best epoch: val_loss, dice, score, pooled.iou ...
+    monitor: str = "score"
+    # epochs between two computations of the distances that the score needs
     score_every: Count = 1
+    # mixed precision where the device has it
     amp: bool = True
+    # memory format; on a CPU a step takes a quarter less time with it
     channels_last: bool = False
+    # torch.compile
     compile: bool = False
+    # processes that make batches; 0: none but this one
     workers: Annotated[int, Field(ge=0, le=256)] = 0
+    # also write the metrics for TensorBoard
     tensorboard: bool = True
+    # also send the metrics to Weights & Biases
     wandb: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_budget(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        budgets = ("epochs", "steps", "seconds")
+        given = [key for key in budgets if content.get(key) is not None]
+        if len(given) > 1:
+            both = " and ".join(f"{key} {content[key]}" for key in given)
+            raise ValueError(f"{both} are given; give exactly one, set the other to null")
+        return content if given else content | {"epochs": 40}
+
+    @field_validator("monitor")
+    @classmethod
+    def _measured(cls, column: str) -> str:
+        if column not in MONITORED and not POOLED_COLUMN.fullmatch(column):
+            choices = [*MONITORED, *(f"pooled.{measure}" for measure in POOLED)]
+            raise ValueError(f"unknown column {shown(column)}; {suggest(column, choices)}")
+        return column
 
 
 class Predict(Section):
-    """Inference: flips whose predictions are averaged."""
+    """Inference."""
 
+    # images predicted together
     batch_size: Count = 16
-    tta: Literal["none", "hflip", "flips"] = "none"
+    # flips whose predictions are averaged
+    tta: Tta = "none"
+    # larger images are predicted in tiles of this side, in pixels
+    tile: Annotated[int, Field(ge=32, le=LARGEST_SIDE)] = 512
 
 
 class Config(Section):
     """A whole experiment."""
 
+    # names the run folder: RUNS/NAME/fold0 ...; the file's name unless it is given
     name: Name
+    # of the first weights, batches, crops and augmentation
     seed: Seed = 0
+    # the folder that run folders are written to
     runs: Place = Path("runs")
     data: Data = Data()
     stack: Stack = Stack()
     scaling: Scaling = Scaling()
     geometry: Geometry = Geometry()
-    augment: Component = Component(name="none")
+    # random crops of the training images, cut after the window; null: whole images
+    crop: Crop | None = None
+    # numbers of the images' channels that are used; null: all
+    channels: Annotated[list[Natural], Field(min_length=1)] | None = None
+    augment: Augment = Augment(name="none")
     model: Model = Model()
     loss: Loss = Loss()
-    optim: Optimizer = Optimizer()
+    optim: Optim = Optim()
     train: Train = Train()
     predict: Predict = Predict()
 
@@ -175,88 +220,30 @@ class Config(Section):
         """Check the components' names and parameters against their tables."""
         tables = (("augment", AUGMENTATIONS), ("model", MODELS))
         for key, table in tables:
-            _check_component(table, getattr(self, key), key)
-        _check_loss(self.loss)
-        for key in ("train", "predict"):
+            component = getattr(self, key)
+            component.params.update(check(table, component.name, component.params, where=key))
+        data = self.data
+        data.params.update(check(SOURCES, data.source, data.params, where="data"))
+        _check_loss(self.loss, mode_of(data.source), data.source)
+        sizes = {"train": self.crop.size if self.crop else self.geometry.size}
+        sizes["predict"] = self.geometry.size
+        for key, size in sizes.items():
             batch = getattr(self, key).batch_size
-            check_batch(f"{key}.batch_size", batch, self.stack.slices, self.geometry.size)
+            check_batch(f"{key}.batch_size", batch, self.stack.slices, size)
 
 
-class Member(Section):
-    """A trained run in a blend; its folds are averaged. run: relative to the blend's file."""
-
-    run: Place
-    folds: Annotated[list[Natural], Field(min_length=1)]
-    weight: Positive = 1.0
-    tta: Literal["none", "hflip", "flips"] = "none"
-
-    @field_validator("folds")
-    @classmethod
-    def _once(cls, folds: list[int]) -> list[int]:
-        for fold, count in Counter(folds).items():
-            if count > 1:
-                raise ValueError(f"fold {fold} is listed twice; list every fold once")
-        return folds
-
-
-class OrganRule(Section):
-    """How one class becomes a mask; see gutseg.inference.postprocess.Rule."""
-
-    threshold: Share = 0.5
-    min_component_size: Natural = 0
-    gate: Share = 0.0
-
-
-class Rules(Section):
-    """One rule a class."""
-
-    large_bowel: OrganRule = OrganRule()
-    small_bowel: OrganRule = OrganRule()
-    stomach: OrganRule = OrganRule()
-
-
-class Blend(Section):
-    """What submit needs beside images and weights; score: out of fold, under metric."""
-
-    members: Annotated[list[Member], Field(min_length=1)]
-    rules: Rules = Rules()
-    metric: str = "default"
-    score: float | None = None
-
-    @field_validator("members")
-    @classmethod
-    def _once(cls, members: list[Member]) -> list[Member]:
-        names = [os.path.normpath(member.run) for member in members]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(
-                f"run {twice[0]} is listed twice; list it once, with all its folds and one weight"
-            )
-        return members
-
-    @field_validator("metric")
-    @classmethod
-    def _known(cls, metric: str) -> str:
-        if metric not in METRICS:
-            raise ValueError(f"unknown name {shown(metric)}; {suggest(metric, list(METRICS))}")
-        return metric
-
-
-def _check_component(table: dict[str, Spec], component: Component, key: str) -> None:
-    params = check(table, component.name, component.params, where=key)
-    component.params.update(params)
-
-
-def _check_loss(loss: Loss) -> None:
+def _check_loss(loss: Loss, mode: Mode, source: str) -> None:
     asked = loss.params.get("mode")
     check_loss(loss, "loss")
+    overlap = "organs overlap" if source == "competition" else f"those of {source} may overlap"
     for name, _, key in rows_inside(loss.name, loss.params):
-        if "multilabel" not in modes(name):
-            fitting = [row for row in LOSSES if "multilabel" in modes(row)]
+        if mode == "multilabel" and mode not in modes(name):
+            fitting = [row for row in LOSSES if mode in modes(row)]
             raise ValueError(
-                f"{key}: {name!r} needs classes that exclude each other, but organs overlap; "
+                f"{key}: {name!r} needs classes that exclude each other, but {overlap}; "
                 f"choices: {', '.join(fitting)}"
             )
-    if asked == "multiclass":
-        raise ValueError("loss.params.mode: 'multiclass', but organs overlap; leave it out")
-    loss.params["mode"] = "multilabel"
-    check_fit(loss, "loss", "multilabel", len(CLASSES))
+    if asked == "multiclass" and mode == "multilabel":
+        raise ValueError(f"loss.params.mode: 'multiclass', but {overlap}; leave it out")
+    loss.params["mode"] = mode
+    check_fit(loss, "loss", mode, len(CLASSES) if source == "competition" else None)

@@ -1,12 +1,25 @@
 """Geometry: from native slices to the network's input size and exactly back."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
+from pydantic import Field
 
-Kind = Literal["resize", "pad", "body"]
+from gutseg.settings import LARGEST_SIDE, Section, Side
+
+
+class Geometry(Section):
+    """How native slices become the network's input."""
+
+    # resize: the whole slice is stretched; pad: it lies in the middle, not resampled; body: the
+    # body and a margin are stretched; native: the slice as it is, of whatever size
+    kind: Literal["resize", "pad", "body", "native"] = "resize"
+    # [height, width] of the input in pixels; not used by kind native
+    size: tuple[Side, Side] = (320, 384)
+    # of kind body alone: pixels around the body
+    margin: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 8
 
 
 @dataclass(frozen=True)
@@ -63,24 +76,23 @@ class Window:
 def window(
     native: tuple[int, int],
     body: tuple[int, int, int, int],
+    geometry: Geometry,
     *,
-    kind: Kind = "resize",
-    size: tuple[int, int],
-    margin: int = 8,
     grow: bool = False,
 ) -> Window:
     """Choose the window of a scan.
 
-    native: (H, W). body: (top, bottom, left, right) of the scan. kind: `resize` stretches the
-    whole slice, `pad` puts it in the middle of the input without resampling, `body` stretches
-    the body and `margin` pixels around it (used by `body` alone). size: (h, w) of the input.
-    grow: a side of `pad` that is too small for the slice becomes the next multiple of 32,
-    which networks of any size take; without it such a slice raises ValueError.
+    native: (H, W). body: (top, bottom, left, right) of the scan. grow: a side of `pad` that is
+    too small for the slice becomes the next multiple of 32, which networks of any size take;
+    without it such a slice raises ValueError.
     """
     height, width = native
-    if kind == "resize":
+    size, margin = geometry.size, geometry.margin
+    if geometry.kind == "native":
+        return Window(native, (0, height, 0, width), native)
+    if geometry.kind == "resize":
         return Window(native, (0, height, 0, width), size)
-    if kind == "body":
+    if geometry.kind == "body":
         top, bottom, left, right = body
         box = (top - margin, bottom + margin, left - margin, right + margin)
         limits = (max(box[0], 0), min(box[1], height), max(box[2], 0), min(box[3], width))

@@ -1,48 +1,56 @@
 """From a scan to what a network sees: stack, intensity scaling and geometry in one."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from gutseg.data.geometry import Window, window
-from gutseg.data.scaling import scale
-from gutseg.data.stack import gather, neighbours
+from gutseg.data.geometry import Geometry, Window, window
+from gutseg.data.scaling import Scaling, scale
+from gutseg.data.stack import Stack, gather, neighbours
 from gutseg.data.volume import Scan
+from gutseg.settings import LARGEST_SIDE, Section
+
+CropSide = Annotated[int, Field(ge=8, le=LARGEST_SIDE)]
+
+
+class Crop(Section):
+    """Random crops of the training images, cut after the window."""
+
+    # [height, width] of a crop in pixels
+    size: tuple[CropSide, CropSide] = (128, 128)
+    # mirror every other crop left-right
+    flips: bool = True
+    # turn crops by 0, 90, 180 or 270 degrees; an oblong crop by 0 or 180
+    quarter_turns: bool = True
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The settings shared by training, validation, out-of-fold prediction and the kernel.
+    """The settings shared by training, validation, out-of-fold prediction and the kernel."""
 
-    stack, scaling, geometry: keyword arguments of `neighbours`, `scale` and `window`.
-    """
-
-    stack: Mapping[str, Any]
-    scaling: Mapping[str, Any]
-    geometry: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def channels(self) -> int:
-        """Slices in one stack."""
-        return self.stack["slices"]
+    stack: Stack
+    scaling: Scaling
+    geometry: Geometry
+    # a padded input grows for scans that are larger
+    grow: bool = False
 
     def for_any_size(self) -> "Inputs":
         """Return the same for scans larger than the padded size: the input grows for them.
 
         Training cannot take them, its batches are of one size.
         """
-        return replace(self, geometry={**self.geometry, "grow": True})
+        return replace(self, grow=True)
 
     def window(self, scan: Scan) -> Window:
         """Return the window of a scan; one for all of its slices."""
-        return window(scan.shape[1:], scan.body, **self.geometry)
+        return window(scan.shape[1:], scan.body, self.geometry, grow=self.grow)
 
     def images(self, scan: Scan, z: np.ndarray) -> np.ndarray:
         """Return the stacks around planes z (B,) as (B, S, h, w) float32 in [0, 1]."""
-        stack = gather(scan.image, neighbours(z, len(scan.image), **self.stack))
-        scaled = scale(stack, scan, **self.scaling)
+        stack = gather(scan.image, neighbours(z, len(scan.image), self.stack))
+        scaled = scale(stack, scan, self.scaling)
         batch, slices = scaled.shape[:2]
         planes = self.window(scan).forward(scaled.reshape(batch * slices, *scan.shape[1:]))
         return planes.reshape(batch, slices, *planes.shape[1:])

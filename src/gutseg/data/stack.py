@@ -1,30 +1,34 @@
 """2.5-D input: a slice and its neighbours as channels."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
-Edge = Literal["clamp", "reflect", "blank"]
+from gutseg.settings import Choice, Section
 
 
-def neighbours(
-    z: np.ndarray, depth: int, *, slices: int = 5, stride: int = 1, edge: Edge = "clamp"
-) -> np.ndarray:
+class Stack(Section):
+    """The neighbouring slices that become channels."""
+
+    # slices of one input, its centre slice included; odd, so that there is a centre
+    slices: Annotated[Literal[1, 3, 5, 7], Choice] = 5
+    # every slice, every second or every third one
+    stride: Annotated[Literal[1, 2, 3], Choice] = 1
+    # beyond the first and the last slice: clamp repeats it, reflect mirrors, blank gives zeros
+    edge: Literal["clamp", "reflect", "blank"] = "clamp"
+
+
+def neighbours(z: np.ndarray, depth: int, stack: Stack) -> np.ndarray:
     """Return the planes of the stacks around z: (B, slices), centre in the middle.
 
-    z: (B,) plane numbers. depth: planes of the scan. Beyond the first and last plane `clamp`
-    repeats the end, `reflect` mirrors (the end itself not repeated), `blank` gives -1.
-    Raises ValueError for an even count, which has no centre.
+    z: (B,) plane numbers. depth: planes of the scan. Where the edge is `blank`, -1 stands for a
+    plane beyond the ends; `reflect` does not repeat the end itself.
     """
-    if slices % 2 == 0 or slices < 1:
-        raise ValueError(f"slices = {slices} is not odd; a 2.5-D stack needs a centre slice")
-    if stride < 1:
-        raise ValueError(f"stride = {stride}; expected at least 1")
-    offsets = (np.arange(slices) - slices // 2) * stride
-    planes = np.asarray(z)[:, None] + offsets
-    if edge == "clamp":
+    offsets = (np.arange(stack.slices) - stack.slices // 2) * stack.stride
+    planes = np.asarray(z)[:, None] + offsets  # (B, slices)
+    if stack.edge == "clamp":
         return planes.clip(0, depth - 1)
-    if edge == "blank":
+    if stack.edge == "blank":
         return np.where((planes < 0) | (planes >= depth), -1, planes)
     if depth == 1:
         return np.zeros_like(planes)

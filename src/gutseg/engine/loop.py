@@ -15,8 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
+from gutseg.config import Train
 from gutseg.engine import checkpoint
-from gutseg.engine.budget import Budget, best_epoch, is_finished
+from gutseg.engine.budget import best_epoch, is_finished
 from gutseg.engine.distributed import World
 from gutseg.engine.journal import Journal
 from gutseg.engine.optim import has_moments
@@ -50,18 +51,17 @@ class Learner:
     schedule: Schedule
     precision: Precision
     world: World
+    train: Train
     seed: int = 0
-    ema: float | None = None
-    compile: bool = False
     step: int = 0
     average: AveragedModel | None = field(init=False, default=None)
     wrapped: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.ema:
-            average = get_ema_multi_avg_fn(self.ema)
+        if self.train.ema:
+            average = get_ema_multi_avg_fn(self.train.ema)
             self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
-        self.wrapped = torch.compile(self.model) if self.compile else self.model
+        self.wrapped = torch.compile(self.model) if self.train.compile else self.model
         if self.world.size > 1:
             self.wrapped = DistributedDataParallel(self.wrapped)
 
@@ -107,7 +107,6 @@ def fit(
     learner: Learner,
     loader: DataLoader,
     evaluate: Callable[[nn.Module, bool], dict[str, float]],
-    budget: Budget,
     folder: Path,
     journal: Journal | None,
 ) -> list[dict[str, float]]:
@@ -117,32 +116,33 @@ def fit(
     epoch and best.pt; when last.pt is there already, training goes on from it. Raises
     FloatingPointError when losses, weights or all monitored values are not finite.
     """
-    history = _resume(learner, budget, folder)
-    for epoch in range(len(history), budget.epochs):
-        if is_finished(history, budget):
+    train = learner.train
+    history = _resume(learner, folder)
+    for epoch in range(len(history), train.epochs):
+        if is_finished(history, train):
             break
         started = time.perf_counter()
-        row = {"epoch": epoch, **_train_epoch(learner, loader, epoch, budget)}
+        row = {"epoch": epoch, **_train_epoch(learner, loader, epoch)}
         learner.world.broadcast(learner.best)
         _check_weights(learner, epoch)
-        last = epoch + 1 == budget.epochs
-        row |= evaluate(learner.best, last or (epoch + 1) % budget.score_every == 0)
+        last = epoch + 1 == train.epochs
+        row |= evaluate(learner.best, last or (epoch + 1) % train.score_every == 0)
         history.append(row | {"seconds": time.perf_counter() - started})
         if learner.world.is_main:
-            _save(learner, history, budget, folder)
+            _save(learner, history, folder)
             log.info("%s", "  ".join([folder.name, *_shown(history[-1])]))
             if journal:
                 journal.write(history)
         learner.world.barrier()
-    if history and best_epoch(history, budget) is None:
+    if history and best_epoch(history, train) is None:
         raise FloatingPointError(
-            f"{budget.monitor} was finite in none of {len(history)} epochs, so no weights are the "
+            f"{train.monitor} was finite in none of {len(history)} epochs, so no weights are the "
             f"best; {OTHERWISE}"
         )
     return history
 
 
-def _resume(learner: Learner, budget: Budget, folder: Path) -> list[dict[str, float]]:
+def _resume(learner: Learner, folder: Path) -> list[dict[str, float]]:
     """Take over last.pt; return its history, empty where nothing was trained yet.
 
     Raises ValueError when a file is not as written.
@@ -159,7 +159,7 @@ def _resume(learner: Learner, budget: Budget, folder: Path) -> list[dict[str, fl
         raise ValueError(
             f"{folder / 'last.pt'} does not fit this training ({error}); {afresh}"
         ) from None
-    if best_epoch(state["history"], budget) is not None:
+    if best_epoch(state["history"], learner.train) is not None:
         best = need_file(folder / "best.pt", f"an earlier epoch made it; {afresh}")
         checkpoint.load(best, afresh)
     return state["history"]
@@ -196,31 +196,29 @@ def _shown(row: dict[str, float]) -> list[str]:
     return [f"epoch {row['epoch']}", *values, f"{row['seconds']:.0f} s"]
 
 
-def _save(learner: Learner, history: list[dict], budget: Budget, folder: Path) -> None:
-    if best_epoch(history, budget) == len(history) - 1:
+def _save(learner: Learner, history: list[dict], folder: Path) -> None:
+    if best_epoch(history, learner.train) == len(history) - 1:
         best = {"model": learner.best.state_dict(), "metrics": history[-1]}
         checkpoint.save(folder / "best.pt", best)
     checkpoint.save(folder / "last.pt", {"learner": learner.state(), "history": history})
 
 
-def _train_epoch(
-    learner: Learner, loader: DataLoader, epoch: int, budget: Budget
-) -> dict[str, float]:
+def _train_epoch(learner: Learner, loader: DataLoader, epoch: int) -> dict[str, float]:
     """Run one epoch; return the learning rate and the mean of the loss and of its terms."""
     seed_everything(learner.seed, epoch, learner.world.rank)
     loader.sampler.set_epoch(epoch)
     learner.wrapped.train()
-    watch = _Watch(epoch)
+    accumulate, watch = learner.train.accumulate, _Watch(epoch)
     bar = progress(
         loader, desc=f"epoch {epoch}", unit="batch", leave=False, disable=not learner.world.is_main
     )
     for number, batch in enumerate(bar):
-        first = number // budget.accumulate * budget.accumulate
-        group = min(budget.accumulate, len(loader) - first)
+        first = number // accumulate * accumulate
+        group = min(accumulate, len(loader) - first)
         ends_group = number == first + group - 1
         watch.add(batch["ids"], _backward(learner, batch, group, ends_group))
         if ends_group:
-            _update(learner, budget.clip_norm)
+            _update(learner)
         if number % LOOK_EVERY == 0:
             bar.set_postfix(loss=f"{watch.look():.4f}", refresh=False)
     watch.look()
@@ -245,11 +243,11 @@ def _backward(learner: Learner, batch: dict, group: int, sync: bool) -> dict[str
     return {"loss": loss.detach()} | {key: term.detach() for key, term in terms.items()}
 
 
-def _update(learner: Learner, clip_norm: float | None) -> None:
+def _update(learner: Learner) -> None:
     for group in learner.optimizer.param_groups:
         group["lr"] = learner.schedule(learner.step)
     scaler = learner.precision.scaler
-    if clip_norm:
+    if clip_norm := learner.train.clip_norm:
         scaler.unscale_(learner.optimizer)
         nn.utils.clip_grad_norm_(learner.model.parameters(), clip_norm)
     scaler.step(learner.optimizer)

@@ -1,35 +1,29 @@
 """Optimisers; biases and normalisation layers are not decayed."""
 
-from torch import Tensor, nn, optim
+import torch
+from torch import Tensor, nn
+
+from gutseg.config import Optim
 
 
-def optimizer(
-    model: nn.Module,
-    name: str,
-    *,
-    lr: float,
-    weight_decay: float = 0.0,
-    momentum: float = 0.9,
-) -> optim.Optimizer:
-    """Build adam, adamw or sgd (Nesterov) over two groups: decayed and not.
-
-    momentum: of sgd, and the first beta of adam and adamw.
-    """
+def optimizer(model: nn.Module, optim: Optim) -> torch.optim.Optimizer:
+    """Build adam, adamw or sgd (Nesterov) over two groups: decayed and not."""
     trained = [weights for weights in model.parameters() if weights.requires_grad]
     groups = [
-        {"params": [w for w in trained if w.dim() > 1], "weight_decay": weight_decay},
+        {"params": [w for w in trained if w.dim() > 1], "weight_decay": optim.weight_decay},
         {"params": [w for w in trained if w.dim() <= 1], "weight_decay": 0.0},
     ]
-    if name == "sgd":
-        return optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
-    kind = {"adam": optim.Adam, "adamw": optim.AdamW}[name]
+    lr, momentum = optim.lr, optim.momentum
+    if optim.name == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
     return kind(groups, lr=lr, betas=(momentum, 0.999))
 
 
-def has_moments(optimizer: optim.Optimizer) -> bool:
+def has_moments(optimizer: torch.optim.Optimizer) -> bool:
     """Say whether the means that an optimiser keeps from its first step on are there and fit."""
     names = ("exp_avg", "exp_avg_sq")
-    if isinstance(optimizer, optim.SGD):
+    if isinstance(optimizer, torch.optim.SGD):
         names = ("momentum_buffer",) if optimizer.param_groups[0]["momentum"] else ()
     # a weight that never had a gradient has none
     kept = [(weight, means) for weight, means in optimizer.state.items() if means]

@@ -2,33 +2,30 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+
+from gutseg.config import Optim
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then cosine, polynomial or no decay down to final · lr.
+    """Linear warm-up, then cosine, polynomial or no decay down to final_lr_ratio · lr."""
 
-    lr: peak. steps, warmup_steps: optimiser steps. final: share of lr. power: of `poly` alone.
-    """
-
-    lr: float
+    optim: Optim
+    # optimiser steps of the whole training
     steps: int
-    kind: Literal["cosine", "poly", "constant"] = "cosine"
     warmup_steps: int = 0
-    final: float = 0.01
-    power: float = 0.9
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
+        lr, final = self.optim.lr, self.optim.final_lr_ratio
         if step < self.warmup_steps:
-            return self.lr * (step + 1) / self.warmup_steps
-        if self.kind == "constant":
-            return self.lr
+            return lr * (step + 1) / self.warmup_steps
+        if self.optim.schedule == "constant":
+            return lr
         length = max(self.steps - self.warmup_steps, 1)
         progress = min((step - self.warmup_steps) / length, 1.0)
-        if self.kind == "cosine":
+        if self.optim.schedule == "cosine":
             decay = 0.5 * (1 + math.cos(math.pi * progress))
         else:
-            decay = (1 - progress) ** self.power
-        return self.lr * (self.final + (1 - self.final) * decay)
+            decay = (1 - progress) ** self.optim.power
+        return lr * (final + (1 - final) * decay)

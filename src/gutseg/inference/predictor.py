@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gutseg.config import Predict
 from gutseg.data.inputs import Inputs
 from gutseg.data.volume import Scan
 from gutseg.inference.tta import probabilities
@@ -23,14 +24,13 @@ class Predictor:
         self,
         model: nn.Module,
         inputs: Inputs,
+        settings: Predict | None = None,
         *,
         device: torch.device,
         dtype: torch.dtype | None = None,
-        batch_size: int = 16,
-        tta: str = "none",
         name: str = "the network",
     ) -> None:
-        """dtype: autocast type of the forward pass, None for float32. tta: see FLIPS.
+        """dtype: autocast type of the forward pass, None for float32.
 
         name: what errors call the network, its run and fold where it has them.
         """
@@ -39,8 +39,7 @@ class Predictor:
         self.inputs = inputs.for_any_size()
         self.device = device
         self.dtype = dtype
-        self.batch_size = batch_size
-        self.tta = tta
+        self.settings = settings or Predict()
 
     def network(self, images: Tensor) -> Tensor:
         """Return the logits of a batch under the precision of the device."""
@@ -57,15 +56,15 @@ class Predictor:
 
     def _fitting(self, scan: Scan) -> int:
         """How many planes take the memory of a usual batch, where the input has grown for them."""
-        usual, grown = self.inputs.geometry["size"], self.inputs.window(scan).size
-        return max(self.batch_size * math.prod(usual) // math.prod(grown), 1)
+        usual, grown = self.inputs.geometry.size, self.inputs.window(scan).size
+        return max(self.settings.batch_size * math.prod(usual) // math.prod(grown), 1)
 
     @torch.inference_mode()
     def __call__(self, scan: Scan, z: np.ndarray | None = None) -> np.ndarray:
         """Return (C, len(z), H, W) uint8 probabilities of the planes z, by default all."""
         z = np.arange(len(scan.image)) if z is None else z
         parts = [
-            self.to_native(scan, probabilities(self.network, images, self.tta))
+            self.to_native(scan, probabilities(self.network, images, self.settings.tta))
             for _, images in self.batches(scan, z)
         ]
         return np.concatenate(parts, axis=1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gutseg import models
-from gutseg.config import Section
+from gutseg.config import Optim
 from gutseg.data.augment import Augmenter
 from gutseg.data.maps import Maps
 from gutseg.data.sources.labelled import (
@@ -27,6 +27,7 @@ from gutseg.engine.seeding import INITIAL, seed_everything
 from gutseg.losses import Criterion
 from gutseg.losses.weights import class_weights
 from gutseg.registry import counted
+from gutseg.settings import Section
 from gutseg.study.crops import Crops, as_masks, as_target
 from gutseg.study.held_out import (
     Predict,
@@ -163,16 +164,10 @@ class Trainer:
             quarter_turns=cell.input.quarter_turns,
             augmenter=_augmenter(cell.input),
         )
-        optim = bench.optim
-        self.optimizer = optimizer(
-            self.model,
-            optim.name,
-            lr=cell.lr,
-            weight_decay=optim.weight_decay,
-            momentum=optim.momentum,
-        )
+        optim = Optim.model_construct(lr=cell.lr, **bench.optim.model_dump())
+        self.optimizer = optimizer(self.model, optim)
         # One step long: it is asked by the share of the budget that is spent.
-        self.schedule = Schedule(cell.lr, 1, optim.schedule, final=optim.final_lr_ratio)
+        self.schedule = Schedule(optim, 1)
 
     def _weights(self) -> list[float] | None:
         kind = self.cell.loss.class_weights

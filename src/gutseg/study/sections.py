@@ -7,23 +7,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from gutseg.config import Section
 from gutseg.config.losses import check_fit, check_loss
-from gutseg.config.values import (
+from gutseg.data.augment import AUGMENTATIONS
+from gutseg.data.sources.labelled import Labelled, folds
+from gutseg.losses import Criterion, with_class_weights
+from gutseg.models import MODELS
+from gutseg.registry import check, shown
+from gutseg.settings import (
     LARGEST_SIDE,
     Count,
     Name,
     Natural,
     Place,
     Positive,
+    Section,
     Seed,
     check_batch,
 )
-from gutseg.data.augment import AUGMENTATIONS
-from gutseg.data.sources.labelled import Labelled, folds
-from gutseg.losses import Criterion, with_class_weights
-from gutseg.models import MODELS
-from gutseg.registry import check, shown
 
 Side = Annotated[int, Field(ge=8, le=LARGEST_SIDE)]
 Patch = tuple[Side, Side]

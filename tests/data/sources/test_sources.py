@@ -6,9 +6,9 @@ from folders import draw, write_csv, write_scan
 
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
-from gutseg.data.geometry import window
+from gutseg.data.geometry import Geometry, window
 from gutseg.data.sources import DATASETS, read
-from gutseg.data.sources.competition import slices
+from gutseg.data.sources.competition import competition, slices
 from gutseg.prepare import prepare
 
 
@@ -64,7 +64,7 @@ def test_slices_are_planes_of_the_body(sparse):
     for number in (0, 11, len(data.names) - 1):
         row = rows.loc[data.names[number]]
         scan, z = opened.scan(row["scan"]), row["z"]
-        box = window(scan.shape[1:], scan.body, kind="body", size=(32, 48))
+        box = window(scan.shape[1:], scan.body, Geometry(kind="body", size=(32, 48)))
         np.testing.assert_array_equal(
             data.labels[number], box.forward(scan.mask[z : z + 1], labels=True)[0]
         )
@@ -109,3 +109,9 @@ def test_all_slices_with_organs_stay_and_a_seeded_share_of_the_others(sparse):
 def test_impossible_choices_of_slices(cache, params, message):
     with pytest.raises(ValueError, match=message):
         read("slices", cache, params)
+
+
+def test_the_competition_leaves_blacklisted_scans_out(cache):
+    everything = competition(cache)[1]
+    kept = competition(cache, blacklist=("winners2", "case2_day0"))[1]
+    assert set(everything["scan"]) - set(kept["scan"]) == {"case2_day0"}

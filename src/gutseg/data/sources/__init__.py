@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gutseg.data.sources.competition import slices
+from gutseg.data.sources.competition import competition, slices
 from gutseg.data.sources.isbi import isbi
 from gutseg.data.sources.labelled import Labelled
 from gutseg.data.sources.nuclei import conic, monusac, png_folder
+from gutseg.losses.reductions import Mode
 from gutseg.registry import Spec, check
 
 DATASETS: dict[str, Spec] = {
@@ -17,6 +18,17 @@ DATASETS: dict[str, Spec] = {
     "isbi": Spec(isbi, "ISBI 2012, Arganda-Carreras 2015, folders as in zhixuhao/unet"),
     "slices": Spec(slices, "UW-Madison GI Tract, Lee 2024, a cache of `gutseg prepare`"),
 }
+
+# What `data.source` of a config can be.
+SOURCES = {
+    "competition": Spec(competition, "UW-Madison GI Tract, Lee 2024, a cache of `gutseg prepare`"),
+    **{name: spec for name, spec in DATASETS.items() if name != "slices"},
+}
+
+
+def mode_of(source: str) -> Mode:
+    """Return whether the classes of a row of SOURCES may overlap."""
+    return "multilabel" if source in ("competition", "isbi") else "multiclass"
 
 
 def read(name: str, folder: Path, params: Mapping[str, Any]) -> Labelled:

@@ -5,16 +5,41 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from gutseg.constants import CLASSES
+from gutseg.constants import BLACKLISTS, CLASSES
 from gutseg.data.cache import Cache
-from gutseg.data.index import LARGEST_SIDE
+from gutseg.data.geometry import Geometry
+from gutseg.data.index import LARGEST_SIDE, SCAN_FOLDER
 from gutseg.data.inputs import Inputs
+from gutseg.data.scaling import Scaling
 from gutseg.data.sources.labelled import Labelled
-from gutseg.registry import not_bool
+from gutseg.data.stack import Stack
+from gutseg.registry import not_bool, shown, suggest
 
 Side = Annotated[int, Field(le=LARGEST_SIDE)]
+
+
+def _scan_or_list(name: str) -> str:
+    if name not in BLACKLISTS and not SCAN_FOLDER.fullmatch(name):
+        raise ValueError(
+            f"{shown(name)} is neither a scan (case7_day0) nor a list; "
+            f"{suggest(name, list(BLACKLISTS))}"
+        )
+    return name
+
+
+Blacklist = tuple[Annotated[str, AfterValidator(_scan_or_list)], ...]
+
+
+def competition(folder: Path, *, blacklist: Blacklist = ()) -> tuple[Cache, pd.DataFrame]:
+    """Open a cache that `gutseg prepare` wrote; return it and its index without some scans.
+
+    blacklist: scans that are left out, by name (case7_day0) or by list (a key of BLACKLISTS).
+    """
+    cache = Cache(folder)
+    excluded = {scan for name in blacklist for scan in BLACKLISTS.get(name, (name,))}
+    return cache, cache.index[~cache.index["scan"].isin(excluded)]
 
 
 def slices(
@@ -36,9 +61,9 @@ def slices(
         raise ValueError(f"size = {size}; expected height and width of at least 1 pixel")
     cache = Cache(folder)
     rows = _choose(cache.index, empty_share, limit, seed)
-    inputs = Inputs(
-        stack={"slices": stack}, scaling={}, geometry={"kind": "body", "size": tuple(size)}
-    )
+    # sides below 16, which a config refuses, are allowed here
+    geometry = Geometry.model_construct(kind="body", size=tuple(size))
+    inputs = Inputs(Stack(slices=stack), Scaling(), geometry)
     images, labels = [], []
     for name, planes in rows.groupby("scan", sort=False)["z"]:
         scan = cache.scan(name)

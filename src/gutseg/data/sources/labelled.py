@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from gutseg.losses.reductions import Mode
 
@@ -69,6 +68,9 @@ def folds(data: Labelled, num_folds: int, seed: int) -> list[np.ndarray]:
     class that they show, are shared out evenly; a stratum of fewer images than folds is joined
     to the largest. Raises ValueError with fewer groups than folds.
     """
+    # takes a second and 50 MB, which commands that train nothing have no use for
+    from sklearn.model_selection import StratifiedGroupKFold
+
     groups = len(set(data.groups))
     if not 2 <= num_folds <= groups:
         raise ValueError(f"num_folds = {num_folds}; expected 2 to {groups}, the number of groups")

@@ -1,11 +1,11 @@
-"""What single values of a config may be: numbers within bounds, names of folders, paths."""
+"""What the sections of a config are made of: checked numbers, names of folders, paths."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gutseg.registry import shown
+from gutseg.registry import not_bool, shown
 
 # beyond any use, and far below where arithmetic on 64 bits overflows
 MOST = 10**9
@@ -13,8 +13,21 @@ MOST = 10**9
 LARGEST_SIDE = 4096
 # GB that the images of one batch may take
 LARGEST_BATCH = 16
+MOST_FOLDS = 1000
 # bytes of a folder's name; file systems end at 255, and temporary names add to it
 LONGEST_NAME = 150
+
+
+class Section(BaseModel):
+    """A part of a config: unknown keys and numbers that are not finite are errors.
+
+    A section is what its component receives; every key is declared once, in the section's class,
+    with a comment above it that `gutseg config` prints.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 def folder_name(name: str) -> str:
@@ -34,6 +47,17 @@ def _place(path: Any) -> Any:
     return path
 
 
+def fold_file_or_number(value: Any) -> int | Path:
+    """Return a config's folds: the path of a fold file, or how many are to be drawn."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Path):
+        raise ValueError(f"found {shown(value)}, expected a fold file or a number of folds")
+    if isinstance(value, int):
+        if not 2 <= value <= MOST_FOLDS:
+            raise ValueError(f"{value} folds; expected 2 to {MOST_FOLDS}")
+        return value
+    return Path(_place(value))
+
+
 def check_batch(key: str, images: int, channels: int, size: tuple[int, int]) -> None:
     """Raise ValueError when float32 images (images, channels, *size) alone fill the memory."""
     gigabytes = images * channels * size[0] * size[1] * 4 / 2**30
@@ -51,3 +75,8 @@ Natural = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, AfterValidator(folder_name)]
 Place = Annotated[Path, BeforeValidator(_place)]
+# of the network's input
+Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
+# true and false are no numbers to choose
+Choice = BeforeValidator(not_bool)
+Tta = Literal["none", "hflip", "flips"]

@@ -1,0 +1,80 @@
+"""The sections of a blend.yaml, with defaults, ranges and checks."""
+
+import os
+from collections import Counter
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from gutseg.metrics.competition import METRICS
+from gutseg.registry import shown, suggest
+from gutseg.settings import Natural, Place, Positive, Section, Share, Tta
+
+
+class Member(Section):
+    """A trained run in a blend; its folds are averaged."""
+
+    # its folder, relative to the blend's file
+    run: Place
+    # the folds whose networks predict
+    folds: Annotated[list[Natural], Field(min_length=1)]
+    # of the run in the mean over runs; the folds of a run share it
+    weight: Positive = 1.0
+    # flips whose predictions are averaged
+    tta: Tta = "none"
+
+    @field_validator("folds")
+    @classmethod
+    def _once(cls, folds: list[int]) -> list[int]:
+        for fold, count in Counter(folds).items():
+            if count > 1:
+                raise ValueError(f"fold {fold} is listed twice; list every fold once")
+        return folds
+
+
+class OrganRule(Section):
+    """How one class becomes a mask; see gutseg.inference.postprocess.Rule."""
+
+    # probabilities from here on are organ
+    threshold: Share = 0.5
+    # voxels; smaller connected parts of the volume are removed
+    min_component_size: Natural = 0
+    # slices whose highest probability is below it stay empty
+    gate: Share = 0.0
+
+
+class Rules(Section):
+    """One rule a class."""
+
+    large_bowel: OrganRule = OrganRule()
+    small_bowel: OrganRule = OrganRule()
+    stomach: OrganRule = OrganRule()
+
+
+class Blend(Section):
+    """What submit needs beside images and weights."""
+
+    # the runs whose probabilities are averaged
+    members: Annotated[list[Member], Field(min_length=1)]
+    rules: Rules = Rules()
+    # the reading of the competition's metric that the rules were chosen under
+    metric: str = "default"
+    # out of fold
+    score: float | None = None
+
+    @field_validator("members")
+    @classmethod
+    def _once(cls, members: list[Member]) -> list[Member]:
+        names = [os.path.normpath(member.run) for member in members]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"run {twice[0]} is listed twice; list it once, with all its folds and one weight"
+            )
+        return members
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise ValueError(f"unknown name {shown(metric)}; {suggest(metric, list(METRICS))}")
+        return metric
