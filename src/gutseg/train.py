@@ -42,7 +42,7 @@ def train(
 ) -> None:
     """Train one fold or all of them; a run that was stopped goes on where it was."""
     settings = load(config, overrides)
-    cache, table = experiment.opened(settings)
+    _, table = experiment.opened(settings)
     folds = experiment.chosen_folds(table, fold)
     world = init()
     if world.size > 1:  # torchrun's processes share every fold
