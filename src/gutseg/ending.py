@@ -9,6 +9,7 @@ import errno
 import os
 import select
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -97,7 +98,7 @@ def explain(error: Exception) -> str | None:
         return "the input is nested too deeply"
     if "BrokenProcessPool" in kinds:
         return "a process that worked for this command was killed, perhaps for want of memory"
-    if "CalledProcessError" in kinds:
+    if isinstance(error, subprocess.CalledProcessError):
         return f"{' '.join(map(str, error.cmd))} ended with status {error.returncode}"
     return None
 
@@ -117,12 +118,15 @@ def ready_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _handle_signals(verb: str, working: bool) -> tuple[Callable, dict[int, Any], list[int]]:
+def _handle_signals(
+    verb: str, working: bool
+) -> tuple[Callable, dict[signal.Signals, Any], list[int]]:
     """Install a handler; return it, those before it, and the list that takes what it receives.
 
     Signals that are ignored (nohup) stay so.
     """
-    owner, received = os.getpid(), []
+    owner = os.getpid()
+    received: list[int] = []
 
     def stop(number: int, _: object) -> None:
         if os.getpid() != owner:  # a forked reader of batches: its parent ends it

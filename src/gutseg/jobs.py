@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -22,7 +22,8 @@ from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
 
-Task, Result = TypeVar("Task"), TypeVar("Result")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 Work = Callable[[Task], Result]
 # Makes a result of a task that failed.
 Failed = Callable[[Task, Exception], Result]
@@ -37,14 +38,14 @@ KILLED = "its process was killed, perhaps for want of memory (then fewer --jobs 
 
 def run(
     tasks: Sequence[Task],
-    work: Work,
+    work: Work[Task, Result],
     *,
     jobs: int = 0,
     ray: str = "",
-    failed: Failed | None = None,
+    failed: Failed[Task, Result] | None = None,
     desc: str,
     unit: str,
-) -> Iterator[tuple[Task, Result]]:
+) -> Generator[tuple[Task, Result], None, None]:
     """Yield every task with work(task), in the order in which they end, under a progress bar.
 
     jobs: processes at a time, 0 for one per GPU or else per core; one job runs in this process.
@@ -54,6 +55,7 @@ def run(
     tried once more, each alone; one that is killed again fails with a ChildProcessError.
     """
     jobs = min(jobs or default_jobs(), len(tasks))
+    results: Iterable[tuple[Task, Result]]
     if ray:
         results = _on_ray(tasks, work, failed, ray)
     elif jobs > 1:
@@ -84,7 +86,7 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _tried(work: Work, failed: Failed | None, task: Task) -> Result:
+def _tried(work: Work[Task, Result], failed: Failed[Task, Result] | None, task: Task) -> Result:
     try:
         return work(task)
     except Exception as error:
@@ -94,7 +96,11 @@ def _tried(work: Work, failed: Failed | None, task: Task) -> Result:
 
 
 def _in_processes(
-    tasks: Sequence[Task], work: Work, failed: Failed | None, jobs: int, unit: str
+    tasks: Sequence[Task],
+    work: Work[Task, Result],
+    failed: Failed[Task, Result] | None,
+    jobs: int,
+    unit: str,
 ) -> Iterator[tuple[Task, Result]]:
     threads = max(num_cores() // jobs, 1)
     left = dict(enumerate(tasks))
@@ -105,7 +111,12 @@ def _in_processes(
 
 
 def _in_pool(
-    tasks: dict[int, Task], work: Work, failed: Failed | None, jobs: int, threads: int, unit: str
+    tasks: dict[int, Task],
+    work: Work[Task, Result],
+    failed: Failed[Task, Result] | None,
+    jobs: int,
+    threads: int,
+    unit: str,
 ) -> Iterator[tuple[int, Result]]:
     """Yield numbers of tasks and their results until all have ended or a process is killed."""
     with workers(jobs, _settle, threads, work) as pool:
@@ -123,7 +134,13 @@ def _in_pool(
             yield running[future], result
 
 
-def _alone(work: Work, failed: Failed | None, task: Task, threads: int, unit: str) -> Result:
+def _alone(
+    work: Work[Task, Result],
+    failed: Failed[Task, Result] | None,
+    task: Task,
+    threads: int,
+    unit: str,
+) -> Result:
     """Run a task in a process of its own, for the second time."""
     with workers(1, _settle, threads, work) as pool:
         try:
@@ -195,11 +212,13 @@ def _end(*_: object) -> None:
 
 def _end_with_parent() -> None:
     """A killed parent must not leave children behind that write into the same folders."""
-    wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
     os._exit(1)
 
 
-def _settle(threads: int, _: Work) -> None:
+def _settle(threads: int, _: Callable) -> None:
     """Prepare a process of this machine: its share of the cores, a GPU of its own.
 
     The work comes along so that whatever it imports is loaded by now.
@@ -226,7 +245,10 @@ def _take_gpu(count: int) -> None:
 
 
 def _on_ray(
-    tasks: Sequence[Task], work: Work, failed: Failed | None, address: str
+    tasks: Sequence[Task],
+    work: Work[Task, Result],
+    failed: Failed[Task, Result] | None,
+    address: str,
 ) -> Iterator[tuple[Task, Result]]:
     """Yield tasks with their results as they end on a Ray cluster, one core or GPU a task.
 
@@ -263,7 +285,9 @@ def _ray() -> Any:
     return ray
 
 
-def _on_node(work: Work, failed: Failed | None, task: Task, folder: Path) -> Result:
+def _on_node(
+    work: Work[Task, Result], failed: Failed[Task, Result] | None, task: Task, folder: Path
+) -> Result:
     if not folder.is_dir():
         raise FileNotFoundError(f"{os.uname().nodename} has no {folder}; all nodes must share it")
     os.chdir(folder)

@@ -121,7 +121,7 @@ class BitRows:
 
     def any(self) -> np.ndarray:
         """Whether a class has any voxel, (C,) bool."""
-        return self.words.reshape(self.words.shape[0], -1).any(axis=1)
+        return np.any(self.words.reshape(self.words.shape[0], -1), axis=1)
 
     def union(self) -> "BitRows":
         """One class that holds every voxel of any class."""
@@ -140,7 +140,7 @@ class BitRows:
             return NotImplemented
         return self.shape == other.shape and np.array_equal(self.words, other.words)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # Python's own way to say: not hashable
 
     def _check_same_shape(self, other: "BitRows") -> None:
         if self.shape != other.shape:

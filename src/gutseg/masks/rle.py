@@ -9,6 +9,7 @@ and only sees a text that the compiled reader refused.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from gutseg.masks.intrinsics import frozen
 from gutseg.registry import shown
 
 Label = Callable[[int], str] | Sequence[str] | None
-Texts = pa.Array | pa.ChunkedArray | Sequence[str | float | None]
+Texts: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str | float | None]
 
 # the compiled reader looks at 64 characters at a time, slowly where there are fewer
 _PADDING = b" " * 64
@@ -48,7 +49,7 @@ def decode(text: str | float | None, height: int, width: int, *, row: str = "") 
     value.
     """
     mask = np.zeros(height * width, np.uint8)
-    if text is not None and text == text and text:
+    if isinstance(text, str) and text:
         data = np.frombuffer(text.encode("ascii", "replace") + _PADDING, np.uint8)
         if not rle_reading.decode_flat(data, len(text), mask):
             raise ValueError(f"{row}: {issue(text, height, width)}".removeprefix(": "))
@@ -189,8 +190,8 @@ def decode_column(
 
     def one(n: int) -> BitRows:
         rows = order[bounds[n] : bounds[n + 1]]
-        options = {"rows": rows, "label": label, "issues": issues}
-        return column.decode_scan(classes[rows], slices[rows], shapes[n], **options)
+        places = classes[rows], slices[rows]
+        return column.decode_scan(*places, shapes[n], rows=rows, label=label, issues=issues)
 
     return map(one, range(len(shapes)))
 

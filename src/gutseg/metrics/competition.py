@@ -200,7 +200,7 @@ def summarise(results: Sequence[ScanResult], metric: Metric) -> Summary:
     dice = _mean_dice(results, metric)
     distances = [result.hausdorff.ravel() for result in results]
     if metric.hausdorff_mean == "scans":
-        distances = [[_mean(inside)] for inside in distances]
+        distances = [np.array([_mean(inside)]) for inside in distances]
     distance = _mean(np.concatenate(distances)) if results else np.nan
     rows = np.concatenate([result.dice.ravel() for result in results]) if results else np.array([])
     filled = [(r.prediction + r.truth).ravel() > 0 for r in results]

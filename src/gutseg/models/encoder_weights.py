@@ -31,7 +31,7 @@ def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """
     _check_state(state)
     encoder = getattr(model, "encoder", None)
-    if not hasattr(encoder, "out_channels"):
+    if encoder is None or not hasattr(encoder, "out_channels"):
         raise ValueError(f"{type(model).__name__} has no encoder to load; only `smp` networks do")
     own = _unwrap(encoder.state_dict(), all)
     bare = _unwrap(state, any)

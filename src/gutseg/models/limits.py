@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +46,7 @@ def plain_options(options: Any) -> Any:
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every key with what is below it, values in a list under the key of the list."""
     yield key, value
-    pairs = value.items() if isinstance(value, dict) else ()
+    pairs: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else ()
     if isinstance(value, list | tuple):
         pairs = ((key, part) for part in value)
     for inner, part in pairs:

@@ -21,7 +21,8 @@ def run_padded(network: Callable[[Tensor], Tensor], images: Tensor, multiple: in
     images: (B, in_channels, H, W); returns (B, classes, H, W). The margin is zero, which is what
     air reads on these scans and what every padded convolution assumes beyond the edge.
     """
-    pads = margins(*images.shape[-2:], multiple)
+    height, width = images.shape[-2:]
+    pads = margins(height, width, multiple)
     if not any(pads):
         return network(images)
     logits = network(F.pad(images, pads))

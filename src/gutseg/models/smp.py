@@ -36,7 +36,7 @@ class LibraryNet(nn.Module):
     @property
     def encoder(self) -> nn.Module:
         """The part that load_encoder fills, and that may deserve a smaller learning rate."""
-        return self.net.encoder
+        return self.net.get_submodule("encoder")
 
     def forward(self, images: Tensor) -> Tensor:
         return run_padded(self.net, images, self.multiple)
@@ -104,7 +104,7 @@ def _construct(
     published: str | bool | None,
 ) -> LibraryNet:
     try:
-        net = constructor(
+        net: Any = constructor(
             encoder_name=encoder,
             encoder_weights=published,
             in_channels=channels,

@@ -39,7 +39,7 @@ def no_attention(level: int, channels: int) -> nn.Module:
 
 def conv_stage(in_channels: int, out_channels: int, norm: str) -> nn.Sequential:
     """Two padded 3x3 convolutions, each followed by the norm and a ReLU."""
-    layers = []
+    layers: list[nn.Module] = []
     for channels in (in_channels, out_channels):
         # A norm brings its own shift, so the bias would be idle.
         layers.append(nn.Conv2d(channels, out_channels, 3, padding=1, bias=norm == "none"))
@@ -170,7 +170,7 @@ def hybrid_unet(
     external = _levels(external_levels, len(widths), "external_levels")
 
     def attention(level: int, channels: int) -> nn.Module:
-        blocks = []
+        blocks: list[nn.Module] = []
         if level in local:
             blocks.append(
                 LocalAttention(channels, heads=local_heads, window=window, residual=residual)

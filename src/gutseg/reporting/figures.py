@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -54,13 +55,13 @@ def slice_figure(path: Path, panels: Sequence[Panel]) -> None:
         figure.savefig(temporary, format="png", dpi=100)
 
 
-def _fill(axis: object, masks: np.ndarray) -> None:
+def _fill(axis: Axes, masks: np.ndarray) -> None:
     for organ, mask in zip(CLASSES, masks, strict=True):
         if mask.any():
             axis.contourf(mask, levels=[0.5, 1.5], colors=[COLOURS[organ]], alpha=0.55)
 
 
-def _outline(axis: object, masks: np.ndarray) -> None:
+def _outline(axis: Axes, masks: np.ndarray) -> None:
     for mask in masks:
         if mask.any():
             axis.contour(mask, levels=[0.5], colors="white", linewidths=0.8)

@@ -48,12 +48,12 @@ def draw_body(seed: int, scan: Scan) -> Body:
 
 def _bend(tube: Tube, noise: Noise, lumps_mm: tuple[float, float], salt: int) -> None:
     """Move the surface in and out by smooth noise, in place."""
-    depth, *box = tube.box
+    depth, rows, columns = tube.box
     for index, plane in zip(range(depth.start, depth.stop), tube.distance, strict=True):
-        bend = sum(
-            amplitude * noise.at(index, cell, salt=salt, box=box)
-            for amplitude, cell in zip(lumps_mm, (26.0, 9.0), strict=True)
+        coarse, fine = (
+            noise.at(index, cell, salt=salt, box=(rows, columns)) for cell in (26.0, 9.0)
         )
+        bend = lumps_mm[0] * coarse + lumps_mm[1] * fine
         # Far outside the noise must fade, or it would leave crumbs there.
         plane += bend * np.clip(1 - plane / REACH_MM, 0, 1)
 

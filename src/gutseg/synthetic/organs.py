@@ -92,7 +92,10 @@ def paint_back(canvas: Canvas, to_wall: np.ndarray) -> None:
 
 def _paint_strands(canvas: Canvas, muscle: tuple, side: int, to_wall: np.ndarray) -> None:
     """Paint a muscle of the back with strands of fat between its bundles."""
-    distance, box = canvas.ball(*muscle, turn=side * 0.3, lumps_mm=3)
+    shape = canvas.ball(*muscle, turn=side * 0.3, lumps_mm=3)
+    if shape is None:
+        return
+    distance, box = shape
     distance = np.maximum(distance, to_wall[box] + 1)
     canvas.fill(distance, "muscle", box)
     for cell, width in ((9.0, 0.16), (4.5, 0.10)):

@@ -5,8 +5,10 @@ costs one table look-up a voxel, and a point is inside when its own radius is sm
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 NUM_ANGLES = 720
 ANGLES = (np.arange(NUM_ANGLES) + 0.5) / NUM_ANGLES * 2 * np.pi - np.pi
@@ -45,13 +47,13 @@ class Outline:
     heft: float
     waves: np.ndarray = field(repr=False)
 
-    def place(self, points: np.ndarray) -> np.ndarray:
+    def place(self, points: ArrayLike) -> np.ndarray:
         """Move points (..., 3) of the standard patient to this one."""
         middle = np.array([MIDDLE_Z, 0.0, 0.0])
         return (np.asarray(points, float) - middle) * self.scale + middle + self.shift
 
-    def level(self, z_mm: float) -> float:
-        """Return the height in the standard patient of a height in this one, mm."""
+    def level(self, z_mm: Any) -> Any:
+        """Return heights in the standard patient of heights in this one: one or an array, mm."""
         return (z_mm - self.shift[0] - MIDDLE_Z) / self.scale[0] + MIDDLE_Z
 
     def skin(self, level: float) -> np.ndarray:

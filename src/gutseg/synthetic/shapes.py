@@ -4,6 +4,7 @@ Millimetres throughout. A point is (z, y, x): z from the head end, y and x from 
 the slice, y towards the back, x towards the patient's left (right in the picture).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,12 +39,13 @@ class Grid:
         """(W,), mm from the middle, positive towards the patient's left."""
         return _centred(self.geometry.width, self.geometry.spacing_mm)
 
-    def box(self, low: np.ndarray, high: np.ndarray) -> tuple[slice, slice, slice]:
+    def box(self, low: Iterable[float], high: Iterable[float]) -> tuple[slice, slice, slice]:
         """Return the voxels between two points (z, y, x), cut at the edge of the scan."""
-        return tuple(
+        z, y, x = (
             slice(int(np.searchsorted(axis, a)), int(np.searchsorted(axis, b, side="right")))
             for axis, a, b in zip((self.z, self.y, self.x), low, high, strict=True)
         )
+        return z, y, x
 
 
 def _centred(count: int, spacing_mm: float) -> np.ndarray:
