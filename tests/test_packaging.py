@@ -22,6 +22,14 @@ def test_requirements_and_pyproject_name_the_same_ranges():
     assert wanted == declared
 
 
+def test_the_wheel_contains_every_file_of_the_package():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    package = ROOT / "src" / "gutseg"
+    packed = {path for glob in declared["package-data"]["gutseg"] for path in package.glob(glob)}
+    others = {path for path in package.rglob("*.*") if path.suffix not in (".py", ".pyc")}
+    assert {path for path in others if path.is_file()} == packed
+
+
 def test_only_one_distribution_owns_cv2():
     """opencv-python and opencv-python-headless overwrite each other's files."""
     assert packages_distributions()["cv2"] == ["opencv-python-headless"]

@@ -22,6 +22,7 @@ from gutseg.registry import check
 from gutseg.study import grid
 from gutseg.study.cell import Cell, run
 from gutseg.study.report import page
+from gutseg.study.report.tables import check_tables
 from gutseg.study.sections import Bench, check_data
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def bench(
 ) -> None:
     """Run the cells that have no result yet, then write bench.parquet and README.md."""
     settings = validate(Bench, read_with(config, overrides), str(config))
-    page.check_tables(settings.tables)
+    check_tables(settings.tables)
     source = settings.dataset
     params = check(sources.DATASETS, source.name, source.params, where="dataset")
     folder = out or Path("bench") / settings.name

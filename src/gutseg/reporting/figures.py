@@ -1,4 +1,4 @@
-"""Pictures of slices with truth and prediction."""
+"""Figures as PNG files: slices with truth and prediction."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +17,12 @@ from gutseg.files import replacing
 COLOURS = {"large_bowel": "#0072B2", "small_bowel": "#E69F00", "stomach": "#D55E00"}
 
 
+def save(figure: Figure, path: Path, dpi: int = 120) -> None:
+    """Write a figure as PNG."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=dpi)
+
+
 class Panel(NamedTuple):
     """One slice: image (H, W) in [0, 1], truth and prediction (C, H, W) bool."""
 
@@ -29,7 +35,7 @@ class Panel(NamedTuple):
 def slice_figure(path: Path, panels: Sequence[Panel]) -> None:
     """Draw slices in a row: above the image with the truth filled, below with the prediction.
 
-    The truth's outline is repeated over the prediction, so that differences are seen.
+    The outline of the truth is drawn over the prediction too, which shows where they differ.
     """
     figure = Figure(figsize=(3.1 * len(panels), 6.6), facecolor="black", layout="constrained")
     axes = figure.subplots(2, len(panels), squeeze=False)
@@ -51,8 +57,7 @@ def slice_figure(path: Path, panels: Sequence[Panel]) -> None:
         edgecolor="black",
         fontsize=9,
     )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+    save(figure, path, dpi=100)
 
 
 def _fill(axis: Axes, masks: np.ndarray) -> None:

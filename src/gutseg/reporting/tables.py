@@ -1,4 +1,4 @@
-"""Scores as tables: per class, case, scan and fold."""
+"""Tables as Markdown, and scores by class, case, scan and fold."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,26 @@ from gutseg.constants import CLASSES
 from gutseg.metrics.competition import Metric, ScanResult, Summary, of_class, summarise
 
 Groups = Mapping[str, Sequence[ScanResult]]
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
+    """Return a table; its first `words` columns hold words, the others numbers."""
+    lines = [header, ["---"] * words + ["---:"] * (len(header) - words), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return str(text).replace("|", "\\|")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number with fixed digits, a dash for NaN."""
+    return "–" if value != value else f"{value:.{digits}f}"
+
+
+def with_interval(mean: float, half: float, digits: int = 3) -> str:
+    """Return mean ± half the width of its interval."""
+    return number(mean, digits) if half != half else f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
 def summaries(results: Sequence[ScanResult], metric: Metric) -> dict[str, Summary]:

@@ -204,6 +204,20 @@ class Bench(Section):
         named = [(f"networks.{number}", network) for number, network in enumerate(self.networks)]
         return named + ([("best_with.network", self.best_with.network)] if self.best_with else [])
 
+    def describe(self) -> str:
+        """Say on what data and with what budget the cells were trained, for the page."""
+        budget = self.budget
+        spent = f"{budget.steps} steps" if budget.steps else f"{budget.seconds:g} s"
+        ways = "; ".join(map(_variations, self.inputs))
+        return (
+            f"Data: {self.dataset.name}. Every cell trains {spent} on batches of "
+            f"{self.batch_size} crops with {self.optim.name}, learning rate "
+            f"{self.optim.schedule}; {len(self.seeds)} seeds × {len(self.chosen_folds)} of "
+            f"{self.folds} folds. Crops are augmented by {ways}. Within a seed and a fold all "
+            "losses see the same crops in the same order, and a network starts from the same "
+            "weights."
+        )
+
     @property
     def chosen_folds(self) -> list[int]:
         """The folds that are run."""
@@ -237,6 +251,17 @@ def check_data(bench: Bench, data: Labelled) -> None:
             check_fit(loss, where, data.mode, number)
         except ValueError as error:
             raise ValueError(f"{error} (dataset {bench.dataset.name})") from None
+
+
+def _variations(seen: Input) -> str:
+    """Say how an input's crops vary, after its name where it has one."""
+    ways = [
+        *(["flips"] if seen.flips else []),
+        *(["quarter turns"] if seen.quarter_turns else []),
+        *([seen.preset] if seen.preset != "none" else []),
+    ]
+    name = f"{seen.label}: " if seen.label else ""
+    return name + (" and ".join(ways) or "nothing")
 
 
 def slug(text: str) -> str:

@@ -1,23 +1,34 @@
 """Value and gradient of losses over one parameter, on a toy prediction, without training."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gutseg.data.maps import Maps
-from gutseg.losses.boundary import boundary_aware
-from gutseg.losses.generalised import penalty_generalised_dice
-from gutseg.losses.region import focal_dice, focal_tversky, tversky
-from gutseg.reporting.markdown import number, table
+from gutseg.losses import Criterion
+from gutseg.reporting.tables import markdown, number
 from gutseg.study.report.figures import parameter_curves
 from gutseg.study.report.view import View
 
 SIDE, OBJECT, BAND = 32, slice(12, 20), 2
 SHOWN = (0.1, 0.5, 0.9)
 SWEEP = tuple(np.linspace(0.02, 0.98, 49))
+
+# Loss, Greek letter or name of its parameter -> what a value sets, the values; the default of
+# the loss, or the value of [Chen 2023], is among them.
+FAMILIES: dict[tuple[str, str], tuple[Callable[[float], Mapping[str, float]], tuple]] = {
+    ("tversky", "β"): (lambda beta: {"alpha": 1 - beta, "beta": beta}, (0.3, 0.5, 0.7, 0.9)),
+    ("focal_tversky", "γ"): (lambda gamma: {"gamma": gamma}, (1.0, 4 / 3, 2.0, 3.0)),
+    ("focal_dice", "β"): (lambda beta: {"beta": beta}, (1.0, 1.5, 2.0, 3.0)),
+    ("penalty_generalised_dice", "k"): (lambda k: {"k": k}, (0.0, 1.0, 2.5, 5.0)),
+    ("boundary_aware", "boundary"): (
+        lambda weight: {"boundary": weight, "interior": 1 - weight},
+        (0.3, 0.5, 0.7, 0.9),
+    ),
+}
 
 
 def _truth() -> Tensor:
@@ -31,65 +42,41 @@ def _edge() -> Tensor:
     return Maps(["band"], {"band": {"width": BAND}}).tensors(_truth().numpy())["band"]
 
 
-def toy(right: Tensor) -> Tensor:
-    """Return logits (B, C, H, W) that are right with a probability in (0, 1) at the edge.
+def toy(correct: Tensor) -> Tensor:
+    """Return logits (B, C, H, W) that are correct with a probability in (0, 1) at the edge.
 
-    Elsewhere the probability is half way from it to 1, for edges are what networks get wrong.
+    Elsewhere the probability is halfway from there to 1: networks err at edges.
     """
-    truth = _truth()
-    chance = torch.where(_edge(), right, (1 + right) / 2)
-    return torch.logit(chance) * (2 * truth - 1)
+    chance = torch.where(_edge(), correct, (1 + correct) / 2)
+    return torch.logit(chance) * (2 * _truth() - 1)
 
 
-def value_and_gradient(loss: Callable[..., Tensor], right: float) -> tuple[float, float]:
+def value_and_gradient(loss: str, correct: float, **params: Any) -> tuple[float, float]:
     """Return a loss on the toy prediction and its derivative by the probability."""
-    chance = torch.tensor(right, requires_grad=True)
-    value = loss(toy(chance), _truth())
+    chance = torch.tensor(correct, requires_grad=True)
+    value, _ = Criterion(loss, **params)(toy(chance), _truth(), band=_edge())
     (gradient,) = torch.autograd.grad(value, chance)
     return value.item(), gradient.item()
-
-
-def _tversky(beta: float) -> Callable[..., Tensor]:
-    return partial(tversky, alpha=1 - beta, beta=beta)
-
-
-def _boundary(weight: float) -> Callable[..., Tensor]:
-    def loss(logits: Tensor, target: Tensor) -> Tensor:
-        return boundary_aware(logits, target, _edge(), boundary=weight, interior=1 - weight)
-
-    return loss
-
-
-# Name of loss and parameter -> what builds it, the values; survey 004's own is among them.
-FAMILIES = {
-    "tversky β": (_tversky, (0.3, 0.5, 0.7, 0.9)),
-    "focal_tversky γ": (lambda gamma: partial(focal_tversky, gamma=gamma), (1.0, 4 / 3, 2.0, 3.0)),
-    "focal_dice β": (lambda beta: partial(focal_dice, beta=beta), (1.0, 1.5, 2.0, 3.0)),
-    "penalty_generalised_dice k": (
-        lambda k: partial(penalty_generalised_dice, k=k),
-        (0.0, 1.0, 2.5, 5.0),
-    ),
-    "boundary_aware boundary": (_boundary, (0.3, 0.5, 0.7, 0.9)),
-}
 
 
 def curves(view: View) -> str:
     """Losses × values of a parameter: value and gradient at three qualities of prediction."""
     rows, drawn = [], {}
-    for name, (build, values) in FAMILIES.items():
+    for (loss, parameter), (params, values) in FAMILIES.items():
+        name = f"{loss} {parameter}"
         for value in values:
-            found = [number(part) for q in SHOWN for part in value_and_gradient(build(value), q)]
-            rows.append([name, f"{value:.3g}", *found])
+            found = [value_and_gradient(loss, q, **params(value)) for q in SHOWN]
+            rows.append([name, f"{value:.3g}", *(number(part) for pair in found for part in pair)])
         drawn[name] = {
-            f"{value:.3g}": np.array([value_and_gradient(build(value), q) for q in SWEEP])
+            f"{value:.3g}": np.array([value_and_gradient(loss, q, **params(value)) for q in SWEEP])
             for value in values
         }
     parameter_curves(view.folder / "curves.png", SWEEP, drawn)
     head = [f"{part} at {q:g}" for q in SHOWN for part in ("value", "gradient")]
     note = (
-        f"Nothing is trained: an object of 8 × 8 in {SIDE} × {SIDE} pixels, predicted right with "
-        f"probability q within {BAND} pixels of its edge and (1 + q)/2 elsewhere; the gradient is "
-        "by q. Tversky's α is 1 − β, the interior's weight 1 − that of the boundary."
+        f"Nothing is trained. An object of 8 × 8 in {SIDE} × {SIDE} pixels is predicted correctly "
+        f"with probability q within {BAND} pixels of its edge and (1 + q)/2 elsewhere; the "
+        "gradient is by q. Tversky's α is 1 − β, the interior's weight 1 − that of the boundary."
     )
-    shown = table(["loss", "parameter", *head], rows)
+    shown = markdown(["loss", "parameter", *head], rows)
     return "\n\n".join([note, shown, "![value and gradient](curves.png)"])

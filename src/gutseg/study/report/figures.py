@@ -1,26 +1,27 @@
-"""Figures of a comparison: bars with intervals, critical differences, isolines."""
+"""Figures of a study: intervals, critical differences, isolines, curves, boxes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gutseg.files import replacing
+from gutseg.reporting.figures import save
 from gutseg.study.statistics import Ranks, cliques
 
 # Okabe-Ito blue
 BLUE = "#0072B2"
 
 
-def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+def _tidy(axis: Axes, grid: str = "x") -> None:
+    axis.grid(axis=grid, alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 def bars(path: Path, intervals: Mapping[str, tuple[float, float]], title: str) -> None:
-    """Draw a dot and its interval a contender, the first on top."""
+    """Draw a dot and an interval for each contender, the first on top."""
     figure = Figure(figsize=(7, 0.6 + 0.28 * len(intervals)), layout="constrained")
     axis = figure.subplots()
     means, halves = np.array(list(intervals.values())).T
@@ -29,15 +30,14 @@ def bars(path: Path, intervals: Mapping[str, tuple[float, float]], title: str) -
     axis.set_yticks(rows, list(intervals), fontsize=8)
     axis.set_ylim(-0.6, len(intervals) - 0.4)
     axis.set_title(title, fontsize=9)
-    axis.grid(axis="x", alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    _tidy(axis)
+    save(figure, path)
 
 
 def critical_difference(path: Path, found: Ranks) -> None:
-    """Draw average ranks on a line; a bar joins contenders that do not differ.
+    """Draw average ranks; a bar joins contenders that do not differ.
 
-    Source: Demšar 2006, figure 1; here with one row a contender, for long names.
+    Source: [Demšar 2006], figure 1, here with one row per contender for long names.
     """
     names = list(found.average.index)
     runs = cliques(found.average, found.critical)
@@ -58,15 +58,14 @@ def critical_difference(path: Path, found: Ranks) -> None:
     axis.set_xlim(0.7, max(right, 1 + found.critical))
     axis.set_yticks(rows, names, fontsize=8)
     axis.set_xlabel("average rank (1 is best)", fontsize=8)
-    axis.grid(axis="x", alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    _tidy(axis)
+    save(figure, path)
 
 
 def isolines(path: Path, medians: pd.DataFrame) -> None:
-    """Draw one panel a loss: lines of equal score over learning rate and patch area.
+    """Draw one panel per loss: lines of equal score over learning rate and patch area.
 
-    medians: rows (loss, learning rate), one column a patch such as 128x128.
+    medians: rows (loss, learning rate), one column per patch such as 128x128.
     """
     labels = medians.index.get_level_values("label").unique()
     columns = min(len(labels), 4)
@@ -87,13 +86,13 @@ def isolines(path: Path, medians: pd.DataFrame) -> None:
     figure.colorbar(drawn, ax=axes, format="%.2f")
     for axis in axes[len(labels) :]:
         axis.set_axis_off()
-    _save(figure, path)
+    save(figure, path)
 
 
 def parameter_curves(
     path: Path, x: Sequence[float], families: Mapping[str, Mapping[str, np.ndarray]]
 ) -> None:
-    """Draw one column a family: values above, gradients below, one line a parameter.
+    """Draw one column per family: values above, gradients below, one line per parameter.
 
     families: name -> parameter -> (len(x), 2), the value and the gradient.
     """
@@ -109,13 +108,12 @@ def parameter_curves(
     axes[0, 0].set_ylabel("value", fontsize=8)
     axes[1, 0].set_ylabel("gradient", fontsize=8)
     for axis in axes.flat:
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+        _tidy(axis, "both")
+    save(figure, path)
 
 
 def boxes(path: Path, panels: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """Draw a panel of boxes each; panels: title -> label -> values, which may hold NaN."""
+    """Draw one panel of boxes per title; panels: title -> label -> values, which may hold NaN."""
     widest = max(len(panel) for panel in panels.values())
     figure = Figure(figsize=(2 + 0.35 * widest * len(panels), 4), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -124,6 +122,5 @@ def boxes(path: Path, panels: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         places = np.arange(1, len(panel) + 1)
         axis.set_xticks(places, list(panel), fontsize=7, rotation=90)
         axis.set_title(title, fontsize=9)
-        axis.grid(axis="y", alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+        _tidy(axis, "y")
+    save(figure, path)

@@ -2,14 +2,17 @@
 
 import pandas as pd
 
-from gutseg.reporting.markdown import number, table, with_interval
+from gutseg.reporting.tables import markdown, number, with_interval
 from gutseg.study.report.figures import bars, critical_difference
 from gutseg.study.report.view import View, blocks
 from gutseg.study.statistics import against_best, interval, ranks, smallest_p
 
+# of data with whole scans: column -> head
+COMPETITION = {"score": "score", "competition_dice": "competition Dice", "hausdorff": "Hausdorff"}
+
 
 def main(view: View) -> str:
-    """Losses of every network, best first: score, corrected p, per-class IoU, cost."""
+    """Losses of every network, best first: score, corrected p, IoU by class, cost."""
     parts = [_ranked(view, network) for network in view.networks()]
     return "\n\n".join(part for part in parts if part)
 
@@ -21,21 +24,23 @@ def _ranked(view: View, network: str) -> str:
     if means.notna().sum() == 0:
         return ""
     p = against_best(scores[means.index])
+    others = {key: head for key, head in COMPETITION.items() if key in frame and key != view.score}
     rows = []
     for label in means.index:
         cells = frame[frame["label"] == label]
         row = [label, with_interval(*interval(scores[label])), number(p[label])]
+        row += [number(cells[key].mean()) for key in others]
         row += [number(cells[f"iou.{key}"].mean()) for key in view.classes()]
         row += [number(1000 * cells["seconds_per_step"].mean(), 1)]
         row += [number(cells["peak_mb"].mean(), 0)]
         rows.append([*row, f"{(cells['status'] == 'ok').sum()}/{len(cells)}"])
-    header = ["loss", f"{view.score} ± 95 %", "p (Holm)"]
+    header = ["loss", f"{view.score} ± 95 %", "p (Holm)", *others.values()]
     header += [f"IoU {key}" for key in view.classes()] + ["ms/step", "MB", "cells"]
-    return "\n\n".join([f"### {network}", table(header, rows), _ranking(view, network, scores)])
+    return "\n\n".join([f"### {network}", markdown(header, rows), _ranking(view, network, scores)])
 
 
 def _ranking(view: View, network: str, scores: pd.DataFrame) -> str:
-    """What the tests can say at all, and the figures."""
+    """Say what the tests can show, and draw the figures."""
     found = ranks(scores)
     order = scores.mean().sort_values(ascending=False).index
     number_of = view.networks().index(network)
@@ -44,11 +49,10 @@ def _ranking(view: View, network: str, scores: pd.DataFrame) -> str:
     bars(view.folder / figures[0], intervals, f"{view.score}, mean and 95 % interval")
     text = (
         f"p: paired Wilcoxon signed-rank test against the first row on {len(scores)} blocks; "
-        f"the smallest that can come out before Holm's correction is "
-        f"{smallest_p(len(scores)):.2g}. "
-        "Folds share training images, so intervals and p are too narrow rather than too wide. "
-        f"{_choice(view)}A cell without a result is left out of a mean and ranks last. "
-        "Milliseconds were measured with other cells running beside."
+        f"before Holm's correction it cannot be below {smallest_p(len(scores)):.2g}. Folds share "
+        "training images, so intervals and p are rather too narrow than too wide. "
+        f"{_choice(view)}A cell without a result is left out of the means and ranks last. "
+        "Milliseconds were measured while other cells were running."
     )
     lines = [text, f"![scores]({figures[0]})"]
     if found.critical == found.critical:
@@ -59,12 +63,12 @@ def _ranking(view: View, network: str, scores: pd.DataFrame) -> str:
 
 
 def _choice(view: View) -> str:
-    """Say that every loss had a choice of settings, where it had one."""
+    """Say that every loss was shown at its best setting, where it had several."""
     if len(view.frame[["lr", "patch"]].drop_duplicates()) == 1:
         return ""
     return (
-        "Every loss is shown at the learning rate and patch that suit it best on these very "
-        "images, which flatters all of them. "
+        "Every loss is shown at the learning rate and patch that are best on these same held-out "
+        "images, which flatters all losses. "
     )
 
 
@@ -84,7 +88,7 @@ def networks(view: View) -> str:
         for label in shared
     ]
     sizes = [f"{view.of(name)['parameters'].mean() / 1e6:.3f} M" for name in names]
-    return table(["loss", *names, f"{names[1]} minus {names[0]}"], [*rows, ["size", *sizes, ""]])
+    return markdown(["loss", *names, f"{names[1]} minus {names[0]}"], [*rows, ["size", *sizes, ""]])
 
 
 def _score(scores: pd.DataFrame, label: str) -> str:

@@ -1,7 +1,9 @@
-"""What the tables of a comparison are drawn from."""
+"""What the tables of a study are drawn from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,9 +13,22 @@ from gutseg.study.grid import tuned
 BLOCK = ["seed", "fold"]
 
 
+class Study(Protocol):
+    """What a page must know of a study besides its cells."""
+
+    name: str
+    # the column by which losses are ranked
+    score: str
+    # rows of TABLES
+    tables: Sequence[str]
+
+    def describe(self) -> str:
+        """Say in a paragraph on what data and with what budget the cells were trained."""
+
+
 @dataclass(frozen=True)
 class View:
-    """What a table is drawn from: one row a cell, the ranking score, where figures go."""
+    """One row a cell, the score that ranks them, and the folder of the figures."""
 
     frame: pd.DataFrame
     score: str
@@ -28,11 +43,11 @@ class View:
         return self.frame[self.frame["network"] == network]
 
     def tuned(self, network: str) -> pd.DataFrame:
-        """The cells of a network, of every loss those at its best learning rate and patch."""
+        """The cells of a network, those of every loss at its best learning rate and patch."""
         return tuned(self.of(network), self.score)
 
     def background(self) -> str:
-        """Name of the background's class, empty where classes overlap."""
+        """The name of the background class, empty where classes overlap."""
         return self.frame["background"].dropna().iloc[0]
 
     def classes(self) -> list[str]:

@@ -1,4 +1,4 @@
-from gutseg.study.report.weights import printed_binary_weights, printed_weights
+from gutseg.study.report.classes import recomputed
 
 
 def _cells(page: str) -> dict[str, list[str]]:
@@ -6,13 +6,13 @@ def _cells(page: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows}
 
 
-def test_the_thesis_weights_follow_from_its_shares():
-    cells = _cells(printed_weights())
+def test_the_printed_weights_follow_from_the_printed_shares():
+    cells = _cells(recomputed("weights"))
     for row in [value for key, value in cells.items() if key not in ("class", "---")]:
         for pair in row[2:]:
             printed, found = pair.split(" / ")
             assert printed == found
-    # Table 3.2: within the rounding of the shares, but for the misprint
+    # table 3.2: within the rounding of the shares, but for the misprint
     off = {
         key: abs(float(row[1].split(" / ")[0]) - float(row[1].removesuffix(" *").split(" / ")[1]))
         for key, row in cells.items()
@@ -22,7 +22,7 @@ def test_the_thesis_weights_follow_from_its_shares():
 
 
 def test_both_misprints_are_marked_and_nothing_else():
-    page = printed_weights()
+    page = recomputed("weights")
     assert page.count("*") == 2
     cells = _cells(page)
     assert cells["neutrophil"][0] == "0.126 % *"
@@ -30,4 +30,4 @@ def test_both_misprints_are_marked_and_nothing_else():
 
 
 def test_weights_of_two_classes_are_the_shares_swapped():
-    assert _cells(printed_binary_weights())["foreground"] == ["0.83977 / 0.83975"]
+    assert _cells(recomputed("binary_weights"))["foreground"] == ["0.83977 / 0.83975"]

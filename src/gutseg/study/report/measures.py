@@ -1,0 +1,210 @@
+"""Measures of groups of cells, printed numbers beside them: one function draws most tables.
+
+A table differs from the next in its cells (`rows`), what groups them (`by`) and its columns.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+
+import pandas as pd
+
+from gutseg.reporting.tables import markdown, number, with_interval
+from gutseg.study.report.published import (
+    paired,
+    pairing,
+    published_table,
+    row_key,
+    with_published,
+)
+from gutseg.study.report.view import View
+from gutseg.study.statistics import interval
+
+Rows = Callable[[View], pd.DataFrame]
+
+BY = {"network": "network", "label": "loss"}
+# means over classes, the background among them
+METRIC_COLUMNS = {
+    "dice": "Dice",
+    "iou": "mIoU",
+    "precision": "mean precision",
+    "recall": "mean recall",
+}
+WITHOUT_DICE = {key: METRIC_COLUMNS[key] for key in ("iou", "precision", "recall")}
+OBJECTS = {"dice_fg": "Dice", "iou_fg": "IoU"}
+SIZE = {"parameters": "parameters, M"}
+_SCALES = {"parameters": 1e-6}
+# 95 % intervals, wherever ± stands in the head of a column or in the name of a row
+WITH_INTERVALS = {
+    key: f"{name} ± 95 %" for key, name in {"accuracy": "pixel accuracy", **OBJECTS}.items()
+}
+GAINS = {f"gain.{key}": f"{name} - first ± 95 %" for key, name in OBJECTS.items()}
+_DIGITS = {"steps": 0, "batch_size": 0, "train_images": 0, "images": 0, "pixels": 0}
+_DIGITS |= {"ratio": 1, "percent": 4}
+# what pairs the cells of two networks or inputs
+_PAIRS = ["label", "lr", "patch", "seed", "fold"]
+
+
+def measures(
+    view: View,
+    published: str = "",
+    *,
+    columns: Mapping[str, str] = METRIC_COLUMNS,
+    by: Mapping[str, str] = BY,
+    rows: Rows | None = None,
+    rivals: Callable[[pd.DataFrame, pd.DataFrame], Iterable[pd.DataFrame]] | None = None,
+    whole: tuple[str, ...] = (),
+    missing: str = "",
+    digits: int = 3,
+) -> str:
+    """Draw the mean of every column over each group of cells; empty if there are none.
+
+    published: printed numbers that stand in parentheses; whole: printed tables shown below.
+    columns, by: column of the frame -> its head. rivals: groups that a group is compared with, ↑
+    where it beats all of them. missing: said instead where there is no cell to show.
+    """
+    frame = rows(view) if rows else view.frame
+    lines = []
+    for key, cells in frame.groupby(list(by), sort=False) if len(frame) else ():
+        beaten = [group.mean(numeric_only=True) for group in rivals(frame, cells)] if rivals else []
+        printed = with_published(cells, columns, published)
+        values = [
+            paired(_text(cells, column, " ".join(map(str, (*key, head))), digits), numbers)
+            + (" ↑" if beaten and all(cells[column].mean() > one[column] for one in beaten) else "")
+            for (column, head), numbers in zip(columns.items(), printed, strict=True)
+        ]
+        lines.append([*map(str, key), *values])
+    drawn = markdown([*by.values(), *columns.values()], lines, words=len(by)) if lines else missing
+    said = pairing(published) if published else ""
+    shown = [said if lines or whole else "", drawn, *map(published_table, whole)]
+    return "\n\n".join(part for part in shown if part)
+
+
+def _text(cells: pd.DataFrame, column: str, heads: str, digits: int) -> str:
+    if column not in cells:
+        return number(float("nan"))
+    if "±" in heads:
+        return with_interval(*interval(cells[column]), digits)
+    mean = cells[column].mean() * _SCALES.get(column, 1)
+    return number(mean, _DIGITS.get(column, digits))
+
+
+def class_measures(view: View, published: str) -> str:
+    """IoU of every class."""
+    keys = {f"iou.{key}": key for key in view.classes()}
+    return measures(view, published, columns=keys)
+
+
+def sums_and_parts(view: View) -> pd.DataFrame:
+    """Sums of losses and the losses that they are made of."""
+    frame = view.frame
+    parts = {part for terms in frame["terms"] for part in terms.split("+") if part}
+    return frame[frame["loss"].isin(parts) | (frame["terms"] != "")]
+
+
+def parts_of(frame: pd.DataFrame, cells: pd.DataFrame) -> list[pd.DataFrame]:
+    """The parts of a sum with the same network; none for a loss that is no sum."""
+    parts = cells["terms"].iloc[0].split("+")
+    same = frame["network"] == cells["network"].iloc[0]
+    return [group for _, group in frame[same & frame["loss"].isin(parts)].groupby("label")]
+
+
+def with_weights(view: View) -> pd.DataFrame:
+    """Losses that were trained with class weights, and the same losses without."""
+    frame = view.frame
+    weighted = frame["loss"].isin(frame.loc[frame["class_weights"] != "", "loss"])
+    return frame[weighted].assign(weights=frame["class_weights"].replace("", "none"))
+
+
+def bootstrapped(view: View) -> pd.DataFrame:
+    """Cells of online bootstrapping by n, its number of hard pixels."""
+    frame = view.frame[view.frame["loss"] == "online_bootstrapping"]
+    return frame.assign(n=[json.loads(params)["n"] for params in frame["params"]]).sort_values(
+        ["network", "n"], kind="stable"
+    )
+
+
+def made_of(view: View, parts: set[str]) -> pd.DataFrame:
+    """Cells whose loss is one of these parts or a sum of some."""
+    keys = [row_key(cell)["loss"].split("+") for cell in view.frame.to_dict("records")]
+    return view.frame[[set(key) <= parts for key in keys]]
+
+
+def binary(view: View, published: str) -> str:
+    """Foreground against background: data of one foreground class, or `background_from`."""
+    ground, prefix = view.background(), ""
+    objects = [key for key in view.classes() if key != ground]
+    if "binary.dice" in view.frame:
+        ground, prefix, objects = "background", "binary.", ["object"]
+    columns = {f"dice.{objects[0]}": "Dice", f"iou.{objects[0]}": "IoU"}
+    columns |= {key: METRIC_COLUMNS[key] for key in ("precision", "recall")}
+    columns |= {f"{key}.{ground}": f"background {key}" for key in ("precision", "recall")}
+    return measures(
+        view,
+        columns={prefix + key: head for key, head in columns.items()},
+        rows=lambda view: view.frame if len(objects) == 1 else view.frame[:0],
+        whole=(published,),
+        missing="These cells have several foreground classes and no `background_from`, so no "
+        "binary network is measured.",
+    )
+
+
+def with_reuse(view: View) -> pd.DataFrame:
+    """Every cell three times: plain, with the binary network's background, and the difference."""
+    if "reuse.dice" not in view.frame:
+        return view.frame[:0]
+    plain = view.frame[[*BY, *METRIC_COLUMNS]].assign(prediction="plain")
+    new = {key: view.frame[f"reuse.{key}"] for key in METRIC_COLUMNS}
+    gain = {key: new[key] - plain[key] for key in METRIC_COLUMNS}
+    parts = [plain, plain.assign(prediction="reuse", **new)]
+    parts.append(plain.assign(prediction="difference ± 95 %", **gain))
+    return pd.concat(parts).sort_index(kind="stable")
+
+
+def plain_of(frame: pd.DataFrame, cells: pd.DataFrame) -> list[pd.DataFrame]:
+    """The plain predictions that reused ones are compared with."""
+    first = cells.iloc[0]
+    same = (frame["network"] == first["network"]) & (frame["label"] == first["label"])
+    plain = frame[same & (frame["prediction"] == "plain")]
+    return [plain] if first["prediction"] == "reuse" else []
+
+
+def with_gains(view: View, within: list[str]) -> pd.DataFrame:
+    """Add what each cell gains over the first network (or input) of its group, cell by cell."""
+    groups = []
+    for _, cells in view.frame.groupby([*within, "label"], sort=False):
+        cells = cells.set_index(_PAIRS)
+        is_first = cells["network"] == cells["network"].iloc[0]
+        first, others = cells[is_first], cells[~is_first]
+        gains = {f"gain.{key}": others[key] - first[key].reindex(others.index) for key in OBJECTS}
+        groups += [first, others.assign(**gains)]
+    return pd.concat(groups).reset_index()
+
+
+def several_inputs(view: View) -> pd.DataFrame:
+    """The inputs of a study with gains over the first; no cell where it has only one."""
+    if "input" not in view.frame or view.frame["input"].nunique() < 2:
+        return view.frame[:0]
+    return with_gains(view, ["architecture", "network_params"])
+
+
+def attention_kinds(view: View) -> pd.DataFrame:
+    """Networks with gains over the first, named by their attention blocks."""
+    frame = with_gains(view, [])
+    return frame.assign(attention=[_attention(row) for row in frame.to_dict("records")])
+
+
+def _attention(row: Mapping[str, str]) -> str:
+    """Say which blocks a network has; hybrid4 and hybrid5 have both and no choice of levels."""
+    params, both = json.loads(row["network_params"]), row["architecture"] in ("hybrid4", "hybrid5")
+    kinds = [kind for kind in ("local", "external") if params.get(f"{kind}_levels", both)]
+    return " + ".join(kinds) or "none"
+
+
+def with_shares(view: View) -> pd.DataFrame:
+    """Add the share of the objects and the ratio of the largest to the smallest class."""
+    classes, ground = view.classes(), view.background()
+    shares = {key: view.frame[f"share.{key}"].mean() for key in classes}
+    smallest = min(shares.values())
+    ratio = max(shares.values()) / smallest if smallest > 0 else float("nan")
+    objects = sum(share for key, share in shares.items() if key != ground)
+    return view.frame.assign(objects=objects, ratio=ratio)

@@ -1,0 +1,139 @@
+"""Numbers that papers print, read from published/*.csv and shown beside ours.
+
+index.csv names the paper of every file. In a file the first column says of which data (or epoch)
+a row is, `network` and `loss` name it as row_key does, and the other columns are called by what
+they hold: [Tongji 2022] has precision and recall swapped in every table. Row ③ of its table 4.12
+predicts background alone and so has a mean recall of 1/7 = .1429, printed under precision; its
+table 4.19 is possible only with the background's two columns swapped as well.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gutseg.losses import LOSSES
+from gutseg.registry import check
+from gutseg.reporting.tables import markdown, number
+
+FOLDER = Path(__file__).parents[1] / "published"
+KEYS = ("network", "loss")
+_NETWORKS = {
+    "attentionunet": "attunet",
+    "deeplabv3+": "deeplab",
+    "deeplabv3plus": "deeplab",
+    "unetplusplus": "unet++",
+    "unet3plus": "unet3+",
+    "hybrid4": "unet4",
+    "hybrid5": "unet5",
+}
+# the parameter of a loss that the papers vary
+_VARIED = {"online_bootstrapping": "n", "bce_dice": "dice_weight"}
+
+
+@cache
+def read(name: str) -> pd.DataFrame:
+    """Return a printed table as text; an empty cell was left blank in print."""
+    return pd.read_csv(FOLDER / f"{name}.csv", dtype=str, keep_default_na=False)
+
+
+def cite(name: str) -> str:
+    """Return the paper and its table: '[Xu 2022], table 8'."""
+    row = read("index").set_index("name").loc[name]
+    return f"{row['source']}, {row['where']}"
+
+
+def note(name: str) -> str:
+    """Return what a reader of the printed numbers must know; may be empty."""
+    return read("index").set_index("name").loc[name, "note"]
+
+
+def pairing(name: str) -> str:
+    """Return the sentence that explains the parentheses; empty if no row is a network or loss."""
+    printed = read(name)
+    if not {*KEYS} & {*printed}:
+        return note(name)
+    parts = printed.iloc[:, 0]
+    return f"In parentheses: {cite(name)} ({parts.name}: {'; '.join(parts.unique())}). {note(name)}"
+
+
+def published_table(name: str) -> str:
+    """Return a printed table as it is, with its source above."""
+    printed = read(name).drop(columns="table").replace("", "–")
+    words = sum(not _is_number(text) for text in printed.iloc[0])
+    drawn = markdown(list(printed), printed.to_numpy().tolist(), words=words)
+    return f"{cite(name)}:\n\n{drawn}"
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[0-9.]+|–", text) is not None
+
+
+def with_published(cells: pd.DataFrame, columns: Iterable[str], name: str) -> list[list[float]]:
+    """Return of every column what each part of a printed table has for the cells' row.
+
+    cells: share their network and loss. NaN where a number is not printed; empty lists where
+    the table has no such row at all.
+    """
+    if not name or not {*KEYS} & {*read(name)}:
+        return [[] for _ in columns]
+    printed, wanted = read(name), row_key(cells.iloc[0].to_dict())
+    keys = [key for key in KEYS if key in printed]
+    rows = printed[(printed[keys] == [wanted[key] for key in keys]).all(axis=1)]
+    lines = [
+        dict(next(iter(rows[rows.iloc[:, 0] == part].to_dict("records")), {}))
+        for part in printed.iloc[:, 0].unique()
+    ]
+    return [[float(line.get(key.lower()) or "nan") for line in lines] for key in columns]
+
+
+def paired(ours: str, printed: Iterable[float]) -> str:
+    """Return 'ours (printed; printed)', or ours alone where nothing is printed."""
+    inside = [number(value) for value in printed]
+    return ours if all(text == "–" for text in inside) else f"{ours} ({'; '.join(inside)})"
+
+
+def row_key(cell: Mapping[str, Any]) -> dict[str, str]:
+    """Return how the printed tables name the network and the loss of a cell."""
+    return {"network": network_key(cell["network"]), "loss": loss_key(cell)}
+
+
+def network_key(label: str) -> str:
+    """Return the name of a network in printed tables; 'U-Net' and 'unet(...)' are unet."""
+    short = re.sub(r"[^a-z0-9+]", "", re.split("[(,]", label)[0].lower())
+    return _NETWORKS.get(short, short)
+
+
+def loss_key(cell: Mapping[str, Any]) -> str:
+    """Return the name of a cell's loss in printed tables, its class weights included.
+
+    In a sum the class weights belong to the focal loss alone. A sum with term weights other than
+    1 is in no paper.
+    """
+    kind = cell.get("class_weights", "")
+    params = json.loads(cell.get("params", "{}"))
+    if cell["loss"] != "weighted_sum":
+        return _part(cell["loss"], params, kind)
+    terms = params.get("terms", [])
+    if not terms or any(term.get("weight", 1) != 1 for term in terms):
+        return cell["loss"]
+    parts = (
+        _part(
+            term["loss"],
+            check(LOSSES, term["loss"], term.get("params", {})),
+            kind if term["loss"] == "focal_softmax" else "",
+        )
+        for term in terms
+    )
+    return "+".join(sorted(parts))
+
+
+def _part(name: str, params: Mapping[str, Any], kind: str) -> str:
+    if name in _VARIED and _VARIED[name] in params:
+        name = f"{name}:{params[_VARIED[name]]:g}"
+    # uniform weights change the loss by a constant factor only, which Adam ignores
+    return f"{name}:{kind}" if kind not in ("", "uniform") else name
