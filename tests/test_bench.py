@@ -111,16 +111,16 @@ def test_every_table_is_drawn(tmp_path, monkeypatch):
     frame = compare(settings, Work(settings, blobs), tmp_path, 1)
     assert len(frame) == 5 * 2 * 2 * 2 + 2 * 2 * 2
     text = page.write(frame, settings, tmp_path).read_text()
-    assert "No cell of this comparison" not in text and "nan" not in text
+    assert "No cell has what" not in text and "nan" not in text
     sections = dict(part.split(":", 1) for part in text.split("\n## ")[1:] if ":" in part)
     rows = {name: text.count("\n| ") for name, text in sections.items()}
     assert (
-        rows["T1"] == 2 + 5 + 1
-        and rows["T5"] == (2 + 3) + (2 + 7) + (2 + 2)
-        and rows["T7"] == 2 + 2
+        rows["losses"] == 2 + 5 + 1
+        and rows["class_weights"] == (2 + 3) + (2 + 7) + (2 + 2)
+        and rows["hard_pixel_numbers"] == 2 + 2
     )
-    assert rows["U5"] == (2 + 2 * 3) + 3 * 3 + (2 + 3)
-    assert rows["G1"] == (2 + 2 * 2) + (2 + 4 * 3) and rows["S1"] == 2 + 5 * 4
+    assert rows["data"] == (2 + 2 * 3) + (2 + 1) + (2 + 6) + (2 + 3) + (2 + 4)
+    assert rows["patches"] == (2 + 2 * 2) + (2 + 4 * 3) and rows["curves"] == 2 + 5 * 4
     assert set(sections) == set(TABLES)
     assert all(
         (tmp_path / f"{name}0.png").is_file() for name in ("scores", "ranks", "isolines", "boxes")
@@ -128,7 +128,7 @@ def test_every_table_is_drawn(tmp_path, monkeypatch):
     assert (tmp_path / "curves.png").is_file()
 
 
-def test_t4_marks_sums_that_beat_their_parts(tmp_path):
+def test_sums_are_marked_that_beat_their_parts(tmp_path):
     keys = ("dice", "iou", "precision", "recall")
     rows = [
         {"network": "u", "label": name, "loss": name, "terms": terms, **dict.fromkeys(keys, value)}
@@ -139,7 +139,7 @@ def test_t4_marks_sums_that_beat_their_parts(tmp_path):
             ("worse", "ce+dice", 0.55),
         )
     ]
-    page = TABLES["T4"].build(View(pd.DataFrame(rows), "iou", tmp_path))
+    page = TABLES["sums"].drawn(View(pd.DataFrame(rows), "iou", tmp_path))
     assert page.count("↑") == 4 and "| u | better | 0.700 ↑ |" in page
 
 
@@ -153,10 +153,12 @@ def test_the_page_says_how_crops_vary(tmp_path):
 
 
 def test_nothing_to_show_says_so(tmp_path):
-    settings = tiny(seeds=[0], only_folds=[0], tables=["networks", "T4", "T6", "T7", "T8", "G2"])
+    tables = ["networks", "sums", "weighted_losses", "lr_by_patch"]
+    tables += ["hard_pixel_numbers", "hard_pixel_classes"]
+    settings = tiny(seeds=[0], only_folds=[0], tables=tables)
     frame = compare(settings, Work(settings, blobs), tmp_path, 1)
     text = page.write(frame, settings, tmp_path).read_text()
-    assert text.count("No cell of this comparison has what it shows.") == 6
+    assert text.count("No cell has what this table shows.") == 6
 
 
 def test_a_killed_run_goes_on(pictures):

@@ -7,7 +7,7 @@ from bench_cases import blobs, tiny
 from gutseg.config import read_with, validate
 from gutseg.data.sources import DATASETS
 from gutseg.registry import check
-from gutseg.study.report.page import check_tables
+from gutseg.study.report.tables import check_tables
 from gutseg.study.sections import Bench, check_data, criterion
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "bench").glob("*.yaml"))
@@ -113,12 +113,6 @@ def test_class_weights_reach_the_terms_of_a_sum_that_take_them():
     functions = [part.function.keywords for part, _ in weighed.function.parts]
     assert functions[0]["class_weights"] == [0.1, 0.2, 0.7]
     assert "class_weights" not in functions[1]
-
-
-def test_check_tables():
-    check_tables(["main", "T8"])
-    with pytest.raises(ValueError, match="tables: unknown name 'T99'; .*choices: main"):
-        check_tables(["T99"])
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -12,6 +12,7 @@ from gutseg.study.report.published import (
     cite,
     loss_key,
     network_key,
+    note,
     paired,
     pairing,
     published_table,
@@ -51,7 +52,8 @@ def test_every_file_is_a_table_with_the_number_of_the_printed_one(name):
     table = read(name)
     assert table.columns[-1] == "table" and (table["table"] != "").all()
     assert not table.duplicated(list(table.columns[:-1])).any()
-    assert published_table(name).startswith(f"{cite(name)}:\n\n| {table.columns[0]} |")
+    page = published_table(name)
+    assert page.startswith(f"{cite(name)}:") and f"\n\n| {table.columns[0]} |" in page
 
 
 def test_the_predictor_of_background_alone_recalls_one_class_of_seven():
@@ -182,9 +184,9 @@ def test_classes_are_found_in_capitals_too():
 def test_what_the_parentheses_hold_is_said_in_their_order():
     said = pairing("networks")
     assert said.startswith("In parentheses: [Tongji 2022], tables 4.3, 4.4, 4.6 and 4.7 (data: CoN")
-    assert "CoNIC; MoNuSAC" in said and "swapped back" in said
+    assert "CoNIC; MoNuSAC" in said and "swapped back" in note("networks")
     assert "epoch: best; lowest loss" in pairing("bce_and_dice")
-    assert not pairing("binary").startswith("In parentheses")
+    assert pairing("binary") == ""
 
 
 def test_a_printed_table_keeps_what_was_left_blank():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from gutseg.reporting.tables import markdown, number, with_interval
 from gutseg.study.report.published import (
+    note,
     paired,
     pairing,
     published_table,
@@ -74,9 +75,10 @@ def measures(
         ]
         lines.append([*map(str, key), *values])
     drawn = markdown([*by.values(), *columns.values()], lines, words=len(by)) if lines else missing
-    said = pairing(published) if published else ""
-    shown = [said if lines or whole else "", drawn, *map(published_table, whole)]
-    return "\n\n".join(part for part in shown if part)
+    said = [pairing(published)] if published and lines else []
+    said += [note(published)] if said and published not in whole else []
+    shown = [*said, drawn, *map(published_table, whole)]
+    return "\n\n".join(filter(None, shown))
 
 
 def _text(cells: pd.DataFrame, column: str, heads: str, digits: int) -> str:

@@ -21,7 +21,6 @@ from gutseg.registry import check
 from gutseg.reporting.tables import markdown, number
 
 FOLDER = Path(__file__).parents[1] / "published"
-KEYS = ("network", "loss")
 _NETWORKS = {
     "attentionunet": "attunet",
     "deeplabv3+": "deeplab",
@@ -53,41 +52,37 @@ def note(name: str) -> str:
 
 
 def pairing(name: str) -> str:
-    """Return the sentence that explains the parentheses; empty if no row is a network or loss."""
-    printed = read(name)
-    if not {*KEYS} & {*printed}:
-        return note(name)
-    parts = printed.iloc[:, 0]
-    return f"In parentheses: {cite(name)} ({parts.name}: {'; '.join(parts.unique())}). {note(name)}"
+    """Return what the numbers in parentheses are; empty where no row is a network or a loss."""
+    parts = read(name).iloc[:, 0]
+    said = f"In parentheses: {cite(name)} ({parts.name}: {'; '.join(parts.unique())})."
+    return said if _keys(name) else ""
 
 
 def published_table(name: str) -> str:
-    """Return a printed table as it is, with its source above."""
+    """Return a printed table as it is, with its source and note above."""
     printed = read(name).drop(columns="table").replace("", "–")
-    words = sum(not _is_number(text) for text in printed.iloc[0])
+    words = sum(re.fullmatch(r"[0-9.]+|–", text) is None for text in printed.iloc[0])
     drawn = markdown(list(printed), printed.to_numpy().tolist(), words=words)
-    return f"{cite(name)}:\n\n{drawn}"
+    return f"{cite(name)}: {note(name)}".rstrip() + f"\n\n{drawn}"
 
 
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[0-9.]+|–", text) is not None
+def _keys(name: str) -> list[str]:
+    return [key for key in ("network", "loss") if name and key in read(name)]
 
 
 def with_published(cells: pd.DataFrame, columns: Iterable[str], name: str) -> list[list[float]]:
-    """Return of every column what each part of a printed table has for the cells' row.
+    """Return what each part of a printed table has in the cells' row, column by column.
 
-    cells: share their network and loss. NaN where a number is not printed; empty lists where
-    the table has no such row at all.
+    cells: share their network and loss. NaN where nothing is printed, empty lists for a table
+    whose rows are no networks or losses.
     """
-    if not name or not {*KEYS} & {*read(name)}:
+    keys = _keys(name)
+    if not keys:
         return [[] for _ in columns]
     printed, wanted = read(name), row_key(cells.iloc[0].to_dict())
-    keys = [key for key in KEYS if key in printed]
     rows = printed[(printed[keys] == [wanted[key] for key in keys]).all(axis=1)]
-    lines = [
-        dict(next(iter(rows[rows.iloc[:, 0] == part].to_dict("records")), {}))
-        for part in printed.iloc[:, 0].unique()
-    ]
+    lines = rows.drop_duplicates(printed.columns[0]).set_index(printed.columns[0])
+    lines = lines.reindex(printed.iloc[:, 0].unique(), fill_value="").to_dict("records")
     return [[float(line.get(key.lower()) or "nan") for line in lines] for key in columns]
 
 
