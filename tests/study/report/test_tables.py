@@ -182,7 +182,7 @@ def test_a_binary_model_is_measured_class_by_class(tmp_path):
     )
     assert "| x | 0.700 | 0.600 | 0.300 | 0.400 | – | – |" in overlapping
     several = _draw_four("binary", tmp_path, change | {"iou.other": 0.1})
-    assert several.startswith("These cells have several foreground classes")
+    assert several.startswith("Not measured: these cells have several foreground")
 
 
 def test_a_second_binary_network_is_measured_where_there_is_one(tmp_path):

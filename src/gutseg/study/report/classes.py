@@ -5,7 +5,7 @@ import pandas as pd
 from gutseg.losses.weights import WEIGHTS, class_weights
 from gutseg.reporting.tables import markdown, number
 from gutseg.study.report.measures import measures
-from gutseg.study.report.published import note, read
+from gutseg.study.report.published import note, published_table, read
 from gutseg.study.report.view import View
 
 # the share in percent with which the inverse weights of [Tongji 2022] were computed
@@ -22,9 +22,9 @@ COUNTS = {
 
 def data(view: View, published: str) -> str:
     """Pixels and shares of the classes, fold by fold, and what a paper counts in its slices."""
-    others = ("scans_per_case", "organs_together", "slice_sizes")
-    by = {"fold": "fold", "kind": "class"}
-    return measures(view, rows=_counts, by=by, columns=COUNTS, whole=(published, *others))
+    ours = measures(view, rows=_counts, by={"fold": "fold", "kind": "class"}, columns=COUNTS)
+    printed = (published, "scans_per_case", "organs_together", "slice_sizes")
+    return "\n\n".join([ours, *map(published_table, printed)])
 
 
 def _counts(view: View) -> pd.DataFrame:

@@ -31,6 +31,11 @@ METRIC_COLUMNS = {
     "recall": "mean recall",
 }
 WITHOUT_DICE = {key: METRIC_COLUMNS[key] for key in ("iou", "precision", "recall")}
+BINARY = METRIC_COLUMNS | {
+    "iou": "IoU",
+    "precision.background": "background precision",
+    "recall.background": "background recall",
+}
 OBJECTS = {"dice_fg": "Dice", "iou_fg": "IoU"}
 SIZE = {"parameters": "parameters, M"}
 _SCALES = {"parameters": 1e-6}
@@ -49,21 +54,22 @@ def measures(
     view: View,
     published: str = "",
     *,
-    columns: Mapping[str, str] = METRIC_COLUMNS,
+    columns: Mapping[str, str] | Callable[[View], Mapping[str, str]] = METRIC_COLUMNS,
     by: Mapping[str, str] = BY,
     rows: Rows | None = None,
     rivals: Callable[[pd.DataFrame, pd.DataFrame], Iterable[pd.DataFrame]] | None = None,
-    whole: tuple[str, ...] = (),
+    whole: bool = False,
     missing: str = "",
     digits: int = 3,
 ) -> str:
     """Draw the mean of every column over each group of cells; empty if there are none.
 
-    published: printed numbers that stand in parentheses; whole: printed tables shown below.
+    published: printed numbers that stand in parentheses; whole: they are also shown below.
     columns, by: column of the frame -> its head. rivals: groups that a group is compared with, ↑
     where it beats all of them. missing: said instead where there is no cell to show.
     """
     frame = rows(view) if rows else view.frame
+    columns = columns(view) if callable(columns) else columns
     lines = []
     for key, cells in frame.groupby(list(by), sort=False) if len(frame) else ():
         beaten = [group.mean(numeric_only=True) for group in rivals(frame, cells)] if rivals else []
@@ -75,10 +81,8 @@ def measures(
         ]
         lines.append([*map(str, key), *values])
     drawn = markdown([*by.values(), *columns.values()], lines, words=len(by)) if lines else missing
-    said = [pairing(published)] if published and lines else []
-    said += [note(published)] if said and published not in whole else []
-    shown = [*said, drawn, *map(published_table, whole)]
-    return "\n\n".join(filter(None, shown))
+    notes = [pairing(published), "" if whole else note(published)] if published and lines else []
+    return "\n\n".join(filter(None, [*notes, drawn, published_table(published) if whole else ""]))
 
 
 def _text(cells: pd.DataFrame, column: str, heads: str, digits: int) -> str:
@@ -90,13 +94,12 @@ def _text(cells: pd.DataFrame, column: str, heads: str, digits: int) -> str:
     return number(mean, _DIGITS.get(column, digits))
 
 
-def class_measures(view: View, published: str) -> str:
-    """IoU of every class."""
-    keys = {f"iou.{key}": key for key in view.classes()}
-    return measures(view, published, columns=keys)
+def iou_by_class(view: View) -> dict[str, str]:
+    """The columns of a table with one column per class."""
+    return {f"iou.{key}": key for key in view.classes()}
 
 
-def sums_and_parts(view: View) -> pd.DataFrame:
+def sums(view: View) -> pd.DataFrame:
     """Sums of losses and the losses that they are made of."""
     frame = view.frame
     parts = {part for terms in frame["terms"] for part in terms.split("+") if part}
@@ -131,23 +134,18 @@ def made_of(view: View, parts: set[str]) -> pd.DataFrame:
     return view.frame[[set(key) <= parts for key in keys]]
 
 
-def binary(view: View, published: str) -> str:
-    """Foreground against background: data of one foreground class, or `background_from`."""
+def binary(view: View) -> pd.DataFrame:
+    """Foreground against background: of data with one foreground class, or `background_from`."""
     ground, prefix = view.background(), ""
     objects = [key for key in view.classes() if key != ground]
     if "binary.dice" in view.frame:
         ground, prefix, objects = "background", "binary.", ["object"]
-    columns = {f"dice.{objects[0]}": "Dice", f"iou.{objects[0]}": "IoU"}
-    columns |= {key: METRIC_COLUMNS[key] for key in ("precision", "recall")}
-    columns |= {f"{key}.{ground}": f"background {key}" for key in ("precision", "recall")}
-    return measures(
-        view,
-        columns={prefix + key: head for key, head in columns.items()},
-        rows=lambda view: view.frame if len(objects) == 1 else view.frame[:0],
-        whole=(published,),
-        missing="These cells have several foreground classes and no `background_from`, so no "
-        "binary network is measured.",
-    )
+    if len(objects) != 1:
+        return view.frame[:0]
+    keys = [f"dice.{objects[0]}", f"iou.{objects[0]}", "precision", "recall"]
+    keys += [f"precision.{ground}", f"recall.{ground}"]
+    found = view.frame.reindex(columns=[prefix + key for key in keys])
+    return view.frame[list(BY)].join(found.set_axis(list(BINARY), axis=1))
 
 
 def with_reuse(view: View) -> pd.DataFrame:

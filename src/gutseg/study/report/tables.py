@@ -26,8 +26,6 @@ class Table:
     published: str = ""
     # the paper, where there are no printed numbers
     source: str = ""
-    # what configs called it before it had a name
-    codes: str = ""
 
     def drawn(self, view: View) -> str:
         """Return the table as Markdown, empty where no cell has what it shows."""
@@ -39,140 +37,80 @@ class Table:
         return f"{self.says} ({source})" if source else self.says
 
 
-def _measured(says: str, published: str = "", codes: str = "", **how: Any) -> Table:
+def _of(says: str, published: str = "", source: str = "", **how: Any) -> Table:
     """A table that `measures` draws."""
-    source = how.pop("source", "")
-    return Table(says, partial(of.measures, **how), published, source, codes)
+    return Table(says, partial(of.measures, **how), published, source)
 
 
 _PARTS = {"dice", "focal_softmax:falling_foreground", "online_bootstrapping:4096"}
-_N = {"network": "network", "n": "n"}
-_CLASS_WEIGHTS = {"network": "network", "loss": "loss", "weights": "class weights"}
-_PATCHES = {"network": "network", "patch": "patch"}
+_WEIGHTS = {"network": "network", "loss": "loss", "weights": "class weights"}
 _SHARES = {"objects": "share of the objects", "ratio": "largest : smallest class"}
 
+# fmt: off
 TABLES = {
     "main": Table("losses ranked by score, with tests and cost", main),
     "networks": Table("the best losses with a second network", networks),
-    "losses": _measured("four measures of every loss", "networks", "T1 T2"),
-    "losses_by_class": Table("IoU of every class", of.class_measures, "class_iou", codes="T3"),
-    "sums": _measured(
-        "sums of losses, ↑ where one beats all its parts",
-        "sums",
-        "T4",
-        rows=of.sums_and_parts,
-        rivals=of.parts_of,
-    ),
-    "class_weights": Table("class shares and weights", classes.weights, "weights", codes="T5"),
-    "weighted_losses": _measured(
-        "losses with and without class weights",
-        "class_weights",
-        "T6",
-        rows=of.with_weights,
-        by=_CLASS_WEIGHTS,
-        columns=of.WITHOUT_DICE,
-    ),
-    "hard_pixel_numbers": _measured(
-        "how many hard pixels to train on",
-        "hard_pixels",
-        "T7",
-        rows=of.bootstrapped,
-        by=_N,
-        columns=of.WITHOUT_DICE,
-    ),
-    "hard_pixel_classes": Table(
-        "classes of the hardest pixels",
-        classes.hard_pixels,
-        source="[Tongji 2022], tables 3.1 and 4.14",
-        codes="T8",
-    ),
-    "combinations": _measured(
-        "combinations of Dice, focal loss with weights ⑤ and the 4096 hardest pixels",
-        "combinations",
-        "T9",
-        rows=partial(of.made_of, parts=_PARTS),
-        whole=("combinations",),
-        missing="No cell has one of these combinations.",
-    ),
-    "binary": Table("foreground against background", of.binary, "binary", codes="T10"),
-    "background_reuse": _measured(
-        "a binary network's background laid over the prediction, ↑ where that is better",
-        "background_reuse",
-        "T11",
-        rows=of.with_reuse,
-        by=of.BY | {"prediction": "prediction"},
-        rivals=of.plain_of,
-        whole=("background_reuse",),
-        missing="Not measured: the study has no `background_from`.",
-    ),
-    "augmentation": _measured(
-        "augmentation on and off",
-        "augmentation",
-        "U1",
-        rows=of.several_inputs,
-        by={"network": "network and input", "label": "loss"},
-        columns=of.OBJECTS | of.GAINS,
-        whole=("augmentation",),
-        missing="Not measured: the study has only one input.",
-    ),
-    "depth": _measured(
-        "depth of the network", "depth", "U2", columns=of.SIZE | of.OBJECTS, whole=("depth",)
-    ),
-    "bce_and_dice": _measured(
-        "BCE, Dice and their sums",
-        "bce_and_dice",
-        "U3",
-        columns={"steps": "steps", **of.OBJECTS, "accuracy": "accuracy"},
-        whole=("bce_and_dice",),
-    ),
-    "attention": _measured(
-        "local attention, external attention and neighbouring slices",
-        codes="U4",
-        source="[Xu 2022], section II",
-        rows=of.attention_kinds,
-        by={"attention": "attention", **of.BY},
-        columns=of.OBJECTS | of.GAINS | of.SIZE,
-    ),
-    "data": Table("images, pixels and shares of the classes", classes.data, "slices", codes="U5"),
-    "patches": _measured(
-        "batches, patches and class imbalance",
-        "patches",
-        "G1",
-        rows=of.with_shares,
-        by=_PATCHES,
-        columns={"batch_size": "batch", **_SHARES},
-        whole=("patches",),
-    ),
-    "lr_by_patch": Table(
-        "Dice of the last training steps by learning rate and patch",
-        spread.lr_by_patch,
-        source="[Sudre 2017], tables 2 and 3",
-        codes="G2",
-    ),
-    "spread": Table(
-        "spread of the held-out Dice over learning rates and patches",
-        spread.held_out,
-        source="[Sudre 2017], figure 3",
-        codes="G3",
-    ),
-    "pixel_accuracy": _measured(
-        "pixel accuracy",
-        "pixel_accuracy",
-        "M1",
-        columns=of.WITH_INTERVALS,
-        digits=4,
-    ),
-    "curves": Table(
-        "value and gradient of losses over a parameter", curves, source="[Chen 2023]", codes="S1"
-    ),
+    "losses": _of("four measures of every loss", "networks"),
+    "losses_by_class": _of("IoU of every class", "class_iou", columns=of.iou_by_class),
+    "sums": _of("sums of losses, ↑: above all its parts", "sums",
+                rows=of.sums, rivals=of.parts_of),
+    "class_weights": Table("class shares and weights", classes.weights, "weights"),
+    "weighted_losses": _of("losses with and without class weights", "class_weights",
+                           rows=of.with_weights, by=_WEIGHTS, columns=of.WITHOUT_DICE),
+    "hard_pixel_numbers": _of("how many hard pixels to train on", "hard_pixels",
+                              rows=of.bootstrapped, by={"network": "network", "n": "n"},
+                              columns=of.WITHOUT_DICE),
+    "hard_pixel_classes": Table("classes of the hardest pixels", classes.hard_pixels,
+                                source="[Tongji 2022], tables 3.1 and 4.14"),
+    "combinations": _of("Dice, focal loss with weights ⑤ and the 4096 hardest pixels, combined",
+                        "combinations", rows=partial(of.made_of, parts=_PARTS), whole=True,
+                        missing="No cell has one of these combinations."),
+    "binary": _of("foreground against background", "binary",
+                  rows=of.binary, columns=of.BINARY, whole=True,
+                  missing="Not measured: these cells have several foreground classes and no "
+                  "`background_from`."),
+    "background_reuse": _of("background of a binary network laid over the prediction, ↑: better",
+                            "background_reuse", rows=of.with_reuse, rivals=of.plain_of,
+                            by=of.BY | {"prediction": "prediction"}, whole=True,
+                            missing="Not measured: the study has no `background_from`."),
+    "augmentation": _of("augmentation on and off", "augmentation",
+                        rows=of.several_inputs, columns=of.OBJECTS | of.GAINS, whole=True,
+                        missing="Not measured: the study has only one input."),
+    "depth": _of("depth of the network", "depth", columns=of.SIZE | of.OBJECTS, whole=True),
+    "bce_and_dice": _of("BCE, Dice and their sums", "bce_and_dice", whole=True,
+                        columns={"steps": "steps", **of.OBJECTS, "accuracy": "accuracy"}),
+    "attention": _of("local attention, external attention and neighbouring slices",
+                     source="[Xu 2022], section II", rows=of.attention_kinds,
+                     by={"attention": "attention", **of.BY},
+                     columns=of.OBJECTS | of.GAINS | of.SIZE),
+    "data": Table("images, pixels and shares of the classes", classes.data, "slices"),
+    "patches": _of("batches, patches and class imbalance", "patches",
+                   rows=of.with_shares, by={"network": "network", "patch": "patch"},
+                   columns={"batch_size": "batch", **_SHARES}, whole=True),
+    "lr_by_patch": Table("Dice of the last training steps by learning rate and patch",
+                         spread.lr_by_patch, source="[Sudre 2017], tables 2 and 3"),
+    "spread": Table("spread of the held-out Dice over learning rates and patches",
+                    spread.held_out, source="[Sudre 2017], figure 3"),
+    "pixel_accuracy": _of("pixel accuracy", "pixel_accuracy",
+                          columns=of.WITH_INTERVALS, digits=4),
+    "curves": Table("value and gradient of losses over a parameter", curves,
+                    source="[Chen 2023]"),
 }
+# what configs called the tables until they had names
+CODES = {
+    "T1": "losses", "T2": "losses", "T3": "losses_by_class", "T4": "sums", "T5": "class_weights",
+    "T6": "weighted_losses", "T7": "hard_pixel_numbers", "T8": "hard_pixel_classes",
+    "T9": "combinations", "T10": "binary", "T11": "background_reuse", "U1": "augmentation",
+    "U2": "depth", "U3": "bce_and_dice", "U4": "attention", "U5": "data", "G1": "patches",
+    "G2": "lr_by_patch", "G3": "spread", "M1": "pixel_accuracy", "S1": "curves",
+}
+# fmt: on
 
 
 def check_tables(names: Iterable[str]) -> None:
     """Raise ValueError for a table that does not exist."""
-    renamed = {code: name for name, table in TABLES.items() for code in table.codes.split()}
     for name in names:
-        if name in renamed:
-            raise ValueError(f"tables: {name!r} is now called {renamed[name]!r}; write that name")
+        if name in CODES:
+            raise ValueError(f"tables: {name!r} is now called {CODES[name]!r}; write that name")
         if name not in TABLES:
             raise ValueError(f"tables: unknown name {shown(name)}; {suggest(name, list(TABLES))}")

@@ -17,7 +17,7 @@ class Study(Protocol):
     """What a page must know of a study besides its cells."""
 
     name: str
-    # the column by which losses are ranked
+    # the column that ranks losses
     score: str
     # rows of TABLES
     tables: Sequence[str]
