@@ -1,8 +1,9 @@
 """gutseg blend RUN [RUN ...] --out blends/NAME: choose weights, thresholds, post-processing."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import optuna
 import typer
@@ -19,11 +20,13 @@ from gutseg.runs import predictions, volumes
 
 MOST_TRIALS = 100_000  # beyond it the search itself, not the scoring, takes the time and memory
 # What is tried: one choice of each a class.
-CHOICES = {
+CHOICES: dict[str, Sequence[Any]] = {
     "threshold": [round(0.2 + 0.05 * step, 2) for step in range(13)],
     "min_component_size": [0, 10, 25, 50, 100, 250, 500],
     "gate": [0.0, 0.5, 0.6, 0.7, 0.8, 0.9],
 }
+
+AnyTrial = optuna.Trial | optuna.trial.FrozenTrial
 
 
 def blend(
@@ -43,12 +46,12 @@ def blend(
     check_output(out / "blend.yaml", begins=b"members:")
     members = [predictions(run, fold) for run in runs]
     floor = min(CHOICES["threshold"])
-    search = Search(volumes(members, floor), METRICS[metric], os.cpu_count())
+    search = Search(volumes(members, floor), METRICS[metric], os.cpu_count() or 1)
     study = _search(search, len(runs), trials, seed)
     solved = Blend(
         members=[
             Member(
-                run=os.path.relpath(member.run, out),
+                run=Path(os.path.relpath(member.run, out)),
                 folds=member.folds,
                 weight=weight,
                 tta=member.tta,
@@ -94,7 +97,7 @@ def _search(search: Search, members: int, trials: int, seed: int) -> optuna.Stud
     return study
 
 
-def _weights(trial: optuna.Trial, members: int) -> tuple[float, ...]:
+def _weights(trial: AnyTrial, members: int) -> tuple[float, ...]:
     """Return one weight a run: at most 1, the largest is 1."""
     if members == 1:
         return (1.0,)
@@ -103,7 +106,7 @@ def _weights(trial: optuna.Trial, members: int) -> tuple[float, ...]:
     return tuple(weight / largest for weight in raw) if largest else (1.0,) * members
 
 
-def _rules(trial: optuna.Trial) -> list[Rule]:
+def _rules(trial: AnyTrial) -> list[Rule]:
     return [
         Rule(
             **{

@@ -37,7 +37,7 @@ def prepare(
     if joined.slices.empty:
         raise ValueError(f"{raw}: no scan has both PNGs below train/ and rows in train.csv")
     with claimed(out, MARKS):
-        index = _write_cache(joined, raw, out, workers or os.cpu_count(), issues)
+        index = _write_cache(joined, raw, out, workers or os.cpu_count() or 1, issues)
     print(
         f"{out}: {index['scan'].nunique()} scans, {len(index)} slices, "
         f"{len(issues.table())} issues skipped"

@@ -1,7 +1,7 @@
 """Reading configs with errors that name the key and the choices, and writing them back."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -171,7 +171,7 @@ def _sections(content: Any, pattern: list[str]) -> Iterator[dict]:
             yield content
         return
     first, *rest = pattern
-    inside = {}
+    inside: dict[Any, Any] = {}
     if isinstance(content, dict | list):
         inside = content if isinstance(content, dict) else dict(enumerate(content))
     if first == "**":
@@ -203,7 +203,7 @@ def validate(kind: type[AnySection], content: dict, where: str) -> AnySection:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _explain(kind: type[Section], problem: dict) -> str:
+def _explain(kind: type[Section], problem: Mapping[str, Any]) -> str:
     location = problem["loc"]
     key = ".".join(part if part.isprintable() else repr(part) for part in map(str, location))
     if problem["type"] != "extra_forbidden":

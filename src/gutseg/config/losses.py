@@ -13,10 +13,14 @@ from gutseg.registry import check, shown, suggest
 class LossSection(Protocol):
     """What a section about a loss holds."""
 
-    name: str
-    params: dict[str, Any]
-    class_weights: str | None
-    maps: dict[str, dict[str, Any]]
+    @property
+    def name(self) -> str: ...
+    @property
+    def params(self) -> dict[str, Any]: ...
+    @property
+    def class_weights(self) -> str | None: ...
+    @property
+    def maps(self) -> dict[str, dict[str, Any]]: ...
 
 
 def check_loss(loss: LossSection, where: str) -> None:
@@ -26,7 +30,7 @@ def check_loss(loss: LossSection, where: str) -> None:
     """
     loss.params.update(check_params(loss.name, loss.params, where=where))
     if loss.class_weights is not None:
-        _check_class_weights(loss, f"{where}.class_weights")
+        _check_class_weights(loss, loss.class_weights, f"{where}.class_weights")
     needed = Criterion(loss.name, **loss.params).required_maps
     for name, params in loss.maps.items():
         loss.maps[name] = check(MAPS, name, params, where=f"{where}.maps")
@@ -37,10 +41,10 @@ def check_loss(loss: LossSection, where: str) -> None:
             )
 
 
-def _check_class_weights(loss: LossSection, where: str) -> None:
-    if loss.class_weights not in WEIGHTS:
-        hint = suggest(loss.class_weights, list(WEIGHTS))
-        raise ValueError(f"{where}: unknown name {shown(loss.class_weights)}; {hint}")
+def _check_class_weights(loss: LossSection, kind: str, where: str) -> None:
+    if kind not in WEIGHTS:
+        hint = suggest(kind, list(WEIGHTS))
+        raise ValueError(f"{where}: unknown name {shown(kind)}; {hint}")
     rows = list(rows_inside(loss.name, loss.params, where=where.rpartition(".")[0]))
     if not any(weighs_classes(name) for name, _, _ in rows):
         raise ValueError(f"{where}: {loss.name!r} does not weigh classes")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import tokenize
 from functools import lru_cache
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ class Cache:
         """
         scan = self._opened(name)
         # reading a map beyond the end of its file ends the process with a bus error
-        for array in (scan.image, scan.mask):
+        for array in (scan.image, scan.labels):
+            if not isinstance(array, np.memmap) or not isinstance(array.base, mmap):
+                raise TypeError(f"{self.folder / name}: an array is not a memory map")
             if array.base.size() < array.offset + array.nbytes:
                 raise ValueError(f"{array.filename} was cut while it was open; {self.remedy} again")
         return scan
@@ -99,7 +102,7 @@ class Cache:
         """Return the share of the pixels that each class has on some rows of the index."""
         found, pixels = np.zeros(len(CLASSES)), 0
         for name, z in rows.groupby("scan")["z"]:
-            labels = self.scan(name).mask[z.to_numpy()]
+            labels = self.scan(name).labels[z.to_numpy()]
             pixels += labels.size
             found += [np.count_nonzero(labels >> bit & 1) for bit in range(len(CLASSES))]
         return (found / max(pixels, 1)).tolist()
@@ -202,9 +205,10 @@ def cache_scan(
         return there
 
     def read(file: str) -> bytes:
-        if isinstance(contents[file], ValueError):
-            raise contents[file]
-        return contents[file]
+        content = contents[file]
+        if isinstance(content, ValueError):
+            raise content
+        return content
 
     before = len(issues.rows)
     scan, readable = read_scan(slices, read, issues)
@@ -213,7 +217,7 @@ def cache_scan(
     kept = readable[readable["labelled"] & ~readable["id"].isin(unreadable)]
     index = kept.drop(columns="labelled")
     for bit, organ in enumerate(CLASSES):
-        index[organ] = (mask >> bit & 1).any(axis=(1, 2))[index["z"]]
+        index[organ] = np.any(mask >> bit & 1, axis=(1, 2))[index["z"]]
     facts = {"fingerprint": fingerprint, "whole": len(issues.rows) == before}
     _write(out / name, scan, mask, index, facts)
     return index

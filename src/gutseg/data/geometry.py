@@ -37,12 +37,12 @@ class Window:
 
     def _cut(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Where the box and the slice overlap: in native and in box coordinates."""
-        native, boxed = [], []
+        native, boxed = [], []  # rows, columns
         for (start, stop), length in zip((self.box[:2], self.box[2:]), self.native, strict=True):
             first, last = max(start, 0), min(stop, length)
             native.append(slice(first, last))
             boxed.append(slice(first - start, last - start))
-        return tuple(native), tuple(boxed)
+        return (native[0], native[1]), (boxed[0], boxed[1])
 
     @property
     def _box_size(self) -> tuple[int, int]:
@@ -98,10 +98,11 @@ def window(
         limits = (max(box[0], 0), min(box[1], height), max(box[2], 0), min(box[3], width))
         return Window(native, limits, size)
     if grow:
-        size = tuple(
+        rows, columns = (
             given if length <= given else -(-length // 32) * 32
             for given, length in zip(size, native, strict=True)
         )
+        size = rows, columns
     if height > size[0] or width > size[1]:
         raise ValueError(
             f"a {height}x{width} slice does not fit into the padded size {size[0]}x{size[1]}; "

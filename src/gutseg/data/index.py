@@ -250,5 +250,5 @@ def check_ids(path: Path, table: pd.DataFrame) -> None:
 
 def scan_key(scan: str) -> tuple[int, int]:
     """Return (case, day) of a scan's name, for sorting by number: case9 before case10."""
-    case, day = SCAN_FOLDER.fullmatch(scan).groups()
+    case, day = scan.removeprefix("case").split("_day")
     return int(case), int(day)

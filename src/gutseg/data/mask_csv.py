@@ -184,7 +184,7 @@ class MaskCsv:
         rows = np.flatnonzero(self.slice < 0)
         for row in rows:
             if not SLICE_ID.fullmatch(str(self.ids[row])):
-                raise ValueError(f"{self.label(row)}: the id {NOT_AN_ID}")
+                raise ValueError(f"{self.label(int(row))}: the id {NOT_AN_ID}")
         return {_scan_name(self.ids[row]) for row in rows} - set(self.slices.names)
 
     def of_scans(self, names: set[str]) -> np.ndarray:

@@ -43,7 +43,15 @@ class Scan:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(Z, H, W)."""
-        return self.image.shape
+        depth, height, width = self.image.shape
+        return depth, height, width
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The mask of a scan that has one; raises ValueError for a scan that has none."""
+        if self.mask is None:
+            raise ValueError(f"{self.name} has no labels")
+        return self.mask
 
     @cached_property
     def _cumulated(self) -> np.ndarray:

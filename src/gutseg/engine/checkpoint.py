@@ -4,9 +4,9 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -160,6 +160,7 @@ def not_finite(content: Any) -> list[str]:
 
 
 def _leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    items: Iterable[tuple[Any, Any]]
     if isinstance(content, Mapping):
         items = content.items()
     elif isinstance(content, list | tuple):
@@ -171,7 +172,7 @@ def _leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(value, f"{place}.{key}" if place else str(key))
 
 
-def _is_state(found: Any) -> bool:
+def _is_state(found: Any) -> TypeGuard[dict[str, Tensor]]:
     return (
         isinstance(found, dict)
         and len(found) > 0

@@ -22,7 +22,7 @@ def optimizer(model: nn.Module, optim: Optim) -> torch.optim.Optimizer:
 
 def has_moments(optimizer: torch.optim.Optimizer) -> bool:
     """Say whether the means that an optimiser keeps from its first step on are there and fit."""
-    names = ("exp_avg", "exp_avg_sq")
+    names: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
     if isinstance(optimizer, torch.optim.SGD):
         names = ("momentum_buffer",) if optimizer.param_groups[0]["momentum"] else ()
     # a weight that never had a gradient has none

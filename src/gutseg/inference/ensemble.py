@@ -21,13 +21,11 @@ def weighted_mean(members: Iterable[np.ndarray], weights: Sequence[float]) -> np
         raise ValueError(
             f"weights {list(weights)}; expected finite ones, none below 0 and one above"
         )
-    mean = None
-    for member, weight in zip(members, weights, strict=True):
-        share = np.float32(weight / total)
-        if mean is None:
-            mean = member * share
-        else:
-            mean += member * share
+    shares = (np.float32(weight / total) for weight in weights)
+    parts = (member * share for member, share in zip(members, shares, strict=True))
+    mean = next(parts)
+    for part in parts:
+        mean += part
     return np.rint(mean).astype(np.uint8)
 
 

@@ -53,7 +53,7 @@ class Volume:
         floor: no threshold below this byte will be asked for.
         """
         near = (members >= floor).any(axis=0) | truth
-        box = tuple(_extent(near.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
+        box = tuple(_extent(np.any(near, axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
         return cls(
             np.ascontiguousarray(members[:, *box]),
             BitRows.from_arrays(np.ascontiguousarray(truth[None, *box])),

@@ -1,5 +1,6 @@
 """Masks with one bit a voxel: the form in which scans are decoded, scored and encoded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,9 @@ class BitRows:
         return cls.from_threshold(data, np.ones(data.shape[0], np.uint8))
 
     @classmethod
-    def from_threshold(cls, probabilities: np.ndarray, thresholds: np.ndarray) -> "BitRows":
+    def from_threshold(
+        cls, probabilities: np.ndarray, thresholds: np.ndarray | Sequence[int]
+    ) -> "BitRows":
         """Pack probability >= threshold.
 
         probabilities: (C, Z, H, W) uint8. thresholds: (C,) whole numbers in [0, 255].
