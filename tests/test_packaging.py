@@ -26,8 +26,8 @@ def test_the_wheel_contains_every_file_of_the_package():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     package = ROOT / "src" / "gutseg"
     packed = {path for glob in declared["package-data"]["gutseg"] for path in package.glob(glob)}
-    others = {path for path in package.rglob("*.*") if path.suffix not in (".py", ".pyc")}
-    assert {path for path in others if path.is_file()} == packed
+    files = {path for path in package.rglob("*.*") if path.is_file() and path.suffix != ".py"}
+    assert {path for path in files if path.parent.name != "__pycache__"} == packed
 
 
 def test_only_one_distribution_owns_cv2():
