@@ -46,7 +46,7 @@ def main() -> None:
 
 def _example() -> tuple[np.ndarray, np.ndarray]:
     """Return five slices (S, h, w) in [0, 1] and the truth of the middle one (C, h, w)."""
-    scan = next(scan for scan in roster(5, SEED, "full")[0] if scan.geometry.width == 266)
+    scan = next(scan for scan in roster(5, SEED, "full")[0] if scan.voxels.width == 266)
     drawing = draw_scan(SEED, scan)
     truth = np.stack([drawing.mask >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
     z = int(truth.sum((2, 3)).min(0).argmax())  # all three organs are well visible

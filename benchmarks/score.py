@@ -43,8 +43,8 @@ DECIDED = level(0.5)
 def scans(quick: bool) -> list[Scan]:
     """Phantom scans in the numbers of the competition, 259 long and 15 short ones."""
     known = [scan for part in roster(110, SEED, "full") for scan in part]
-    long = [scan for scan in known if scan.geometry.num_slices == 144]
-    short = [scan for scan in known if scan.geometry.num_slices == 80]
+    long = [scan for scan in known if scan.voxels.num_slices == 144]
+    short = [scan for scan in known if scan.voxels.num_slices == 80]
     return long[: 20 if quick else LONG] + short[: 2 if quick else SHORT]
 
 
@@ -87,7 +87,7 @@ def _draw(scan: Scan, folder: Path) -> None:
     (part / "truth").write_text(_rows(scan, truth))
     (part / "submission").write_text(_rows(scan, found >= DECIDED))
     np.savez_compressed(part / "masks.npz", truth=labels, probabilities=found)
-    g = scan.geometry
+    g = scan.voxels
     ids = [f"{scan.name}_slice_{z + 1:04d},{g.width},{g.height}\n" for z in range(g.num_slices)]
     (part / "slices").write_text("".join(ids))
 

@@ -21,7 +21,7 @@ PICTURE = Path("docs/images/speck.png")
 
 def _example() -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int, int]]:
     """A phantom scan: image, truth (C, Z, H, W), a good prediction, and where the speck goes."""
-    scan = next(scan for scan in roster(5, SEED, "full")[0] if scan.geometry.width == 266)
+    scan = next(scan for scan in roster(5, SEED, "full")[0] if scan.voxels.width == 266)
     drawing = draw_scan(SEED, scan)
     truth = np.stack([drawing.mask >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
     shifted = np.roll(truth, 1, axis=3)  # one pixel off, as good as a network gets

@@ -94,57 +94,6 @@ def test_files_that_are_no_configs(tmp_path):
         load(tmp_path / "x.yaml")
 
 
-OLD = """
-name: old
-data: {cache: somewhere, folds: f.csv, blacklist: [winners2], empty_share: 0.3}
-loss:
-  name: weighted_sum
-  params:
-    terms:
-    - {loss: dice, weight: 1.0, params: {absent: present}}
-    - {loss: weighted_sum, params: {terms: [{loss: jaccard, params: {absent: present}}]}}
-optim: {final_lr: 0.2}
-"""
-NEW = """
-name: old
-data: {folder: somewhere, folds: f.csv, params: {blacklist: [winners2]}, empty_share: 0.3}
-loss:
-  name: weighted_sum
-  params:
-    terms:
-    - {loss: dice, weight: 1.0, params: {absent: skip}}
-    - {loss: weighted_sum, params: {terms: [{loss: jaccard, params: {absent: skip}}]}}
-optim: {final_lr_ratio: 0.2}
-"""
-
-
-def test_keys_of_older_versions_mean_the_same(tmp_path):
-    paths = [tmp_path / "old.yaml", tmp_path / "new.yaml"]
-    for path, text in zip(paths, (OLD, NEW), strict=True):
-        path.write_text(text)
-    old, new = map(load, paths)
-    assert old == new
-    assert (old.data.folder, old.optim.final_lr_ratio) == (Path("somewhere"), 0.2)
-
-
-def test_old_keys_on_the_command_line_work_unless_the_new_one_is_given_too(path):
-    assert load(path, ["data.cache=c", "data.blacklist=[host12]"]).data.folder == Path("c")
-    with pytest.raises(ValueError, match="'data.cache=c': data.cache is called data.folder now"):
-        load(path, ["data.folder=b", "data.cache=c"])
-    path.write_text("data: {blacklist: [], params: {blacklist: [winners2]}}\n")
-    with pytest.raises(ValueError, match="x.yaml: data.blacklist is called data.params.blacklist"):
-        load(path)
-
-
-def test_an_old_blend_means_the_same(tmp_path):
-    for name, key in (("old.yaml", "smallest"), ("new.yaml", "min_component_size")):
-        rules = f"rules: {{stomach: {{threshold: 0.4, {key}: 30}}, large_bowel: {{{key}: 7}}}}"
-        (tmp_path / name).write_text(f"members: [{{run: a, folds: [0]}}]\n{rules}\n")
-    old = load_blend(tmp_path / "old.yaml")
-    assert old == load_blend(tmp_path / "new.yaml")
-    assert old.rules.stomach.min_component_size == 30
-
-
 @pytest.mark.parametrize(
     ("settings", "found"),
     [("", (40, None, None)), ("steps: 7", (None, 7, None)), ("seconds: 2.5", (None, None, 2.5))],

@@ -16,7 +16,7 @@ import pytest
 from gutseg.constants import CLASSES
 from gutseg.masks.rle import decode
 from gutseg.phantom import phantom
-from gutseg.synthetic import Scan, draw_scan, folder, geometry, roster
+from gutseg.synthetic import Visit, draw_scan, folder, roster, voxels
 
 NAME = re.compile(r"slice_(\d{4})_(\d+)_(\d+)_(\d\.\d\d)_(\d\.\d\d)\.png")
 
@@ -96,9 +96,9 @@ def test_rows_of_train_follow_slices_and_classes(out: Path):
 
 def test_rows_are_the_masks_of_the_pictures(out: Path):
     rows = read(out / "train.csv").set_index(["id", "class"])["segmentation"]
-    scan = next(s for s in roster(4, 0, "small")[0] if s.geometry.width == 180)
+    scan = next(s for s in roster(4, 0, "small")[0] if s.voxels.width == 180)
     drawn = draw_scan(0, scan)
-    for index in range(scan.geometry.num_slices):
+    for index in range(scan.voxels.num_slices):
         path = out / f"train/case{scan.case}/{scan.name}/scans" / scan.file_name(index + 1)
         assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), drawn.image[index])
         for bit, name in enumerate(CLASSES):
@@ -248,10 +248,10 @@ def test_command_line_prints_one_line_and_no_warning(tmp_path: Path):
     ],
 )
 def test_full_preset_writes_native_sizes(size: tuple[int, int], last: str, tmp_path: Path):
-    scan = Scan(2, 1, geometry(size, "full"), is_large=size[0] == 360)
+    scan = Visit(2, 1, voxels(size, "full"), is_large=size[0] == 360)
     rows = folder.write_scan(folder.Job(0, scan, tmp_path / "scans"))
     names = sorted(path.name for path in (tmp_path / "scans").iterdir())
-    assert names[-1] == last and len(names) == scan.geometry.num_slices
+    assert names[-1] == last and len(names) == scan.voxels.num_slices
     image = cv2.imread(str(tmp_path / "scans" / last), cv2.IMREAD_UNCHANGED)
     assert image.shape == size[::-1] and image.any()
-    assert rows.count("\n") == 3 * scan.geometry.num_slices
+    assert rows.count("\n") == 3 * scan.voxels.num_slices

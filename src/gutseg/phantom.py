@@ -23,5 +23,5 @@ def phantom(
     OUT/hidden is what a notebook sees while it is scored; OUT/hidden_truth.csv is the truth.
     """
     train, hidden = write_folder(Path(out), cases=cases, seed=seed, preset=preset, workers=workers)
-    slices = sum(scan.geometry.num_slices for scan in train + hidden)
+    slices = sum(scan.voxels.num_slices for scan in train + hidden)
     print(f"{out}: {len(train)} scans to train on, {len(hidden)} hidden, {slices} slices")

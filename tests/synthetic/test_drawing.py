@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from gutseg.constants import CLASSES, NATIVE_SIZES
-from gutseg.synthetic import Scan, draw_labels, draw_scan, geometry, roster
+from gutseg.synthetic import Visit, draw_labels, draw_scan, roster, voxels
 from gutseg.synthetic.labels import draw_body
 from gutseg.synthetic.scanner import draw_scanner
 from gutseg.synthetic.shapes import Grid, draw_tube, smooth_path
@@ -100,20 +100,20 @@ def organs(mask: np.ndarray) -> dict[str, np.ndarray]:
     return {name: (mask >> bit & 1).astype(bool) for bit, name in enumerate(CLASSES)}
 
 
-def full_scans(patients: int, seed: int = 0) -> list[Scan]:
+def full_scans(patients: int, seed: int = 0) -> list[Visit]:
     """The first 144-slice scan of every patient, as in the real sample: 266 or 360 wide."""
     firsts = {}
     for scan in roster(patients + 10, seed, "full")[0]:
-        if scan.geometry.num_slices == 144 and scan.geometry.width in (266, 360):
+        if scan.voxels.num_slices == 144 and scan.voxels.width in (266, 360):
             firsts.setdefault(scan.case, scan)
     return list(firsts.values())[:patients]
 
 
-def small_scans(count: int) -> list[Scan]:
+def small_scans(count: int) -> list[Visit]:
     """Scans of different patients on one grid, 133 x 133 x 48."""
     firsts = {}
     for scan in roster(60, 0, "small")[0]:
-        if scan.geometry.shape == (48, 133, 133):
+        if scan.voxels.shape == (48, 133, 133):
             firsts.setdefault(scan.case, scan)
     return list(firsts.values())[:count]
 
@@ -199,7 +199,7 @@ def test_means_match_for_other_patients():
 
 def test_small_covers_the_same_millimetres():
     for size in NATIVE_SIZES:
-        full, small = (geometry(size, preset) for preset in ("full", "small"))
+        full, small = (voxels(size, preset) for preset in ("full", "small"))
         assert (small.width, small.height) == (size[0] // 2, size[1] // 2)
         for a, b in (
             (full.width * full.spacing_mm, small.width * small.spacing_mm),
@@ -207,8 +207,8 @@ def test_small_covers_the_same_millimetres():
         ):
             assert a == pytest.approx(b, abs=3.3)
     scan = full_scans(1)[0]
-    small = Scan(scan.case, scan.day, geometry((266, 266), "small"), scan.is_large)
-    full = Scan(scan.case, scan.day, geometry((266, 266), "full"), scan.is_large)
+    small = Visit(scan.case, scan.day, voxels((266, 266), "small"), scan.is_large)
+    full = Visit(scan.case, scan.day, voxels((266, 266), "full"), scan.is_large)
     for name in CLASSES:
         a, b = (organs(draw_labels(0, s))[name].sum() for s in (full, small))
         # a voxel of the small preset is twelve of the full one
@@ -280,7 +280,7 @@ def test_no_position_finds_an_organ():
 def test_a_patient_stays_the_same_between_days():
     visits = {}
     for scan in roster(20, 0, "small")[0]:
-        if scan.geometry.shape == (48, 133, 133):
+        if scan.voxels.shape == (48, 133, 133):
             visits.setdefault(scan.case, []).append(scan)
     pairs = [days[:2] for days in visits.values() if len(days) > 1][:6]
     drawn = [[draw_labels(0, scan) > 0 for scan in pair] for pair in pairs]
@@ -294,8 +294,8 @@ def test_a_scan_depends_on_seed_case_and_day_only():
     scan = small_scans(1)[0]
     first, again = draw_scan(0, scan), draw_scan(0, scan)
     assert np.array_equal(first.image, again.image) and np.array_equal(first.mask, again.mask)
-    later = Scan(scan.case, scan.day + 1, scan.geometry, scan.is_large)
-    other = Scan(scan.case + 1, scan.day, scan.geometry, scan.is_large)
+    later = Visit(scan.case, scan.day + 1, scan.voxels, scan.is_large)
+    other = Visit(scan.case + 1, scan.day, scan.voxels, scan.is_large)
     for seed, changed in ((1, scan), (0, later), (0, other)):
         assert not np.array_equal(draw_labels(seed, changed), first.mask)
 
@@ -313,13 +313,13 @@ def test_roster_has_the_real_shares():
     days = Counter(Counter(scan.case for scan in train).values())
     assert days == {1: 9, 2: 8, 3: 45, 4: 2, 5: 20, 6: 1}
     # real: 180, 78, 15 and 1 of 274
-    sizes = Counter((scan.geometry.width, scan.geometry.height) for scan in train)
+    sizes = Counter((scan.voxels.width, scan.voxels.height) for scan in train)
     assert len(train) == 274 and set(sizes) == set(NATIVE_SIZES)
     assert 150 < sizes[266, 266] < 215 and 40 < sizes[360, 310] < 110
     assert 5 < sizes[276, 276] < 30 and sizes[234, 234] < 8
     assert 0.18 < len(hidden) / len(train) < 0.30
     for scan in train:
-        assert scan.geometry.num_slices == (80 if scan.geometry.width == 276 else 144)
+        assert scan.voxels.num_slices == (80 if scan.voxels.width == 276 else 144)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -327,7 +327,7 @@ def test_small_roster_is_small_and_has_everything(seed: int):
     train, hidden = roster(12, seed, "small")
     assert len(train) == 24
     assert len(roster(4, seed, "small")[0]) == 8
-    sizes = {(scan.geometry.width, scan.geometry.height) for scan in roster(4, seed, "small")[0]}
+    sizes = {(scan.voxels.width, scan.voxels.height) for scan in roster(4, seed, "small")[0]}
     assert sizes == {(133, 133), (180, 155), (138, 138), (117, 117)}
     known = {scan.case for scan in train}
     last = {scan.case: scan.day for scan in train}
@@ -338,10 +338,10 @@ def test_small_roster_is_small_and_has_everything(seed: int):
 
 
 def test_names_put_the_width_first():
-    scan = Scan(2, 1, geometry((360, 310), "full"), True)
+    scan = Visit(2, 1, voxels((360, 310), "full"), True)
     assert scan.name == "case2_day1"
     assert scan.file_name(1) == "slice_0001_360_310_1.50_1.50.png"
-    assert scan.geometry.shape == (144, 310, 360)
+    assert scan.voxels.shape == (144, 310, 360)
 
 
 def test_bad_arguments_name_the_choices():
@@ -352,11 +352,11 @@ def test_bad_arguments_name_the_choices():
     with pytest.raises(ValueError, match="seed is -1"):
         roster(3, -1, "small")
     with pytest.raises(ValueError, match=r"size \(310, 360\) is not one of"):
-        geometry((310, 360), "full")
+        voxels((310, 360), "full")
 
 
 def test_a_straight_tube_has_the_volume_of_a_cylinder_with_round_ends():
-    grid = Grid(geometry((266, 266), "full"))
+    grid = Grid(voxels((266, 266), "full"))
     path = smooth_path(np.array([(200, 0, -60, 15), (200, 0, 0, 15), (200, 0, 60, 15)], float), 2.0)
     tube = draw_tube(grid, path)
     expected = np.pi * 15**2 * 120 + 4 / 3 * np.pi * 15**3

@@ -6,17 +6,17 @@ all as a competition folder. What is drawn, and how close it comes: docs/phantom
 
 from gutseg.synthetic.folder import write_folder
 from gutseg.synthetic.labels import draw_labels
-from gutseg.synthetic.roster import PRESETS, Geometry, Scan, geometry, roster
+from gutseg.synthetic.roster import PRESETS, Visit, Voxels, roster, voxels
 from gutseg.synthetic.scan import Drawing, draw_scan
 
 __all__ = [
     "PRESETS",
     "Drawing",
-    "Geometry",
-    "Scan",
+    "Visit",
+    "Voxels",
     "draw_labels",
     "draw_scan",
-    "geometry",
     "roster",
+    "voxels",
     "write_folder",
 ]

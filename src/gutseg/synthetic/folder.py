@@ -15,7 +15,7 @@ from gutseg.jobs import run
 from gutseg.masks.rle import encode
 from gutseg.registry import shown
 from gutseg.synthetic.labels import draw_labels
-from gutseg.synthetic.roster import Scan, roster
+from gutseg.synthetic.roster import Visit, roster
 from gutseg.synthetic.scan import draw_scan
 
 SETTINGS = "phantom.json"
@@ -30,13 +30,13 @@ class Job:
     """One scan to be written. scans: its folder of PNGs."""
 
     seed: int
-    scan: Scan
+    scan: Visit
     scans: Path
 
 
 def write_folder(
     out: Path, *, cases: int, seed: int, preset: str, workers: int
-) -> tuple[list[Scan], list[Scan]]:
+) -> tuple[list[Visit], list[Visit]]:
     """Write, resume or complete a synthetic competition folder; return train and hidden scans.
 
     workers: processes, 0 for one a core. The result does not depend on it. Raises ValueError
@@ -53,7 +53,7 @@ def write_folder(
     return train, hidden
 
 
-def _write_all(out: Path, seed: int, train: list[Scan], hidden: list[Scan], workers: int) -> None:
+def _write_all(out: Path, seed: int, train: list[Visit], hidden: list[Visit], workers: int) -> None:
     jobs = [Job(seed, scan, _scans(out / "train", scan)) for scan in train]
     jobs += [Job(seed, scan, _scans(out / "hidden" / "test", scan)) for scan in hidden]
     with closing(run(jobs, write_scan, jobs=workers, desc="phantom", unit="scan")) as written:
@@ -103,13 +103,13 @@ def _words(settings: Any) -> str:
     return " ".join(f"{key}={shown(value)}" for key, value in settings.items())
 
 
-def _scans(root: Path, scan: Scan) -> Path:
+def _scans(root: Path, scan: Visit) -> Path:
     return root / f"case{scan.case}" / scan.name / "scans"
 
 
 def write_scan(job: Job) -> str:
     """Write the PNGs of one scan, all or none, unless they are there; return its csv rows."""
-    scan, count = job.scan, job.scan.geometry.num_slices
+    scan, count = job.scan, job.scan.voxels.num_slices
     if len(list(job.scans.glob("*.png"))) == count:
         return label_rows(scan, draw_labels(job.seed, scan))
     drawing = draw_scan(job.seed, scan)
@@ -122,7 +122,7 @@ def write_scan(job: Job) -> str:
     return label_rows(scan, drawing.mask)
 
 
-def label_rows(scan: Scan, mask: np.ndarray) -> str:
+def label_rows(scan: Visit, mask: np.ndarray) -> str:
     """Return the rows of train.csv of one scan: by slice, then in CLASSES' order.
 
     mask: (Z, H, W) uint8, bit c = class c of CLASSES.
@@ -135,9 +135,9 @@ def label_rows(scan: Scan, mask: np.ndarray) -> str:
     return "".join(lines)
 
 
-def _empty_rows(scan: Scan) -> str:
+def _empty_rows(scan: Visit) -> str:
     """Return the rows of sample_submission.csv of one scan: nothing predicted yet."""
-    numbers = range(1, scan.geometry.num_slices + 1)
+    numbers = range(1, scan.voxels.num_slices + 1)
     return "".join(
         f"{scan.name}_slice_{number:04d},{name},\n" for number in numbers for name in CLASSES
     )

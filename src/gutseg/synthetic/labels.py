@@ -7,7 +7,7 @@ import numpy as np
 from gutseg.constants import CLASSES
 from gutseg.masks.components import drop_small
 from gutseg.synthetic.anatomy import Anatomy, draw_anatomy
-from gutseg.synthetic.roster import Scan
+from gutseg.synthetic.roster import Visit
 from gutseg.synthetic.shapes import REACH_MM, Grid, Noise, Tube, draw_tube
 from gutseg.synthetic.streams import NOISE, random
 
@@ -28,9 +28,9 @@ class Body:
     organs: tuple[Tube, ...]
 
 
-def draw_body(seed: int, scan: Scan) -> Body:
+def draw_body(seed: int, scan: Visit) -> Body:
     """Draw the anatomy of a scan and the distance fields of its three organs."""
-    grid = Grid(scan.geometry)
+    grid = Grid(scan.voxels)
     anatomy = draw_anatomy(seed, scan.case, scan.day, scan.is_large)
     noise = Noise(random(seed, scan.case, scan.day, NOISE), grid)
     organs = {name: draw_tube(grid, getattr(anatomy, name)) for name in CLASSES}
@@ -79,7 +79,7 @@ def _yield_to(tube: Tube, other: Tube, overlap_mm: float) -> None:
 
 def _dust(tube: Tube, grid: Grid) -> None:
     """Move crumbs that the cutting left behind outside the organ, in place."""
-    voxel_mm3 = grid.geometry.thickness_mm * grid.geometry.spacing_mm**2
+    voxel_mm3 = grid.voxels.thickness_mm * grid.voxels.spacing_mm**2
     inside = tube.distance < 0
     kept = drop_small(inside, max(2, CRUMB_MM3 / voxel_mm3))
     tube.distance[inside & ~kept] = REACH_MM
@@ -87,7 +87,7 @@ def _dust(tube: Tube, grid: Grid) -> None:
 
 def masks(body: Body) -> np.ndarray:
     """Return the labels: (Z, H, W) uint8, bit c = class c of CLASSES."""
-    mask = np.zeros(body.grid.geometry.shape, np.uint8)
+    mask = np.zeros(body.grid.voxels.shape, np.uint8)
     for bit, tube in enumerate(body.organs):
         z = tube.box[0]
         # Real labels never reach the last slices (138 to 144).
@@ -98,6 +98,6 @@ def masks(body: Body) -> np.ndarray:
     return mask
 
 
-def draw_labels(seed: int, scan: Scan) -> np.ndarray:
+def draw_labels(seed: int, scan: Visit) -> np.ndarray:
     """Return only the labels of a scan, quickly: (Z, H, W) uint8, bit c = class c of CLASSES."""
     return masks(draw_body(seed, scan))

@@ -32,7 +32,7 @@ HIDDEN_EVERY = 6
 
 
 @dataclass(frozen=True)
-class Geometry:
+class Voxels:
     """Voxel grid of one scan: width and height in voxels, voxel edges in mm.
 
     top_mm: where the first slice begins, in mm below the head end of a 144-slice scan.
@@ -52,12 +52,12 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Scan:
+class Visit:
     """One patient on one day. is_large: whether the patient needs the large field of view."""
 
     case: int
     day: int
-    geometry: Geometry
+    voxels: Voxels
     is_large: bool
 
     @property
@@ -67,12 +67,12 @@ class Scan:
 
     def file_name(self, slice_number: int) -> str:
         """slice_0001_266_266_1.50_1.50.png: the width comes first."""
-        g = self.geometry
+        g = self.voxels
         spacing = f"{g.spacing_mm:.2f}"
         return f"slice_{slice_number:04d}_{g.width}_{g.height}_{spacing}_{spacing}.png"
 
 
-def geometry(size: tuple[int, int], preset: str) -> Geometry:
+def voxels(size: tuple[int, int], preset: str) -> Voxels:
     """Return the voxel grid of a native (width, height) under a preset.
 
     `small` covers the same millimetres with half the rows and columns and a third of the slices.
@@ -84,12 +84,12 @@ def geometry(size: tuple[int, int], preset: str) -> Geometry:
     is_short = size == (276, 276)
     spacing, num_slices, top = (1.63, 80, 105.0) if is_short else (1.50, 144, 0.0)
     if preset == "full":
-        return Geometry(*size, num_slices, spacing, 3.0, top)
+        return Voxels(*size, num_slices, spacing, 3.0, top)
     few = round(num_slices / 3)
-    return Geometry(size[0] // 2, size[1] // 2, few, 2 * spacing, 3.0 * num_slices / few, top)
+    return Voxels(size[0] // 2, size[1] // 2, few, 2 * spacing, 3.0 * num_slices / few, top)
 
 
-def roster(cases: int, seed: int, preset: str) -> tuple[list[Scan], list[Scan]]:
+def roster(cases: int, seed: int, preset: str) -> tuple[list[Visit], list[Visit]]:
     """Return the scans of train and of the hidden test, each in order of case and day.
 
     A scan stays what it is when `cases` grows; only the lists get longer.
@@ -140,7 +140,7 @@ def _num_days(seed: int, index: int, preset: str, *, stream: int) -> int:
 
 def _visits(
     seed: int, case: int, preset: str, num_days: int, *, index: int | None = None
-) -> list[Scan]:
+) -> list[Visit]:
     """Return the scans of one patient. index: place among the training patients.
 
     The first scans of the first four training patients take the four native sizes, so that
@@ -159,7 +159,7 @@ def _visits(
     if index is not None and index < len(NATIVE_SIZES):
         sizes[0] = first
     return [
-        Scan(case, int(day), geometry(size, preset), is_large)
+        Visit(case, int(day), voxels(size, preset), is_large)
         for day, size in zip(days, sizes, strict=True)
     ]
 

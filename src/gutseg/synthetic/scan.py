@@ -17,7 +17,7 @@ from gutseg.synthetic.organs import (
     paint_lower,
     paint_upper,
 )
-from gutseg.synthetic.roster import Scan
+from gutseg.synthetic.roster import Visit
 from gutseg.synthetic.scanner import develop, draw_scanner, expose
 from gutseg.synthetic.streams import RECEIVER, random
 
@@ -30,7 +30,7 @@ class Drawing:
     mask: np.ndarray
 
 
-def draw_scan(seed: int, scan: Scan) -> Drawing:
+def draw_scan(seed: int, scan: Visit) -> Drawing:
     """Draw image and labels of a scan; they depend on nothing but the arguments."""
     body = draw_body(seed, scan)
     frame = Frame(body.grid, body.anatomy.outline)
@@ -38,7 +38,7 @@ def draw_scan(seed: int, scan: Scan) -> Drawing:
     contents = Contents(body, seed, scan.case, scan.day)
     scanner = draw_scanner(seed, scan.case, scan.day, body)
     rng = random(seed, scan.case, scan.day, RECEIVER)
-    volume = np.empty(scan.geometry.shape, np.float32)
+    volume = np.empty(scan.voxels.shape, np.float32)
     for index in range(len(volume)):
         canvas = Canvas(body, index, signals)
         paint(canvas, frame, contents)

@@ -11,7 +11,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from gutseg.synthetic.roster import Geometry
+from gutseg.synthetic.roster import Voxels
 
 # A tube's distance is exact up to this far outside it; beyond, it reads this much.
 REACH_MM = 9.0
@@ -21,23 +21,23 @@ REACH_MM = 9.0
 class Grid:
     """Where the voxel centres of a scan lie, in mm."""
 
-    geometry: Geometry
+    voxels: Voxels
 
     @cached_property
     def z(self) -> np.ndarray:
         """(Z,), mm below the head end."""
-        g = self.geometry
+        g = self.voxels
         return (g.top_mm + g.thickness_mm * (np.arange(g.num_slices) + 0.5)).astype(np.float32)
 
     @cached_property
     def y(self) -> np.ndarray:
         """(H,), mm from the middle, positive towards the back."""
-        return _centred(self.geometry.height, self.geometry.spacing_mm)
+        return _centred(self.voxels.height, self.voxels.spacing_mm)
 
     @cached_property
     def x(self) -> np.ndarray:
         """(W,), mm from the middle, positive towards the patient's left."""
-        return _centred(self.geometry.width, self.geometry.spacing_mm)
+        return _centred(self.voxels.width, self.voxels.spacing_mm)
 
     def box(self, low: Iterable[float], high: Iterable[float]) -> tuple[slice, slice, slice]:
         """Return the voxels between two points (z, y, x), cut at the edge of the scan."""
@@ -161,7 +161,7 @@ class Noise:
         above, below = (self._lattice[(layer + k + 17 * salt) % 48] for k in (0, 1))
         # The blend of two independent layers has less variance halfway; undo that.
         blend = ((1 - share) * above + share * below) / np.hypot(1 - share, share)
-        step = self._grid.geometry.spacing_mm / cell_mm
+        step = self._grid.voxels.spacing_mm / cell_mm
         y, x = self._grid.y[box[0]], self._grid.x[box[1]]
         if not len(y) or not len(x):
             return np.zeros((len(y), len(x)), np.float32)
