@@ -4,15 +4,15 @@ import torch
 from torch import Tensor
 
 from gutseg.data.maps import Maps
-from gutseg.losses import LOSSES, Criterion, modes
+from gutseg.losses import LOSSES, Criterion
 
 # What a loss cannot do without.
 NEEDED = {
     "weighted_sum": {"terms": [{"loss": "online_bootstrapping"}, {"loss": "dice", "weight": 0.5}]},
     "deep_supervision": {"loss": "dice"},
 }
-MULTILABEL = [name for name in sorted(LOSSES) if "multilabel" in modes(name)]
-MULTICLASS = [name for name in sorted(LOSSES) if "multiclass" in modes(name)]
+MULTILABEL = [name for name in sorted(LOSSES) if "multilabel" in LOSSES[name].modes]
+MULTICLASS = [name for name in sorted(LOSSES) if "multiclass" in LOSSES[name].modes]
 
 
 def criterion(name: str, **params: object) -> Criterion:

@@ -145,11 +145,17 @@ def test_sums_are_marked_that_beat_their_parts(tmp_path):
 
 def test_the_page_says_how_crops_vary(tmp_path):
     plain = {"flips": False, "quarter_turns": False}
-    inputs = [{}, {"label": "still"} | plain, {"label": "moved", "preset": "seed001"} | plain]
+    inputs = [
+        {},
+        {"label": "still"} | plain,
+        {"label": "moved", "preset": "elastic_blur_noise"} | plain,
+    ]
     settings = tiny(inputs=inputs, seeds=[0], only_folds=[0], losses=[{"name": "ce"}], tables=[])
     frame = compare(settings, Work(settings, blobs), tmp_path, 1)
     text = page.write(frame, settings, tmp_path).read_text()
-    assert "augmented by flips and quarter turns; still: nothing; moved: seed001. " in text
+    assert (
+        "augmented by flips and quarter turns; still: nothing; moved: elastic_blur_noise. " in text
+    )
 
 
 def test_nothing_to_show_says_so(tmp_path):

@@ -90,7 +90,7 @@ def test_every_loss_with_numbers_was_tried():
         ("focal_tversky", "gamma", 0, 0.1),
         ("focal_dice", "beta", 0, 0.1),
         ("hausdorff_dt", "alpha", 0, 0.5),
-        ("wce_003", "largest", 0.5, 1),
+        ("weighted_bce_from_predictions", "largest", 0.5, 1),
     ],
 )
 @pytest.mark.parametrize(("written", "at"), DEPTHS, ids=["alone", "sum", "scales", "both"])

@@ -11,8 +11,8 @@ IMAGES = RNG.random((6, 5, 48, 64)).astype(np.float32)
 LABELS = RNG.integers(0, 8, (6, 48, 64)).astype(np.uint8)
 # every argument of every preset, set to something else than its default
 OTHER = {
-    ("seed001", "displacement"): 0.1,
-    ("seed001", "noise"): 0.3,
+    ("elastic_blur_noise", "displacement"): 0.1,
+    ("elastic_blur_noise", "noise"): 0.3,
     ("flips", "vertical"): True,
     ("mild", "shift"): 0.2,
     ("mild", "angle"): 40.0,

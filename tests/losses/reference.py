@@ -18,7 +18,7 @@ def bce_dice(
     absent="skip",
     reduction="batch",
 ):
-    """BCE + λ (1 - Dice) (course paper 001)."""
+    """BCE + λ (1 - Dice) ([Xu 2022])."""
     settings = {"class_weights": class_weights, "absent": absent, "reduction": reduction}
     return {
         "bce": pixel.bce(case, class_weights=class_weights),
@@ -27,12 +27,12 @@ def bce_dice(
 
 
 def d_bce(case, *, mode="multilabel", gamma=1.0):
-    """(1 - Dice) + γ BCE (survey 004 equation 1)."""
+    """(1 - Dice) + γ BCE ([Chen 2023] equation 1)."""
     return {"dice": region.dice(case, mode=mode), "bce": gamma * pixel.bce(case)}
 
 
 def bce_iou_ssim(case, *, mode="multilabel", weights=(1.0, 1.0, 1.0)):
-    """W1 BCE + W2 (1 - IoU) + W3 (1 - SSIM) (survey 004 equation 2)."""
+    """W1 BCE + W2 (1 - IoU) + W3 (1 - SSIM) ([Chen 2023] equation 2)."""
     return {
         "bce": weights[0] * pixel.bce(case),
         "iou": weights[1] * region.jaccard(case, mode=mode),
@@ -49,7 +49,7 @@ def dice_focal(
     class_weights=None,
     absent="skip",
 ):
-    """(1 - Dice) + λ focal over what was annotated (Zhu et al. 2019)."""
+    """(1 - Dice) + λ focal over what was annotated ([Zhu 2019])."""
     loss = pixel.plain_focal(case, mode, gamma)
     weights = class_weights or [1.0] * loss.shape[1]
     summed = divisor = 0.0
@@ -62,7 +62,7 @@ def dice_focal(
 
 
 def weighted_sum(case, *, terms, mode=None):
-    """Σ w · loss (thesis 000 equation 3.6); the second tversky is called tversky_2."""
+    """Σ w · loss ([Tongji 2022] equation 3.6); the second tversky is called tversky_2."""
     values: dict[str, float] = {}
     seen: list[str] = []
     for term in terms:
@@ -74,7 +74,7 @@ def weighted_sum(case, *, terms, mode=None):
 
 
 def deep_supervision(case, *, loss, params=None, decay=0.5, mode=None):
-    """Σ_s w_s · loss of scale s, w_s = decay^s, the last 0, of sum 1 (nnU-Net)."""
+    """Σ_s w_s · loss of scale s, w_s = decay^s, the last 0, of sum 1 ([Isensee 2021])."""
     scales = [case.logits, *case.coarse]
     weights = [decay**s for s in range(len(scales))]
     if len(scales) > 1:
@@ -104,7 +104,7 @@ def total(value: float | dict[str, float]) -> float:
 
 
 def lovasz(case, *, mode="multilabel", symmetric=True):
-    """The Lovász extension of the Jaccard loss, of hinges or a softmax (Berman et al. 2018)."""
+    """The Lovász extension of the Jaccard loss, of hinges or a softmax ([Berman 2018])."""
     kept = case.kept
     if mode == "multiclass":
         p = pixel.probabilities(case.logits, mode)
@@ -156,7 +156,7 @@ def _to_the_other_side(mask: np.ndarray, kept: np.ndarray) -> np.ndarray:
 REFERENCE = {
     "bce": pixel.bce,
     "ce": pixel.ce,
-    "wce_003": pixel.wce_003,
+    "weighted_bce_from_predictions": pixel.weighted_bce_from_predictions,
     "focal": pixel.focal,
     "focal_softmax": pixel.focal_softmax,
     "topk_threshold": pixel.topk_threshold,
@@ -186,9 +186,9 @@ REFERENCE = {
     "deep_supervision": deep_supervision,
     "lovasz": lovasz,
     "hausdorff_dt": hausdorff_dt,
-    "soft_dice_001": pixel.soft_dice_001,
-    "dice_as_printed_001": region.dice_as_printed_001,
-    "generalised_dice_as_printed_003": region.generalised_dice_as_printed_003,
-    "asymmetric_as_printed_004": region.asymmetric_as_printed_004,
-    "penalty_as_printed_004": region.penalty_as_printed_004,
+    "soft_dice_per_pixel": pixel.soft_dice_per_pixel,
+    "dice_as_printed": region.dice_as_printed,
+    "generalised_dice_as_printed": region.generalised_dice_as_printed,
+    "asymmetric_as_printed": region.asymmetric_as_printed,
+    "penalty_as_printed": region.penalty_as_printed,
 }

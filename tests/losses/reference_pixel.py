@@ -42,8 +42,11 @@ def minus_log(case: Case, mode: str) -> np.ndarray:
 
 
 def mean(values: np.ndarray, case: Case) -> float:
-    """Average what is kept of (B, C or 1, H, W)."""
-    return float(values[np.broadcast_to(case.kept[:, None], values.shape)].mean())
+    """Average what is kept and annotated of (B, C or 1, H, W)."""
+    kept = np.broadcast_to(case.kept[:, None], values.shape)
+    if values.shape[1] == case.annotated.shape[1]:
+        kept = kept & case.annotated[:, :, None, None]
+    return float(values[kept].mean())
 
 
 def weighted_mean(
@@ -53,9 +56,12 @@ def weighted_mean(
     class_weights: Sequence[float] | None,
     divide_by: str,
 ) -> float:
-    """Σ w l over the sum of the weights or over the number of values."""
+    """Σ w l over the sum of the weights or over the number of values.
+
+    Weights are those of the channels, or of the true class where the map has but one.
+    """
     weights = np.asarray(class_weights or [1.0] * case.target.shape[1])[None, :, None, None]
-    if mode == "multiclass":
+    if mode == "multiclass" and values.shape[1] == 1:
         weights = (weights * case.target).sum(1, keepdims=True)
     weights = np.broadcast_to(weights, values.shape)
     total = mean(weights * values, case)
@@ -68,12 +74,12 @@ def bce(case, *, mode="multilabel", class_weights=None, divide_by="weights"):
 
 
 def ce(case, *, mode="multiclass", class_weights=None, divide_by="weights"):
-    """-Σ_c W_c g_c log p_c: by ΣW as torch, by N as printed (survey 004, thesis 000)."""
+    """-Σ_c W_c g_c log p_c: by ΣW as torch, by N as printed ([Chen 2023], [Tongji 2022])."""
     return weighted_mean(minus_log(case, mode), case, mode, class_weights, divide_by)
 
 
-def wce_003(case, *, mode="multilabel", largest=100.0):
-    """-[w r log p + (1 - r) log(1 - p)], w = (N - Σp) / Σp of a class (paper 003)."""
+def weighted_bce_from_predictions(case, *, mode="multilabel", largest=100.0):
+    """-[w r log p + (1 - r) log(1 - p)], w = (N - Σp) / Σp of a class ([Sudre 2017])."""
     p, loss = probabilities(case.logits, mode), minus_log(case, mode)
     weighted = loss.copy()
     for c in range(p.shape[1]):
@@ -87,7 +93,7 @@ def wce_003(case, *, mode="multilabel", largest=100.0):
 def focal(
     case, *, mode="multilabel", alpha=0.25, gamma=2.0, class_weights=None, divide_by="weights"
 ):
-    """-[α y (1 - p)^γ log p + (1 - α)(1 - y) p^γ log(1 - p)] (Lin et al. 2017)."""
+    """-[α y (1 - p)^γ log p + (1 - α)(1 - y) p^γ log(1 - p)] ([Lin 2017])."""
     positive, negative = (1, 1) if alpha is None else (alpha, 1 - alpha)
     p, q = probabilities(case.logits, mode), probabilities(-case.logits, mode)
     loss = -positive * case.target * q**gamma * np.log(p)
@@ -101,7 +107,7 @@ def true_probability(case: Case, mode: str) -> np.ndarray:
 
 
 def focal_softmax(case, *, mode="multiclass", gamma=2.0, class_weights=None, divide_by="pixels"):
-    """-(1/N) Σ α_y (1 - p_y)^γ log p_y (thesis 000 equation 2.2)."""
+    """-(1/N) Σ α_y (1 - p_y)^γ log p_y ([Tongji 2022] equation 2.2)."""
     return weighted_mean(plain_focal(case, mode, gamma), case, mode, class_weights, divide_by)
 
 
@@ -123,7 +129,7 @@ def hardest(
 
 
 def topk_threshold(case, *, mode="multilabel", threshold=0.7, keep=1):
-    """Mean cross-entropy of {p_true < t}, of the `keep` hardest at least (Wu et al. 2016)."""
+    """Mean cross-entropy of {p_true < t}, of the `keep` hardest at least ([Wu 2016])."""
     doubt = 1 - true_probability(case, mode)
     return hardest(
         minus_log(case, mode), doubt, case, lambda d: max(int((1 - d < threshold).sum()), keep)
@@ -131,13 +137,13 @@ def topk_threshold(case, *, mode="multilabel", threshold=0.7, keep=1):
 
 
 def topk_percent(case, *, mode="multilabel", percent=10.0):
-    """Mean of the worst K % of the cross-entropies of an image (survey 004)."""
+    """Mean of the worst K % of the cross-entropies of an image ([Chen 2023])."""
     loss = minus_log(case, mode)
     return hardest(loss, loss, case, lambda values: int(values.size * percent / 100))
 
 
 def online_bootstrapping(case, *, mode="multilabel", n=512):
-    """Mean cross-entropy of an image's n pixels of largest (1/C) Σ|p - y| (thesis 000 eq. 2.4)."""
+    """Mean cross-entropy of an image's n pixels of largest (1/C) Σ|p - y| ([Tongji 2022])."""
     distance = np.abs(probabilities(case.logits, mode) - case.target).mean(1, keepdims=True)
     return hardest(minus_log(case, mode).mean(1, keepdims=True), distance, case, lambda _: n)
 
@@ -147,15 +153,16 @@ def of_the_truth(planes: np.ndarray, case: Case) -> np.ndarray:
     return (planes * case.target).sum(1, keepdims=True)
 
 
-def distance_ce(case, *, mode="multilabel"):
-    """(1/N) Σ_n Σ_c (1 + D_n^c) g log p, with the product inside the sum (Caliva et al. 2019)."""
+def distance_ce(case, *, mode="multilabel", class_weights=None, divide_by="weights"):
+    """(1/N) Σ_n Σ_c (1 + D_n^c) g log p, with the product inside the sum ([Caliva 2019])."""
     weight = 1 + case.maps["distance"]
     weight = weight if mode == "multilabel" else of_the_truth(weight, case)
-    return mean(weight * minus_log(case, mode), case)
+    loss = weight * minus_log(case, mode)
+    return weighted_mean(loss, case, mode, class_weights, divide_by)
 
 
 def boundary_aware(case, *, mode="multilabel", boundary=0.7, interior=0.3):
-    """p1 · mean loss of the band + p2 · mean loss of the rest (Kim et al. 2021)."""
+    """p1 · mean loss of the band + p2 · mean loss of the rest ([Kim 2021])."""
     loss, band = minus_log(case, mode), case.maps["band"].astype(bool)
     if mode == "multiclass":  # near the outline of any class
         band = band.max(1, keepdims=True)
@@ -163,32 +170,34 @@ def boundary_aware(case, *, mode="multilabel", boundary=0.7, interior=0.3):
     return boundary * loss[kept & band].mean() + interior * loss[kept & ~band].mean()
 
 
-def border_weight_ce(case, *, mode="multilabel"):
+def border_weight_ce(case, *, mode="multilabel", class_weights=None, divide_by="weights"):
     """-Σ ω(x) log p (Ronneberger et al. 2015 equation 2, with its minus sign)."""
-    return mean(case.maps["border"] * minus_log(case, mode), case)
+    loss = case.maps["border"] * minus_log(case, mode)
+    return weighted_mean(loss, case, mode, class_weights, divide_by)
 
 
 def pixel_lesion(case, *, mode="multilabel", alpha=0.5, gamma=2.0):
-    """α · mean over lesions of their mean focal loss + (1 - α) · mean over pixels (Zhu 2022)."""
+    """α · mean over lesions of their mean focal loss + (1 - α) · mean over pixels ([Zhu 2022])."""
     loss = plain_focal(case, mode, gamma)
     share = case.maps["lesion"] if mode == "multilabel" else of_the_truth(case.maps["lesion"], case)
     lesions = mean(share * loss, case) / mean(share, case)
     return alpha * lesions + (1 - alpha) * mean(loss, case)
 
 
-def boundary_kervadec(case, *, mode="multilabel"):
-    """Mean of p times the signed distance (Kervadec et al. 2019)."""
-    return mean(probabilities(case.logits, mode) * case.maps["signed"], case)
+def boundary_kervadec(case, *, mode="multilabel", class_weights=None, divide_by="weights"):
+    """Mean of p times the signed distance ([Kervadec 2019])."""
+    values = probabilities(case.logits, mode) * case.maps["signed"]
+    return weighted_mean(values, case, mode, class_weights, divide_by)
 
 
-def soft_dice_001(case, *, mode="multilabel"):
-    """-(1/N) Σ 2 y p / (y² + p²), which is 0 where y = 0 (course paper 001)."""
+def soft_dice_per_pixel(case, *, mode="multilabel", class_weights=None, divide_by="weights"):
+    """-(1/N) Σ 2 y p / (y² + p²), which is 0 where y = 0 ([Xu 2022])."""
     y, p = case.target, probabilities(case.logits, mode)
-    return -mean(2 * y * p / (y**2 + p**2), case)
+    return weighted_mean(-2 * y * p / (y**2 + p**2), case, mode, class_weights, divide_by)
 
 
 def ssim(case, *, mode="multilabel"):
-    """1 - mean SSIM: Gaussian window of 11, σ = 1.5, range 1 (Wang et al. 2004 equation 13)."""
+    """1 - mean SSIM: Gaussian window of 11, σ = 1.5, range 1 ([Wang 2004] equation 13)."""
     p, y = probabilities(case.logits, mode), case.target
     p = np.where(case.kept[:, None], p, y)
     size = min(11, *p.shape[2:])

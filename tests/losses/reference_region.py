@@ -65,7 +65,7 @@ def dice(
     absent="skip",
     reduction="batch",
 ):
-    """1 - 2 Σpg / (Σp + Σg), or with squares below (Milletari et al. 2016)."""
+    """1 - 2 Σpg / (Σp + Σg), or with squares below ([Milletari 2016])."""
     if squared:
         return class_mean(
             case,
@@ -90,7 +90,7 @@ def jaccard(case, *, mode="multilabel", class_weights=None, absent="skip", reduc
 
 
 def dl2(case, *, mode="multilabel", class_weights=None, absent="skip", reduction="batch"):
-    """1 - Σpr / Σ(p + r) - Σ(1-p)(1-r) / Σ(2 - p - r) (paper 003); an empty half counts 1/2."""
+    """1 - Σpr / Σ(p + r) - Σ(1-p)(1-r) / Σ(2 - p - r) ([Sudre 2017]); an empty half counts 1/2."""
 
     def half(common: float, wrong: float) -> float:
         return common / (2 * common + wrong) if common + wrong > 0 else 0.5
@@ -112,7 +112,7 @@ def tversky(
     absent="skip",
     reduction="batch",
 ):
-    """1 - TP / (TP + α FP + β FN) (Salehi et al. 2017)."""
+    """1 - TP / (TP + α FP + β FN) ([Salehi 2017])."""
     return class_mean(
         case,
         lambda tp, fp, fn, tn, squares: 1 - tp / (tp + alpha * fp + beta * fn),
@@ -131,7 +131,7 @@ def focal_tversky(
     absent="skip",
     reduction="batch",
 ):
-    """(1 - TI)^(1/γ) of every class (Abraham and Khan 2018)."""
+    """(1 - TI)^(1/γ) of every class ([Abraham 2018])."""
     return class_mean(
         case,
         lambda tp, fp, fn, tn, squares: (1 - tp / (tp + alpha * fp + beta * fn)) ** (1 / gamma),
@@ -148,7 +148,7 @@ def focal_dice(
     absent="skip",
     reduction="batch",
 ):
-    """1 - D^(1/β), D the coefficient (Wang and Chung 2018)."""
+    """1 - D^(1/β), D the coefficient ([Wang 2018])."""
     return class_mean(
         case,
         lambda tp, fp, fn, tn, squares: 1 - (2 * tp / (2 * tp + fp + fn)) ** (1 / beta),
@@ -165,7 +165,7 @@ def asymmetric(
     absent="skip",
     reduction="batch",
 ):
-    """1 - TP / (TP + β²/(1+β²) FN + 1/(1+β²) FP) (Hashemi et al. 2018)."""
+    """1 - TP / (TP + β²/(1+β²) FN + 1/(1+β²) FP) ([Hashemi 2018])."""
 
     def loss(tp: float, fp: float, fn: float, tn: float, squares: float) -> float:
         return 1 - tp / (tp + beta**2 / (1 + beta**2) * fn + 1 / (1 + beta**2) * fp)
@@ -173,22 +173,36 @@ def asymmetric(
     return class_mean(case, loss, mode, reduction, absent, class_weights)
 
 
-def asymmetric_as_printed_004(case, *, mode="multilabel", beta=1.5):
-    """β²/(1+β²) on FP instead (survey 004 equation 7)."""
+def asymmetric_as_printed(
+    case,
+    *,
+    mode="multilabel",
+    beta=1.5,
+    class_weights=None,
+    absent="skip",
+    reduction="batch",
+):
+    """β²/(1+β²) on FP instead ([Chen 2023] equation 7)."""
 
     def loss(tp: float, fp: float, fn: float, tn: float, squares: float) -> float:
         return 1 - tp / (tp + beta**2 / (1 + beta**2) * fp + 1 / (1 + beta**2) * fn)
 
-    return class_mean(case, loss, mode, "batch", "skip", None)
+    return class_mean(case, loss, mode, reduction, absent, class_weights)
 
 
-def dice_as_printed_001(case, *, mode="multilabel"):
-    """The coefficient, without "1 -" (course paper 001)."""
-    return 1 - dice(case, mode=mode)
+def dice_as_printed(
+    case, *, mode="multilabel", class_weights=None, absent="skip", reduction="batch"
+):
+    """The coefficient, without "1 -" ([Xu 2022])."""
+    return class_mean(
+        case,
+        lambda tp, fp, fn, tn, squares: 2 * tp / (2 * tp + fp + fn),
+        *(mode, reduction, absent, class_weights),
+    )
 
 
 def generalised_dice(case, *, mode="multilabel", weighting="square", reduction="batch"):
-    """1 - 2 Σ w TP / Σ w (2TP + FP + FN), w = 1 / (Σr)², 1 / Σr or 1 (Sudre et al. 2017)."""
+    """1 - 2 Σ w TP / Σ w (2TP + FP + FN), w = 1 / (Σr)², 1 / Σr or 1 ([Sudre 2017])."""
     power = {"square": 2, "simple": 1, "uniform": 0}[weighting]
 
     def weight(tp: float, fp: float, fn: float) -> float:
@@ -197,19 +211,20 @@ def generalised_dice(case, *, mode="multilabel", weighting="square", reduction="
     return _generalised(case, mode, reduction, weight)
 
 
-def generalised_dice_as_printed_003(case, *, mode="multilabel"):
-    """w = 1 / Σ(r + p), as paper 003 prints it."""
-    return _generalised(case, mode, "batch", lambda tp, fp, fn: 1 / (2 * tp + fp + fn))
+def generalised_dice_as_printed(case, *, mode="multilabel", reduction="batch"):
+    """w = 1 / Σ(r + p), as [Sudre 2017] is translated."""
+    return _generalised(case, mode, reduction, lambda tp, fp, fn: 1 / (2 * tp + fp + fn))
 
 
 def _generalised(case, mode, reduction, weight):
     """Over the classes of a softmax at once, over each sigmoid and its complement one by one."""
     groups = []
     for row in counts(case, mode, reduction):
-        if row[0] is None:  # the whole image is ignored
+        seen = [numbers for numbers in row if numbers is not None]
+        if not seen:  # the whole image is ignored
             continue
-        classes = [(tp, fp, fn) for tp, fp, fn, _, _ in row]
-        complements = [(tn, fn, fp) for _, fp, fn, tn, _ in row]
+        classes = [(tp, fp, fn) for tp, fp, fn, _, _ in seen]
+        complements = [(tn, fn, fp) for _, fp, fn, tn, _ in seen]
         pairs = zip(classes, complements, strict=True)
         groups += [classes] if mode == "multiclass" else pairs
     losses = []
@@ -223,19 +238,19 @@ def _generalised(case, mode, reduction, weight):
 def penalty_generalised_dice(
     case, *, mode="multilabel", k=2.5, weighting="square", reduction="batch"
 ):
-    """1 - S / (1 + k (1 - S)) of the generalised Dice score S (Yang et al. 2019)."""
+    """1 - S / (1 + k (1 - S)) of the generalised Dice score S ([Yang 2019])."""
     score = 1 - generalised_dice(case, mode=mode, weighting=weighting, reduction=reduction)
     return 1 - score / (1 + k * (1 - score))
 
 
-def penalty_as_printed_004(case, *, mode="multilabel", k=2.5):
-    """1 - L / (1 + k (1 - L)) of the loss L (survey 004 equation 8)."""
-    loss = generalised_dice(case, mode=mode)
+def penalty_as_printed(case, *, mode="multilabel", k=2.5, reduction="batch"):
+    """1 - L / (1 + k (1 - L)) of the loss L ([Chen 2023] equation 8)."""
+    loss = generalised_dice(case, mode=mode, reduction=reduction)
     return 1 - loss / (1 + k * (1 - loss))
 
 
 def sensitivity_specificity(case, *, mode="multilabel", sensitivity=0.05):
-    """λ Σ(r-p)² r / Σr + (1-λ) Σ(r-p)² (1-r) / Σ(1-r), class by class (Brosch et al. 2015)."""
+    """λ Σ(r-p)² r / Σr + (1-λ) Σ(r-p)² (1-r) / Σ(1-r), class by class ([Brosch 2015])."""
     losses = []
     for c in range(case.target.shape[1]):
         error = (case.target - probabilities(case.logits, mode))[:, c][case.kept] ** 2

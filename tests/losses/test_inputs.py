@@ -8,11 +8,10 @@ import torch
 from loss_cases import MULTICLASS, case, criterion, loss_of, native, one_hot
 
 from gutseg.data.maps import Maps
-from gutseg.losses import LOSSES, Criterion, modes
-from gutseg.losses.region import dice
+from gutseg.losses import LOSSES, Criterion, dice
 
 # Both modes of every row.
-ROWS = [(name, mode) for name in sorted(LOSSES) for mode in modes(name)]
+ROWS = [(name, mode) for name in sorted(LOSSES) for mode in LOSSES[name].modes]
 FUNCTIONS = [name for name in sorted(LOSSES) if not inspect.isclass(LOSSES[name].build)]
 # What the terms of sums must be, where a row of NEEDED knows one mode alone.
 SUMS = {"multiclass": {"weighted_sum": {"terms": [{"loss": "ce"}, {"loss": "dice"}]}}}
@@ -179,9 +178,10 @@ WEIGHED = [
 )
 def test_class_weights_that_cannot_weigh_the_classes(name, mode, weights, message):
     logits, target = case()
-    build = LOSSES[name].build
+    row = LOSSES[name]
+    maps = {key: torch.zeros_like(logits) for key in row.required_maps}
     with pytest.raises(ValueError, match=f"class_weights: .*{message}"):
-        build(logits, _target(mode, target), mode=mode, class_weights=weights)
+        row.build(logits, _target(mode, target), **maps, mode=mode, class_weights=weights)
 
 
 def _words() -> list[tuple[str, str]]:

@@ -5,9 +5,7 @@ import torch
 from loss_cases import case, loss_of, one_hot
 
 from gutseg import losses
-from gutseg.losses import Criterion
-from gutseg.losses.compound import bce_dice
-from gutseg.losses.region import dice
+from gutseg.losses import Criterion, bce_dice, dice
 
 TWICE = {"dice": [{}, {"squared": True}], "tversky": [{}, {"alpha": 0.7, "beta": 0.3}]}
 

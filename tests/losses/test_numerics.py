@@ -11,7 +11,7 @@ from gutseg.losses.reductions import over_ranks
 ALL = sorted(LOSSES)
 MAPS = ("band", "border", "distance", "lesion", "signed")
 # Terms that are constants for the gradient, on purpose: weights from predictions, distances.
-CONSTANT_PARTS = {"wce_003", "generalised_dice_as_printed_003", "hausdorff_dt"}
+CONSTANT_PARTS = {"weighted_bce_from_predictions", "generalised_dice_as_printed", "hausdorff_dt"}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -48,7 +48,7 @@ def test_gradient_is_the_derivative(name):
 def test_weights_from_predictions_are_constants_for_the_gradient():
     logits, target = case((2, 2, 3, 3))
     logits.requires_grad_()
-    loss_of("wce_003", logits, target).backward()
+    loss_of("weighted_bce_from_predictions", logits, target).backward()
     p = logits.detach().sigmoid()
     weight = ((1 - p).sum((0, 2, 3)) / p.sum((0, 2, 3)))[:, None, None]
     by_hand = torch.where(target > 0, weight * (p - 1), p) / p.numel()

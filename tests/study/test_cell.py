@@ -100,7 +100,7 @@ def test_a_cell_sees_the_channels_of_its_input():
 
 def test_an_input_reaches_the_crops():
     params = {"displacement": 0.05}
-    moved = {"label": "moved", "flips": False, "preset": "seed001", "params": params}
+    moved = {"label": "moved", "flips": False, "preset": "elastic_blur_noise", "params": params}
     bench = tiny(inputs=[{"quarter_turns": False}, moved], losses=[{"name": "ce"}])
     still, moved = (_trainer(bench, number).crops for number in (0, 1))
     assert (still.flips, still.quarter_turns, still.augmenter) == (True, False, None)

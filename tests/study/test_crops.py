@@ -48,7 +48,7 @@ def test_a_deformation_moves_images_and_labels_alike_and_brings_in_what_is_besid
     for image in data.images:  # black would be what no image has
         image += 0.2
     settings = {"flips": False, "quarter_turns": False}
-    elastic = Augmenter("seed001", displacement=0.05, noise=0.001)
+    elastic = Augmenter("elastic_blur_noise", displacement=0.05, noise=0.001)
     crops = Crops(data, [0, 1, 2], (24, 32), 8, 0, 0, **settings, augmenter=elastic)
     images, labels = crops.batch(3)
     assert images.shape == (8, 1, 24, 32) and labels.shape == (8, 24, 32)

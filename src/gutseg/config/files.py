@@ -29,7 +29,22 @@ RENAMED = (
     ("rules.*", "smallest", "min_component_size"),
 )
 # Likewise values: section, key, old value, new value.
-RENAMED_VALUES = (("loss.params.**", "absent", "present", "skip"),)
+RENAMED_VALUES = (
+    ("loss.params.**", "absent", "present", "skip"),
+    ("augment", "name", "seed001", "elastic_blur_noise"),
+    *(
+        (section, key, old, new)
+        for old, new in (
+            ("wce_003", "weighted_bce_from_predictions"),
+            ("soft_dice_001", "soft_dice_per_pixel"),
+            ("dice_as_printed_001", "dice_as_printed"),
+            ("generalised_dice_as_printed_003", "generalised_dice_as_printed"),
+            ("asymmetric_as_printed_004", "asymmetric_as_printed"),
+            ("penalty_as_printed_004", "penalty_as_printed"),
+        )
+        for section, key in (("loss", "name"), ("loss.params.**", "loss"))
+    ),
+)
 
 TAG = "tag:yaml.org,2002:"
 REPLACED = ("int", "float", "timestamp")

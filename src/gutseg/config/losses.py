@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from gutseg.data.maps import MAPS
-from gutseg.losses import Criterion, check_params, modes, rows_inside, weighs_classes
+from gutseg.losses import LOSSES, Criterion, check_params, rows_inside, takes_class_weights
 from gutseg.losses.inputs import checked_weights
 from gutseg.losses.reductions import Mode
 from gutseg.losses.weights import WEIGHTS
@@ -46,7 +46,7 @@ def _check_class_weights(loss: LossSection, kind: str, where: str) -> None:
         hint = suggest(kind, list(WEIGHTS))
         raise ValueError(f"{where}: unknown name {shown(kind)}; {hint}")
     rows = list(rows_inside(loss.name, loss.params, where=where.rpartition(".")[0]))
-    if not any(weighs_classes(name) for name, _, _ in rows):
+    if not any(takes_class_weights(name) for name, _, _ in rows):
         raise ValueError(f"{where}: {loss.name!r} does not weigh classes")
     for _, params, key in rows:
         if params.get("class_weights") is not None:
@@ -62,10 +62,9 @@ def check_fit(loss: LossSection, where: str, mode: Mode, classes: int | None) ->
     classes: None while their number is not known; weights of classes are not checked then.
     """
     for name, params, key in rows_inside(loss.name, loss.params, where=where):
-        if mode not in modes(name):
-            raise ValueError(
-                f"{key}: loss {name!r} works in {' and '.join(modes(name))}, not {mode}"
-            )
+        modes = LOSSES[name].modes
+        if mode not in modes:
+            raise ValueError(f"{key}: loss {name!r} works in {' and '.join(modes)}, not {mode}")
         if classes is not None and params.get("class_weights") is not None:
             try:
                 checked_weights(params["class_weights"], classes)

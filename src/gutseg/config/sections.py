@@ -17,7 +17,7 @@ from gutseg.data.inputs import Crop
 from gutseg.data.scaling import Scaling
 from gutseg.data.sources import SOURCES, mode_of
 from gutseg.data.stack import Stack
-from gutseg.losses import LOSSES, modes, rows_inside
+from gutseg.losses import LOSSES, rows_inside
 from gutseg.losses.reductions import Mode
 from gutseg.models import MODELS
 from gutseg.registry import check, shown, suggest
@@ -237,8 +237,8 @@ def _check_loss(loss: Loss, mode: Mode, source: str) -> None:
     check_loss(loss, "loss")
     overlap = "organs overlap" if source == "competition" else f"those of {source} may overlap"
     for name, _, key in rows_inside(loss.name, loss.params):
-        if mode == "multilabel" and mode not in modes(name):
-            fitting = [row for row in LOSSES if mode in modes(row)]
+        if mode == "multilabel" and mode not in LOSSES[name].modes:
+            fitting = [row for row, spec in LOSSES.items() if mode in spec.modes]
             raise ValueError(
                 f"{key}: {name!r} needs classes that exclude each other, but {overlap}; "
                 f"choices: {', '.join(fitting)}"

@@ -15,8 +15,8 @@ def none() -> list:
     return []
 
 
-def seed001(*, displacement: float = 0.03, noise: float = 0.05) -> list:
-    """Elastic deformation and Gaussian blur or noise: the seed's own augmentation (§V.D).
+def elastic_blur_noise(*, displacement: float = 0.03, noise: float = 0.05) -> list:
+    """Elastic deformation and Gaussian blur or noise. Source: [Xu 2022] section V.D.
 
     displacement: share of the side; noise: largest standard deviation, images are in [0, 1].
     """
@@ -77,10 +77,10 @@ def _shift_scale_rotate(shift: float, zoom: float, angle: float, p: float) -> A.
 
 AUGMENTATIONS = {
     "none": Spec(none, "no augmentation"),
-    "flips": Spec(flips, "Hesene, 3rd place; a single flip is ±0 private in abhivij's runs"),
-    "seed001": Spec(seed001, "course paper 001, section V.D: elastic + Gaussian blur and noise"),
-    "mild": Spec(mild, "Hengyi-Luo: safe augmentation beats strong, .786 to .765 volume Dice"),
-    "winner1": Spec(winner1, "CarnoZhao/Kaggle-UWMGIT, 1st place"),
+    "flips": Spec(flips, "[Hesene 2022]; a single flip is ±0 private in [abhivij 2025]"),
+    "elastic_blur_noise": Spec(elastic_blur_noise, "[Xu 2022] section V.D; [Simard 2003]"),
+    "mild": Spec(mild, "[Hengyi-Luo]: safe augmentation beats strong, .786 to .765 volume Dice"),
+    "winner1": Spec(winner1, "[Carno 2022], 1st place"),
 }
 
 

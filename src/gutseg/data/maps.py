@@ -1,8 +1,8 @@
-"""Per-pixel maps that losses weigh with, drawn from the labels after they were augmented.
+"""Per-pixel maps that weight losses, drawn from the labels after they were augmented.
 
-masks: (C, H, W), inside where above 0. Maps are float32, or float16 where they stay within
-[0, 1]: the largest float16 is 65,504, its whole numbers end at 2,048, and below 6e-5 it loses
-digits.
+masks: (C, H, W), inside from one half on (soft labels are rounded). Maps are float32, or float16
+where they stay within [0, 1]: the largest float16 is 65,504, its whole numbers end at 2,048, and
+below 6e-5 it loses digits.
 """
 
 import math
@@ -69,8 +69,8 @@ def border(
     """The U-Net's weight map: 1 + w0 exp(-(d1 + d2)² / 2σ²) between the two nearest cells.
 
     Cells are the 4-connected components of the last class; d1, d2 are distances in pixels, and
-    with fewer than two cells the second term is 0. balance: weigh cells and the rest so that
-    both count alike, with mean 1. Returns (1, H, W). Source: Ronneberger et al. 2015 equation 2.
+    with fewer than two cells the second term is 0. balance: weight cells and the rest so that
+    both count alike, with mean 1. Returns (1, H, W). Source: [Ronneberger 2015] equation 2.
     """
     cells = _inside(masks)[-1]
     count, labels = cv2.connectedComponents(cells.astype(np.uint8), connectivity=4)
@@ -112,11 +112,11 @@ def _grown_box(territory: np.ndarray, reach: int) -> tuple[slice, slice]:
 
 
 MAPS = {
-    "distance": Spec(distance, "Caliva et al. 2019; survey 004 equation 10"),
-    "signed": Spec(signed, "Kervadec et al. 2019"),
-    "band": Spec(band, "Kim et al. 2021; survey 004 equation 11"),
-    "lesion": Spec(lesion, "Zhu et al. 2022; survey 004 equation 9"),
-    "border": Spec(border, "Ronneberger et al. 2015; report 002"),
+    "distance": Spec(distance, "[Caliva 2019]; [Chen 2023] equation 10"),
+    "signed": Spec(signed, "[Kervadec 2019]"),
+    "band": Spec(band, "[Kim 2021]; [Chen 2023] equation 11"),
+    "lesion": Spec(lesion, "[Zhu 2022]; [Chen 2023] equation 9"),
+    "border": Spec(border, "[Ronneberger 2015] equation 2; [Wang T 2022]"),
 }
 
 
@@ -156,10 +156,10 @@ def _each(
 
 
 def _inside(masks: np.ndarray) -> np.ndarray:
-    """Return where masks are above 0; raises ValueError for planes that hold no pixels."""
+    """Return where masks are inside; raises ValueError for planes that hold no pixels."""
     if masks.ndim != 3 or 0 in masks.shape:  # OpenCV ends the process over a plane of height 0
         raise ValueError(f"maps: masks {masks.shape}; expected (C, H, W) with pixels in it")
-    return masks > 0
+    return masks >= 0.5
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:

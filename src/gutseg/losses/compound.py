@@ -1,6 +1,6 @@
 """Sums of losses; the terms stay apart so that a run can log them one by one.
 
-Shared arguments: see gutseg.losses.reductions.
+What all of them take besides: see gutseg.losses.rows.
 """
 
 from typing import Literal
@@ -8,22 +8,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gutseg.losses.distribution import bce, focal_map
 from gutseg.losses.inputs import checked, need_weight
+from gutseg.losses.pixel import bce, focal
 from gutseg.losses.reductions import (
     Absent,
     ClassWeights,
     Mode,
     NotNegative,
     Reduction,
-    full_precision,
     mean_over_ranks,
     one_hot,
-    over_classes,
-    over_ranks,
     probabilities,
-    region_sums,
-    to_float32,
 )
 from gutseg.losses.region import dice, jaccard
 
@@ -35,6 +30,7 @@ def bce_dice(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
+    annotated: Tensor | None = None,
     *,
     mode: Literal["multilabel"] = "multilabel",
     dice_weight: NotNegative = 0.5,
@@ -45,19 +41,11 @@ def bce_dice(
     """BCE + dice_weight · (1 - Dice), as terms `bce` and `dice`.
 
     BCE carries the empty slices, on which a Dice over present classes says nothing.
-    Source: course paper 001 sections V.F.4-5, which found 0.5 best (.7006 to .6957, one run).
+    Source: [Xu 2022] sections V.F.4-5, which found 0.5 best (.7006 to .6957, one run).
     """
-    overlap = dice(
-        logits,
-        target,
-        ignore,
-        mode=mode,
-        class_weights=class_weights,
-        absent=absent,
-        reduction=reduction,
-    )
-    pixels = bce(logits, target, ignore, class_weights=class_weights)
-    return {"bce": pixels, "dice": dice_weight * overlap}
+    shared = {"ignore": ignore, "annotated": annotated, "class_weights": class_weights}
+    overlap = dice(logits, target, absent=absent, reduction=reduction, **shared)
+    return {"bce": bce(logits, target, **shared), "dice": dice_weight * overlap}
 
 
 @checked
@@ -65,14 +53,15 @@ def d_bce(
     logits: Tensor,
     target: Tensor,
     ignore: Tensor | None = None,
+    annotated: Tensor | None = None,
     *,
     mode: Literal["multilabel"] = "multilabel",
     gamma: NotNegative = 1.0,
 ) -> dict[str, Tensor]:
-    """(1 - Dice) + γ BCE. Source: survey 004 equation 1 with L_D the coefficient."""
+    """(1 - Dice) + γ BCE. Source: [Su 2021]; [Chen 2023] equation 1, L_D the coefficient."""
     return {
-        "dice": dice(logits, target, ignore, mode=mode),
-        "bce": gamma * bce(logits, target, ignore),
+        "dice": dice(logits, target, ignore, annotated),
+        "bce": gamma * bce(logits, target, ignore, annotated),
     }
 
 
@@ -87,43 +76,41 @@ def bce_iou_ssim(
 ) -> dict[str, Tensor]:
     """W1 BCE + W2 (1 - IoU) + W3 (1 - SSIM): pixel, region and structure.
 
-    Source: survey 004 equation 2 (BASNet, UNet3+), whose L_S must be 1 - SSIM.
+    Source: [Chen 2023] equation 2 (BASNet [Qin 2019], UNet 3+), whose L_S must be 1 - SSIM.
     """
     need_weight(weights=sum(weights))
     pixel, region, structure = weights
     return {
         "bce": pixel * bce(logits, target, ignore),
-        "iou": region * jaccard(logits, target, ignore, mode=mode),
-        "ssim": structure * ssim_loss(logits, target, ignore, mode=mode),
+        "iou": region * jaccard(logits, target, ignore),
+        "ssim": structure * ssim(logits, target, ignore),
     }
 
 
 @checked
-def ssim_loss(
+def ssim(
     logits: Tensor, target: Tensor, ignore: Tensor | None = None, *, mode: Mode = "multilabel"
 ) -> Tensor:
     """One minus the mean structural similarity of probabilities and target.
 
     Gaussian window of 11 pixels, σ = 1.5, data range 1, valid positions only; ignored pixels
-    are taken for right. Source: Wang et al. 2004 equation 13.
+    are taken for right. Source: [Wang 2004] equation 13.
     """
-    with full_precision(logits):
-        p = probabilities(to_float32(logits), mode)
-        g = one_hot(target, logits.shape[1]).to(p.dtype)
-        if ignore is not None:
-            p = torch.where(ignore[:, None], g, p)
-        size = min(SSIM_WINDOW, *p.shape[2:])
-        rows, columns = (_gaussian_band(side, size, p) for side in p.shape[2:])
-        # two small matrix products: a third of the time of a convolution on a CPU
-        blurred = rows.T @ torch.stack([p, g, p * p, p * g]) @ columns
-        mean_p, mean_g, square_p, product = blurred
-        spread_p, spread_g = square_p - mean_p**2, mean_g - mean_g**2  # g² = g
-        common = product - mean_p * mean_g
-        small, smaller = 0.01**2, 0.03**2
-        similar = (2 * mean_p * mean_g + small) / (mean_p**2 + mean_g**2 + small)
-        structure = (2 * common + smaller) / (spread_p + spread_g + smaller)
-        total = similar * structure
-        return 1 - mean_over_ranks(total.sum(), total.numel())
+    p = probabilities(logits, mode)  # (B, C, H, W)
+    g = one_hot(target, logits.shape[1]).to(p.dtype)  # (B, C, H, W)
+    if ignore is not None:
+        p = torch.where(ignore[:, None], g, p)
+    size = min(SSIM_WINDOW, *p.shape[2:])
+    rows, columns = (_gaussian_band(side, size, p) for side in p.shape[2:])
+    # two small matrix products: a third of the time of a convolution on a CPU
+    blurred = rows.T @ torch.stack([p, g, p * p + g * g, p * g]) @ columns
+    mean_p, mean_g, squares, product = blurred  # (B, C, H - 10, W - 10) each
+    spread = squares - mean_p**2 - mean_g**2  # of both, added up
+    common = product - mean_p * mean_g
+    small, smaller = 0.01**2, 0.03**2
+    similar = (2 * mean_p * mean_g + small) / (mean_p**2 + mean_g**2 + small)
+    total = similar * (2 * common + smaller) / (spread + smaller)
+    return 1 - mean_over_ranks(total.sum(), total.numel())
 
 
 def _gaussian_band(side: int, size: int, like: Tensor) -> Tensor:
@@ -152,18 +139,8 @@ def dice_focal(
 ) -> dict[str, Tensor]:
     """(1 - Dice) + λ focal loss, leaving out classes that were not annotated in an image.
 
-    annotated: (B, C) bool. focal_weight: λ, of which the paper tried .1, .5 and 1.
-    Source: Zhu et al. 2019 (AnatomyNet); survey 004.
+    focal_weight: λ, of which [Zhu 2019] (AnatomyNet) tried .1, .5 and 1; [Chen 2023].
     """
-    sums = region_sums(logits, target, mode=mode, ignore=ignore, annotated=annotated)
-    overlap = 1 - 2 * sums.tp / (2 * sums.tp + sums.fp + sums.fn).clamp(min=1e-8)
-    region = over_classes(overlap, sums, absent=absent, class_weights=class_weights)
-    with full_precision(logits):
-        loss = focal_map(logits, target, mode, None, gamma)
-        kept = torch.ones_like(loss) if ignore is None else (~ignore[:, None]).expand_as(loss)
-        if annotated is not None:
-            kept = kept * annotated[:, :, None, None]
-        weight = loss.new_tensor(class_weights or [1.0] * loss.shape[1])
-        kept = kept * weight[:, None, None]
-        total, number = over_ranks(torch.stack([(kept * loss).sum(), kept.sum()]))
-    return {"dice": region, "focal": focal_weight * total / number.clamp(min=1e-8)}
+    shared = {"ignore": ignore, "annotated": annotated, "class_weights": class_weights}
+    pixels = focal(logits, target, alpha=None, gamma=gamma, **shared)
+    return {"dice": dice(logits, target, absent=absent, **shared), "focal": focal_weight * pixels}

@@ -22,7 +22,8 @@ def checked(function: Callable) -> Callable:
     """Make a function a row of LOSSES: check its arguments, take out what counts for nothing.
 
     Class numbers of -100 are ignored pixels. Logits of ignored pixels, and of classes that were
-    not annotated in an image, become 0: whatever stands there, NaN too, has no gradient.
+    not annotated in an image, become 0: whatever stands there, NaN too, has no gradient. The
+    function runs outside autocast, on logits in float32 (float64 stays).
     Raises ValueError for shapes that do not fit, an empty batch, class numbers beyond the
     classes, class weights of another length or below 0, and unknown words (absent, reduction...).
     """
@@ -49,7 +50,10 @@ def checked(function: Callable) -> Callable:
                 raise ValueError(f"{function.__name__}: unknown {key} {given[key]!r}; {hint}")
         _check_shapes({key: given[key] for key in tensors}, given["mode"])
         given |= _cleaned(given)
-        return function(*call.args, **call.kwargs)
+        logits = given["logits"]
+        with torch.autocast(logits.device.type, enabled=False):
+            wide = logits if logits.dtype == torch.float64 else logits.float()
+            return function(**given | {"logits": wide})
 
     return call_checked
 
@@ -58,6 +62,10 @@ def _cleaned(given: dict[str, Any]) -> dict[str, Any]:
     """Return the shared arguments of a call as the losses count on them."""
     logits, target, ignore = given["logits"], given["target"], given["ignore"]
     if given["mode"] == "multiclass":
+        if given.get("annotated") is not None:
+            raise ValueError(
+                "annotated: a softmax needs every class of an image; ignore its pixels instead"
+            )
         target, ignore = _classes(target, ignore, logits.shape[1])
     void = None if ignore is None else ignore.bool()[:, None]
     found = {"target": target, "ignore": None if void is None else void[:, 0]}
@@ -100,9 +108,9 @@ def _shape(value: object) -> str:
 
 
 def _classes(target: Tensor, ignore: Tensor | None, classes: int) -> tuple[Tensor, Tensor | None]:
-    """Return class numbers within 0 to C - 1 and the pixels to ignore; one-hot stays one-hot."""
-    if target.dim() == 4:  # argmax knows no bool
-        return target.to(torch.uint8) if target.dtype == torch.bool else target, ignore
+    """Return class numbers within 0 to C - 1 and the pixels to ignore; planes stay planes."""
+    if target.dim() == 4:
+        return target, ignore
     numbers = target.long()
     low, high = torch.stack(numbers.aminmax()).tolist()  # one wait for a GPU instead of two
     if low >= 0 and high < classes:

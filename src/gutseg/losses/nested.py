@@ -17,14 +17,14 @@ TERM = {"loss": str, "weight": NotNegative, "params": dict[str, Any] | None}
 
 
 class WeightedSum:
-    """Any losses added up with any weights: the thesis' sums, and the reader's own."""
+    """Any losses added up with any weights. Source: [Tongji 2022] equation 3.6."""
 
     def __init__(self, *, terms: Sequence[dict], mode: Mode | None = None) -> None:
         """terms: [{loss: dice, weight: 1.0, params: {...}}, ...]; mode: for terms that take it.
 
         What a term adds is named by its loss, the second of a kind tversky_2.
         """
-        from gutseg.losses import Criterion
+        from gutseg.losses.criterion import Criterion
 
         terms = self.within({"terms": terms}, "weighted_sum", lambda _, params, __: params)["terms"]
         names = [term["loss"] for term in terms]
@@ -82,7 +82,7 @@ def _changed(term: dict, where: str, change: Change) -> dict:
 
 
 class DeepSupervision:
-    """One loss at every output scale of a network, finer scales weighing more."""
+    """One loss at every output scale of a network, with more weight on finer scales."""
 
     def __init__(
         self, *, loss: str, params: dict | None = None, decay: Share = 0.5, mode: Mode | None = None
@@ -91,7 +91,7 @@ class DeepSupervision:
 
         The coarsest of several scales weighs nothing and the rest add up to 1, as in nnU-Net.
         """
-        from gutseg.losses import Criterion
+        from gutseg.losses.criterion import Criterion
 
         self.criterion = Criterion(loss, mode=mode, **(params or {}))
         self.decay = decay

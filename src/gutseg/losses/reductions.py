@@ -1,25 +1,13 @@
-"""What every loss is made of: float32 sums per class, and means of per-pixel maps.
+"""What losses are made of: sums per class, and means of per-pixel maps, in float32.
 
-Arguments that mean the same in every loss:
-
-logits: (B, C, H, W). target: (B, C, H, W) in {0, 1} in mode `multilabel` (sigmoid, organs may
-overlap); (B, H, W) class numbers, or one-hot, in mode `multiclass` (softmax).
-ignore: (B, H, W) bool, True where a pixel counts for nothing, as the class number -100 does;
-gutseg.losses.inputs sees to both. class_weights: C numbers, none below 0.
-reduction: `batch` sums over the whole batch before dividing, `sample` image by image.
-absent: what a class without any target pixel adds: `skip` nothing, `penalise`
-Σp / (Σp + 1), so that false positives cost, `one` the constant 1 of a Dice without smoothing.
-A class of which no pixel counts, ignored or not annotated, adds nothing under any of them.
-
-Half-precision logits are brought to float32 first: sums over 65,504 overflow float16. Under
-distributed training sums are added over ranks before they are divided, not losses averaged: those
-of pixels under `batch`, those of (image, class) losses under `sample`.
+Half-precision logits are brought to float32 first (gutseg.losses.inputs): sums over 65,504
+overflow float16. Under distributed training sums are added over ranks before they are divided,
+not losses averaged: those of pixels under `batch`, those of (image, class) losses under `sample`.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -43,18 +31,8 @@ ClassWeights = Sequence[NotNegative] | None
 TINY = 1e-8
 
 
-def full_precision(logits: Tensor) -> AbstractContextManager:
-    """Return a context in which autocast is off for the device of the logits."""
-    return torch.autocast(logits.device.type, enabled=False)
-
-
-def to_float32(tensor: Tensor) -> Tensor:
-    """Return the tensor in float32, or in float64 when it is so already."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
 def one_hot(target: Tensor, classes: int) -> Tensor:
-    """Spread class numbers (B, H, W) over channels (B, C, H, W); one-hot passes through."""
+    """Spread class numbers (B, H, W) over channels (B, C, H, W); planes pass through."""
     if target.dim() == 4:
         return target
     # torch's one_hot makes eight bytes a pixel and class
@@ -70,82 +48,92 @@ def probabilities(logits: Tensor, mode: Mode) -> Tensor:
 
 @dataclass(frozen=True)
 class Sums:
-    """Soft counts per (row, class): one row a batch or one a sample. All (R, C).
+    """Soft counts of every class, in one row a batch or one a sample. All (R, C)."""
 
-    gathered: the rows are of all ranks, so that every rank has the same.
-    """
-
+    # Σ min(p, g), of squares Σpg
     tp: Tensor
-    fp: Tensor
-    fn: Tensor
-    tn: Tensor
+    # Σp, of squares Σp²
+    predicted: Tensor
+    # Σg, of squares Σg²
+    target: Tensor
+    # how many count: neither ignored nor of a class that was not annotated
+    pixels: Tensor
+    # the rows are of all ranks, so that every rank has the same
     gathered: bool
 
     @property
-    def target(self) -> Tensor:
-        """Pixels of the class in the target."""
-        return self.tp + self.fn
+    def fp(self) -> Tensor:
+        """What is predicted and not there."""
+        return self.predicted - self.tp
 
     @property
-    def counted(self) -> Tensor:
-        """Whether any pixel counts: not all are ignored, and the class was annotated."""
-        return self.tp + self.fp + self.fn + self.tn > 0.5  # whole pixels, up to rounding
+    def fn(self) -> Tensor:
+        """What is there and not predicted."""
+        return self.target - self.tp
+
+    @property
+    def tn(self) -> Tensor:
+        """What is neither there nor predicted."""
+        return self.pixels - self.predicted - self.target + self.tp
 
 
 def region_sums(
     logits: Tensor,
     target: Tensor,
     *,
-    mode: Mode = "multilabel",
-    ignore: Tensor | None = None,
-    annotated: Tensor | None = None,
-    reduction: Reduction = "batch",
+    mode: Mode,
+    ignore: Tensor | None,
+    annotated: Tensor | None,
+    reduction: Reduction,
     squared: bool = False,
 ) -> Sums:
-    """Return TP = Σpg, FP = Σp(1-g), FN = Σ(1-p)g and TN over pixels, and over the batch or not.
+    """Sum over pixels, and over the batch or not; squared: p² and g² for p and g in the sizes."""
+    p = probabilities(logits, mode)  # (B, C, H, W)
+    g = one_hot(target, p.shape[1]).to(p.dtype)  # (B, C, H, W)
+    pixels = p.new_full(p.shape[:2], p[0, 0].numel())  # (B, C)
+    if ignore is not None:
+        kept = ~ignore[:, None]  # (B, 1, H, W)
+        p, g = p * kept, g * kept
+        pixels = kept.sum((2, 3)).to(p.dtype).expand_as(pixels)
+    if squared:
+        sizes = [(p * g).sum((2, 3)), (p * p).sum((2, 3)), (g * g).sum((2, 3)), pixels]
+    else:
+        sizes = [*_Overlap.apply(p, g), g.sum((2, 3)), pixels]
+    sums = torch.stack(sizes)  # (4, B, C)
+    if annotated is not None:
+        sums = sums * annotated
+    if reduction == "batch":
+        sums = over_ranks(sums.sum(dim=1))[:, None]  # (4, 1, C)
+    return Sums(*sums, gathered=reduction == "batch")
 
-    annotated: (B, C) bool, False where a class was not annotated in an image. squared: p² for p
-    in the size of the prediction, as in V-Net's Dice.
+
+class _Overlap(torch.autograd.Function):
+    """Σ min(p, g) and Σp of every plane, with one pass over the pixels on the way back.
+
+    Autograd's own of min() is three passes slower than that of the product Σpg, which is the
+    same for g of 0 and 1, in values and gradients.
     """
-    with full_precision(logits):
-        p = probabilities(to_float32(logits), mode)
-        g = one_hot(target, logits.shape[1]).to(p.dtype)
-        pixels = p.new_full((len(p), p.shape[1]), p.shape[2] * p.shape[3])
-        if ignore is not None:
-            kept = ~ignore[:, None]
-            p, g = p * kept, g * kept
-            pixels = kept.sum((2, 3)).to(p.dtype).expand_as(pixels)
-        # three passes over the pixels; TP, FP, FN and TN follow from them
-        sizes = torch.stack(
-            [
-                (p * g).sum((2, 3)),
-                (p * p if squared else p).sum((2, 3)),
-                g.sum((2, 3)),
-                pixels,
-            ]
-        )
-        if annotated is not None:
-            sizes = sizes * annotated
-        if reduction == "batch":
-            sizes = over_ranks(sizes.sum(dim=1))[:, None]
-        tp, predicted, present, pixels = sizes
-        outside = pixels - predicted - present + tp
-        return Sums(tp, predicted - tp, present - tp, outside, gathered=reduction == "batch")
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(p < g)
+        return torch.minimum(p, g).sum((2, 3)), p.sum((2, 3))
+
+    @staticmethod
+    def backward(ctx: Any, overlap: Tensor, size: Tensor) -> tuple[Tensor, None]:
+        (below,) = ctx.saved_tensors
+        return torch.where(below, (overlap + size)[..., None, None], size[..., None, None]), None
 
 
 def over_classes(
-    loss: Tensor,
-    sums: Sums,
-    *,
-    absent: Absent = "skip",
-    class_weights: Sequence[float] | None = None,
+    loss: Tensor, sums: Sums, *, absent: Absent, class_weights: Sequence[float] | None
 ) -> Tensor:
     """Average a region loss (R, C) over rows and classes under the policy for absent ones."""
     present = kept = sums.target > 0
     if absent != "skip":
         missed = sums.fp / (sums.fp + 1) if absent == "penalise" else torch.ones_like(loss)
         loss = torch.where(present, loss, missed)
-        kept = sums.counted
+        kept = sums.pixels > 0
     weight = loss.new_tensor(class_weights or [1.0] * loss.shape[1]) * kept
     loss = torch.where(kept, loss, 0 * sums.fp)  # keeps the graph when nothing is kept
     return mean_of_rows((weight * loss).sum(), weight.sum(), sums)
@@ -153,74 +141,87 @@ def over_classes(
 
 def mean_of_rows(total: Tensor, number: Tensor, sums: Sums) -> Tensor:
     """Divide a sum over rows by how many were added, over all ranks where each has its own."""
-    added = torch.stack([total, number])
-    if not sums.gathered:
-        added = over_ranks(added)
-    return added[0] / added[1].clamp(min=TINY)
+    return total / number.clamp(min=TINY) if sums.gathered else ratio_over_ranks(total, number)
 
 
-def pixel_loss(
-    logits: Tensor, target: Tensor, mode: Mode, reduction: Literal["none", "sum"] = "none"
-) -> Tensor:
-    """Per-pixel cross-entropy: (B, C, H, W) of every sigmoid, (B, 1, H, W) of the softmax.
-
-    reduction: `sum` returns the sum over everything instead.
-    """
-    wide = to_float32(logits)
+def cross_entropy(logits: Tensor, target: Tensor, mode: Mode) -> Tensor:
+    """Per-pixel -Σ g log p: (B, C, H, W) of every sigmoid, (B, 1, H, W) of the softmax."""
     if mode == "multilabel":
         return functional.binary_cross_entropy_with_logits(
-            wide, target.to(wide.dtype), reduction=reduction
+            logits, target.to(logits.dtype), reduction="none"
         )
-    numbers = target.argmax(dim=1) if target.dim() == 4 else target.long()
-    loss = functional.cross_entropy(wide, numbers, reduction=reduction)
-    return loss[:, None] if reduction == "none" else loss
+    labels = target.to(logits.dtype) if target.dim() == 4 else target.long()
+    return functional.cross_entropy(logits, labels, reduction="none")[:, None]
 
 
-def true_class(planes: Tensor, target: Tensor) -> Tensor:
-    """Pick the plane of each pixel's class: (B, C, H, W) -> (B, 1, H, W)."""
-    numbers = target.argmax(dim=1) if target.dim() == 4 else target.long()
-    return planes.gather(1, numbers[:, None])
-
-
-def class_weight_map(
-    like: Tensor, target: Tensor, mode: Mode, class_weights: Sequence[float] | None
-) -> Tensor:
-    """Spread class weights over a pixel map: by channel, or by the class of each pixel."""
-    if class_weights is None:
-        return torch.ones_like(like)
-    weights = like.new_tensor(class_weights)
-    if mode == "multilabel":
-        return weights[None, :, None, None].expand_as(like)
-    numbers = target.argmax(dim=1) if target.dim() == 4 else target.long()
-    return weights[numbers][:, None]
+def of_the_truth(planes: Tensor, target: Tensor) -> Tensor:
+    """Pick the plane of each pixel's class, or the mean by its labels: (B, 1, H, W)."""
+    if target.dim() == 4:
+        return (planes * target).sum(1, keepdim=True)
+    return planes.gather(1, target.long()[:, None])
 
 
 def pixel_mean(
     loss: Tensor,
     target: Tensor,
     *,
-    mode: Mode = "multilabel",
-    ignore: Tensor | None = None,
+    mode: Mode,
+    ignore: Tensor | None,
+    annotated: Tensor | None = None,
     class_weights: Sequence[float] | None = None,
     divide_by: DivideBy = "weights",
 ) -> Tensor:
-    """Average a per-pixel map (B, C or 1, H, W) over the pixels that count.
-
-    divide_by: `weights` divides by the sum of the class weights, as torch does with
-    reduction="mean"; `pixels` by the number of pixels, as papers print it.
-    """
-    if ignore is None and class_weights is None:
+    """Average a per-pixel map (B, C or 1, H, W) over the pixels that count."""
+    if ignore is None and annotated is None and class_weights is None:
         return mean_over_ranks(loss.sum(), loss.numel())
-    kept = torch.ones_like(loss) if ignore is None else (~ignore[:, None]).expand_as(loss)
-    weight = class_weight_map(loss, target, mode, class_weights) * kept
-    divisor = weight if divide_by == "weights" else kept.to(loss.dtype)
-    total = over_ranks(torch.stack([(weight * loss).sum(), divisor.sum()]))
-    return total[0] / total[1].clamp(min=TINY)
+    kept = loss.new_ones(()) if ignore is None else ~ignore[:, None]  # (B, 1, H, W)
+    if annotated is not None:
+        kept = kept * annotated[:, :, None, None]  # (B, C, H, W)
+    kept = kept.expand_as(loss)
+    weight = kept
+    if class_weights is not None:
+        weight = kept * _weight_map(class_weights, loss, target, mode)
+    divisor = weight if divide_by == "weights" else kept
+    return ratio_over_ranks((weight * loss).sum(), divisor.to(loss.dtype).sum())
+
+
+def _weight_map(weights: Sequence[float], loss: Tensor, target: Tensor, mode: Mode) -> Tensor:
+    """Spread class weights over a pixel map: by channel, or by the labels where it has one."""
+    by_class = loss.new_tensor(weights)  # (C,)
+    if mode == "multilabel" or loss.shape[1] > 1:
+        return by_class[:, None, None]
+    if target.dim() == 4:
+        return of_the_truth(by_class[:, None, None], target)
+    return by_class[target.long()][:, None]
+
+
+def hardest_mean(
+    losses: Tensor,
+    scores: Tensor,
+    ignore: Tensor | None,
+    count: Callable[[Tensor], int | Tensor],
+) -> Tensor:
+    """Mean loss of the highest-scored pixels, image by image; count: how many of the scores."""
+    sums, numbers = [], []
+    for image in range(len(losses)):
+        kept = slice(None) if ignore is None else ~ignore[image].expand_as(losses[image]).flatten()
+        values = losses[image].flatten()[kept]
+        ranked = scores[image].detach().flatten()[kept]
+        number = min(max(int(count(ranked)), 1), len(values))
+        chosen = ranked.topk(number).indices
+        sums.append(values[chosen].sum())
+        numbers.append(number)
+    return mean_over_ranks(torch.stack(sums).sum(), sum(numbers))
 
 
 def mean_over_ranks(total: Tensor, number: int) -> Tensor:
     """Divide a sum by how many were added, both over all ranks."""
-    sums = over_ranks(torch.stack([total, total.new_tensor(float(number))]))
+    return ratio_over_ranks(total, total.new_tensor(float(number)))
+
+
+def ratio_over_ranks(total: Tensor, divisor: Tensor) -> Tensor:
+    """Divide a sum by another, both over all ranks; 0 / 0 is 0."""
+    sums = over_ranks(torch.stack([total, divisor]))
     return sums[0] / sums[1].clamp(min=TINY)
 
 

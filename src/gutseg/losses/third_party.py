@@ -1,4 +1,4 @@
-"""Losses of libraries, behind the shared arguments."""
+"""Losses of libraries; what all of them take besides: see gutseg.losses.rows."""
 
 from typing import Any, Literal
 
@@ -8,14 +8,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from gutseg.losses.inputs import checked
-from gutseg.losses.reductions import (
-    Mode,
-    Positive,
-    full_precision,
-    pixel_mean,
-    probabilities,
-    to_float32,
-)
+from gutseg.losses.reductions import Mode, Positive, pixel_mean, probabilities
 
 
 @checked
@@ -30,26 +23,26 @@ def lovasz(
     """Lovász hinge or softmax of segmentation-models-pytorch; ignored pixels are not sorted.
 
     symmetric: the mean of the loss and that of the complement (multilabel only), as the
-    competition's 3rd place used it. Under distributed training every rank sorts the pixels of
-    its own batch: the gradient is the mean of theirs. Source: Berman et al. 2018.
+    3rd place [Hesene 2022] used it. Soft labels are rounded: the extension is one of sets. Under
+    distributed training every rank sorts the pixels of its own batch: the gradient is the mean of
+    theirs. Source: [Berman 2018].
     """
     from segmentation_models_pytorch.losses import LovaszLoss
 
-    with full_precision(logits):
-        wide = logits.float()  # the library mixes in float32 of its own
-        kept = slice(None) if ignore is None else ~ignore.flatten()
-        pixels = wide.movedim(1, 0).flatten(1)[:, kept]  # (C, pixels that count)
-        if not pixels.numel():
-            return 0 * wide.sum()
-        if mode == "multiclass":
-            numbers = target.argmax(dim=1) if target.dim() == 4 else target
-            numbers = numbers.flatten()[kept]
-            return LovaszLoss("multiclass")(pixels[None, ..., None], numbers[None, ..., None])
-        truth = target.float().movedim(1, 0).flatten(1)[:, kept]
-        forward = _by_class(LovaszLoss("multilabel"), pixels, truth)
-        if not symmetric:
-            return forward
-        return (forward + _by_class(LovaszLoss("multilabel"), -pixels, 1 - truth)) / 2
+    wide = logits.float()  # the library mixes in float32 of its own
+    kept = slice(None) if ignore is None else ~ignore.flatten()
+    pixels = wide.movedim(1, 0).flatten(1)[:, kept]  # (C, pixels that count)
+    if not pixels.numel():
+        return 0 * wide.sum()
+    if mode == "multiclass":
+        numbers = target.float().argmax(dim=1) if target.dim() == 4 else target
+        numbers = numbers.flatten()[kept]
+        return LovaszLoss("multiclass")(pixels[None, ..., None], numbers[None, ..., None])
+    truth = (target >= 0.5).float().movedim(1, 0).flatten(1)[:, kept]  # (C, pixels that count)
+    forward = _by_class(LovaszLoss("multilabel"), pixels, truth)
+    if not symmetric:
+        return forward
+    return (forward + _by_class(LovaszLoss("multilabel"), -pixels, 1 - truth)) / 2
 
 
 def _by_class(loss: Any, logits: Tensor, target: Tensor) -> Tensor:
@@ -72,15 +65,14 @@ def hausdorff_dt(
     alpha: power of the distances, in pixels. A plane without an edge has distance 0; ignored
     pixels lie on neither side of one. Distance transforms of the prediction are taken in the
     loss, so it costs far more than the others and belongs into fine-tuning.
-    Source: Karimi and Salcudean 2019, as MONAI's HausdorffDTLoss has it.
+    Source: [Karimi 2019], as MONAI's HausdorffDTLoss has it.
     """
-    with full_precision(logits):
-        p, g = probabilities(to_float32(logits), mode), target.to(to_float32(logits).dtype)
-        kept = torch.ones_like(p, dtype=torch.bool)
-        if ignore is not None:
-            kept = (~ignore[:, None]).expand_as(p)
-        distance = _edge_distance(p > 0.5, kept) ** alpha + _edge_distance(g > 0.5, kept) ** alpha
-        return pixel_mean((p - g) ** 2 * distance.to(p), target, ignore=ignore)
+    p, g = probabilities(logits, mode), target.to(logits.dtype)  # (B, C, H, W)
+    kept = torch.ones_like(p, dtype=torch.bool)
+    if ignore is not None:
+        kept = (~ignore[:, None]).expand_as(p)
+    distance = _edge_distance(p > 0.5, kept) ** alpha + _edge_distance(g > 0.5, kept) ** alpha
+    return pixel_mean((p - g) ** 2 * distance.to(p), target, mode=mode, ignore=ignore)
 
 
 def _edge_distance(inside: Tensor, kept: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Class weights from class shares: functions ①-⑥ of thesis 000 §4.4 and what the survey adds.
+"""Class weights from class shares: functions ①-⑥ of [Tongji 2022] §4.4 and what [Chen 2023] adds.
 
 shares: the fraction of the pixels of each class, of the training folds alone. background: its
 position, or None where classes overlap and no channel is background (shares of the classes,
-then, need not add up to 1). All weights are normalised to a sum of 1, as in the thesis.
+then, need not add up to 1). All weights are normalised to a sum of 1, as there.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from gutseg.registry import suggest
 def class_weights(kind: str, shares: Sequence[float], background: int | None = None) -> list[float]:
     """Return the weights of a row of WEIGHTS, numbers from 0 that add up to 1.
 
-    Raises ValueError naming the choices, for shares that are no fractions, all 0 or missing, and
+    Raises ValueError naming the choices, for shares that are not fractions, all 0 or missing, and
     where only the background would be left and weighs nothing.
     """
     if kind not in WEIGHTS:
@@ -48,7 +48,7 @@ def inverse(shares: np.ndarray, background: int | None) -> np.ndarray:
 
 
 def rising(shares: np.ndarray, background: int | None) -> np.ndarray:
-    """③ e^(e · share), assumed: the thesis says only exponential and increasing."""
+    """③ e^(e · share), assumed: [Tongji 2022] says only exponential and increasing."""
     return np.exp(np.e * shares)
 
 
@@ -74,7 +74,7 @@ def falling_no_background(shares: np.ndarray, background: int | None) -> np.ndar
 
 
 def inverse_median(shares: np.ndarray, background: int | None) -> np.ndarray:
-    """Median share / share (median frequency balancing, Eigen and Fergus 2015)."""
+    """Median share / share (median frequency balancing, [Eigen 2015])."""
     return np.median(shares[shares > 0]) * inverse(shares, background)
 
 
