@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from benchmarks.cases import SHAPES, SHARES, SLICES, organ
 from benchmarks.measure import Timing, in_turn, machine, main, peak_megabytes, table
-from gutseg.masks import rle
+from gutseg.masks import rle_column, rle_reading, rle_writing
 from gutseg.masks.bit_rows import BitRows
 
 Calls = dict[str, Callable[[], object]]
@@ -68,13 +68,13 @@ def encode_compare(mask: np.ndarray) -> str:
 
 
 DECODERS = {
-    "gutseg": rle.decode,
+    "gutseg": rle_reading.decode,
     USUAL_DECODE: decode_asarray,
     "split, map(int), run loop": decode_map,
     "np.fromstring, np.repeat": decode_repeat,
 }
 ENCODERS = {
-    "gutseg": rle.encode,
+    "gutseg": rle_writing.encode,
     USUAL_ENCODE: encode_where,
     "uint8 compare, join(map(str))": encode_compare,
 }
@@ -110,7 +110,7 @@ def _compare(timings: dict[str, Timing], usual: str, title: str) -> str:
 def _one_mask(name: str, rounds: int) -> str:
     height, width = SLICES[name]
     mask = organ((8, height, width), 0.05)[4].view(np.uint8)
-    text = rle.encode(mask)
+    text = rle_writing.encode(mask)
     size = f"{name}, {len(text.split()) // 2} runs, {len(text)} characters"
 
     def often(call: Callable, *arguments) -> None:
@@ -133,7 +133,7 @@ def _one_mask(name: str, rounds: int) -> str:
 def _scan(shape: str) -> tuple[np.ndarray, list[str]]:
     """(C, Z, H, W) uint8 masks of one scan and their texts in the order of the csv."""
     masks = np.stack([organ(SHAPES[shape], share) for share in SHARES.values()]).view(np.uint8)
-    return masks, rle.encode_scan(BitRows.from_arrays(masks))
+    return masks, rle_writing.encode_scan(BitRows.from_arrays(masks))
 
 
 def _scan_calls(masks: np.ndarray, texts: list[str]) -> tuple[Calls, Calls]:
@@ -143,7 +143,7 @@ def _scan_calls(masks: np.ndarray, texts: list[str]) -> tuple[Calls, Calls]:
     arrow, bits = pa.array(texts), BitRows.from_arrays(masks)
 
     def into_bits(source: list[str] | pa.Array) -> BitRows:
-        return rle.Column(source).decode_scan(class_index, z_index, masks.shape)
+        return rle_column.Column(source).decode_scan(class_index, z_index, masks.shape)
 
     def into_bytes(decode: Callable[..., np.ndarray]) -> np.ndarray:
         volume = np.zeros(masks.shape, np.uint8)
@@ -160,8 +160,8 @@ def _scan_calls(masks: np.ndarray, texts: list[str]) -> tuple[Calls, Calls]:
         **{f"{name}, bytes": partial(into_bytes, call) for name, call in DECODERS.items()},
     }
     encoders = {
-        "gutseg, bit rows": partial(rle.encode_scan, bits),
-        "gutseg, bytes to bit rows": lambda: rle.encode_scan(BitRows.from_arrays(masks)),
+        "gutseg, bit rows": partial(rle_writing.encode_scan, bits),
+        "gutseg, bytes to bit rows": lambda: rle_writing.encode_scan(BitRows.from_arrays(masks)),
         **{name: partial(slice_by_slice, call) for name, call in ENCODERS.items()},
     }
     return decoders, encoders
@@ -194,16 +194,18 @@ def _whole_column(scans: int) -> str:
     column = pa.array(texts * scans)
     z_index, class_index = (np.tile(i, scans) for i in np.divmod(np.arange(len(texts)), 3))
     scan_index = np.repeat(np.arange(scans), len(texts))
-    shapes = [masks.shape] * scans
+
+    def ours() -> None:
+        texts, order = rle_column.Column(column), np.argsort(scan_index, kind="stable")
+        for rows in np.split(order, np.searchsorted(scan_index[order], np.arange(1, scans))):
+            texts.decode_scan(class_index[rows], z_index[rows], masks.shape, rows=rows)
 
     def usual() -> None:
         for text in column.to_pylist():
             decode_asarray(text, *masks.shape[2:])
 
     calls = {
-        "gutseg, bit rows of scan after scan": lambda: sum(
-            1 for _ in rle.decode_column(column, scan_index, class_index, z_index, shapes)
-        ),
+        "gutseg, bit rows of scan after scan": ours,
         USUAL_DECODE: usual,
     }
     timings = in_turn(calls, rounds=3, budget=5)

@@ -26,9 +26,9 @@ from benchmarks.hausdorff_peers import PEERS
 from benchmarks.measure import in_turn, machine, main, table
 from benchmarks.rle import decode_asarray
 from gutseg.constants import CLASSES
-from gutseg.inference.postprocess import Rule, level
+from gutseg.inference.postprocess import Rule, to_byte
 from gutseg.inference.search import Search, Volume
-from gutseg.masks import rle
+from gutseg.masks import rle_column, rle_writing
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, combine, compare, summarise
 from gutseg.progress import progress
@@ -37,7 +37,7 @@ from gutseg.synthetic import Scan, draw_labels, roster
 FOLDER = Path("build/speed/score")
 SEED = 0
 LONG, SHORT = 259, 15
-DECIDED = level(0.5)
+DECIDED = to_byte(0.5)
 
 
 def scans(quick: bool) -> list[Scan]:
@@ -69,7 +69,7 @@ def probabilities(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _rows(scan: Scan, masks: np.ndarray) -> str:
-    texts = rle.encode_scan(BitRows.from_arrays(masks))
+    texts = rle_writing.encode_scan(BitRows.from_arrays(masks))
     names = (
         f"{scan.name}_slice_{z + 1:04d},{organ}" for z in range(masks.shape[1]) for organ in CLASSES
     )
@@ -149,7 +149,7 @@ def candidates(folder: Path, wanted: list[Scan]) -> str:
         with np.load(folder / "parts" / scan.name / "masks.npz") as stored:
             for bit, volumes in enumerate(found):
                 truth = (stored["truth"] >> bit & 1).astype(bool)
-                volumes.append(Volume.crop(stored["probabilities"][None, bit], truth, level(0.2)))
+                volumes.append(Volume.crop(stored["probabilities"][None, bit], truth, to_byte(0.2)))
     search = Search(found, METRICS["default"], os.cpu_count())
 
     def timed(*rules: Rule) -> float:
@@ -176,11 +176,11 @@ def whole_path(rounds: int) -> str:
     shape = SHAPES["M144"]
     shares = list(SHARES.values())[:2] + [0.01]
     masks = [np.stack([make(shape, share) for share in shares]) for make in (prediction, organ)]
-    texts = [rle.encode_scan(BitRows.from_arrays(mask)) for mask in masks]
+    texts = [rle_writing.encode_scan(BitRows.from_arrays(mask)) for mask in masks]
     z, classes = np.divmod(np.arange(len(texts[0])), len(CLASSES))
     size = (len(CLASSES), *shape)
     metric = METRICS["default"]
-    columns = [rle.Column(text) for text in texts]
+    columns = [rle_column.Column(text) for text in texts]
     monai = PEERS["MONAI compute_hausdorff_distance"]()
 
     def ours() -> float:

@@ -7,13 +7,19 @@ import numpy as np
 import pandas as pd
 
 from gutseg.constants import CLASSES
-from gutseg.masks import rle
+from gutseg.data.volume import decode_png, read_file
+from gutseg.masks.rle_writing import encode
 
 
 def png_path(root: Path, part: str, scan: str, number: int, height: int, width: int) -> Path:
     """Where Kaggle keeps a slice; the width comes first in the name."""
     folder = root / part / scan.split("_")[0] / scan / "scans"
     return folder / f"slice_{number:04d}_{width}_{height}_1.50_1.50.png"
+
+
+def read_png(path: Path, height: int, width: int) -> np.ndarray:
+    """Read one slice as `prepare` does: (H, W) uint16."""
+    return decode_png(read_file(path), height, width)
 
 
 def draw(depth: int, height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +53,7 @@ def write_scan(
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), image[z])
         for bit, organ in enumerate(CLASSES):
-            rows.append((f"{scan}_slice_{z + 1:04d}", organ, rle.encode(mask[z] >> bit & 1)))
+            rows.append((f"{scan}_slice_{z + 1:04d}", organ, encode(mask[z] >> bit & 1)))
     return rows
 
 

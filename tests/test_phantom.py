@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from gutseg.constants import CLASSES
-from gutseg.masks.rle import decode
+from gutseg.masks.rle_reading import decode
 from gutseg.phantom import phantom
 from gutseg.synthetic import Visit, draw_scan, folder, roster, voxels
 

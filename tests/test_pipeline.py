@@ -19,7 +19,7 @@ from gutseg.config import load, load_blend
 from gutseg.constants import CLASSES
 from gutseg.engine import checkpoint
 from gutseg.kernel import build_bundle, run_like_kaggle
-from gutseg.masks import rle
+from gutseg.masks import rle_writing
 from gutseg.metrics.competition import METRICS, summarise
 from gutseg.predict import predict
 from gutseg.score import score, score_csv
@@ -84,7 +84,7 @@ def test_blend_and_score_and_submission_agree(trained, tmp_path):
         masks = finish_scan(whole, runs.rules(solved)).to_arrays()
         for z in range(masks.shape[1]):
             for organ, mask in zip(CLASSES, masks[:, z], strict=True):
-                rows.append((f"{name}_slice_{z + 1:04d}", organ, rle.encode(mask)))
+                rows.append((f"{name}_slice_{z + 1:04d}", organ, rle_writing.encode(mask)))
     write_csv(tmp_path / "oof.csv", rows, "predicted")
     results = score_csv(
         tmp_path / "oof.csv", trained.raw / "train.csv", trained.cache, METRICS["default"]

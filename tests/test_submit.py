@@ -21,7 +21,7 @@ from gutseg.data.stack import Stack
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor
-from gutseg.masks import rle
+from gutseg.masks import rle_reading
 from gutseg.submit import submit
 
 SCANS = {"case7_day0": (5, 40, 48), "case8_day3": (4, 36, 36)}
@@ -234,7 +234,7 @@ def test_a_slice_larger_than_the_padded_size_is_predicted_at_its_own_size(hidden
     out = hidden.parent / "submission.csv"
     submit(hidden / "blend.yaml", hidden, out)
     assert pd.read_csv(out)["predicted"].tolist() == [text for *_, text in rows]
-    np.testing.assert_array_equal(rle.decode(rows[0][2], 70, 90), image[0] > 0)
+    np.testing.assert_array_equal(rle_reading.decode(rows[0][2], 70, 90), image[0] > 0)
 
 
 SPOILT_SAMPLES = {

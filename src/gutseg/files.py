@@ -21,7 +21,6 @@ from typing import Any
 
 from gutseg.constants import COMPETITION
 
-KAGGLE_INPUT = Path("/kaggle/input")
 SUBMISSION = "submission.csv"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -14,7 +14,7 @@ from gutseg.data.index import Slices
 from gutseg.data.mask_csv import MaskCsv, compare_rows
 from gutseg.data.tables import is_csv
 from gutseg.files import check_output, write_json
-from gutseg.masks.rle import Issue
+from gutseg.masks.rle_column import Issue
 from gutseg.metrics.competition import METRICS, Metric, ScanResult, compare
 from gutseg.registry import NAMED, listed, suggest
 from gutseg.reporting.tables import as_json, as_text, group_by

@@ -16,7 +16,7 @@ from gutseg.data.submission import wanted_rows, write_submission
 from gutseg.data.volume import read_file, read_scan
 from gutseg.files import SUBMISSION, check_output, competition_folder
 from gutseg.inference.ensemble import Ensemble
-from gutseg.masks import rle
+from gutseg.masks.rle_writing import encode_scan
 from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def _predict(
     if wanted.empty:
         return {}
     masks = ensemble(scan, wanted["z"].to_numpy())
-    texts = rle.encode_scan(masks)
+    texts = encode_scan(masks)
     classes = len(CLASSES)
     return {
         (slice_id, organ): text

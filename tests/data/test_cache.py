@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from folders import read_png
 
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
-from gutseg.data.volume import read_png
-from gutseg.masks import rle
+from gutseg.masks import rle_reading
 
 
 def test_volumes_are_memory_maps_in_slice_order(cache):
@@ -29,7 +29,7 @@ def test_masks_hold_one_bit_a_class(cache):
     table = table[table["id"] == "case3_day0_slice_0004"]
     for bit, organ in enumerate(CLASSES):
         text = table.loc[table["class"] == organ, "segmentation"].iloc[0]
-        np.testing.assert_array_equal(scan.mask[3] >> bit & 1, rle.decode(text, 40, 48))
+        np.testing.assert_array_equal(scan.mask[3] >> bit & 1, rle_reading.decode(text, 40, 48))
         assert text
 
 

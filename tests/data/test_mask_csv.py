@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gutseg.constants import CLASSES
 from gutseg.data.index import Issues, Slices
 from gutseg.data.mask_csv import MaskCsv, _read_at_once, _read_line_by_line
-from gutseg.masks import rle
+from gutseg.masks import rle_writing
 from gutseg.metrics.competition import METRICS, summarise
 from gutseg.score import score_csv
 
@@ -28,7 +28,7 @@ def _rows(scan: str, seed: int) -> list[list[str]]:
             mask = np.zeros((HEIGHT, WIDTH), np.uint8)
             top, left = rng.integers(2, 10, 2)
             mask[top : top + 6, left : left + 9] = 1
-            found.append([f"{scan}_slice_{z + 1:04d}", organ, rle.encode(mask)])
+            found.append([f"{scan}_slice_{z + 1:04d}", organ, rle_writing.encode(mask)])
     return found
 
 

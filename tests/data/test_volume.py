@@ -4,8 +4,9 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from folders import read_png
 
-from gutseg.data.volume import Scan, body_box, describe, read_png
+from gutseg.data.volume import Scan, body_box, describe
 
 
 @pytest.fixture

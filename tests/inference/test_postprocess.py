@@ -81,7 +81,7 @@ def test_every_class_has_its_own_rule(volume):
     scan = finish_scan(
         np.stack([volume] * 3), [Rule(0.5), Rule(0.9), Rule(0.5, min_component_size=3)]
     )
-    assert scan.count().tolist() == [50, 2, 48]
+    assert scan.slice_counts().sum(axis=1).tolist() == [50, 2, 48]
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,14 @@ def test_search_and_plain_scoring_agree(scans, search, weights):
         rules = [RULES[(first + organ) % len(RULES)] for organ in range(3)]
         for _ in range(2):  # the second time from memory
             assert search.score(weights, rules) == pytest.approx(_plain(scans, weights, rules))
-    search.forget_cuts()
-    assert search.score(weights, RULES[:3]) == pytest.approx(_plain(scans, weights, RULES[:3]))
+
+
+def test_cuts_of_other_weights_do_not_fill_the_memory(scans, search):
+    for weights in ((1.0, 0.0), (1.0, 0.4), (1.0, 0.0), (0.3, 1.0)):
+        for rules in (RULES[:3], RULES[1:4]):
+            found = search.score(weights, rules)
+            assert found == pytest.approx(_plain(scans, weights, rules))
+    assert {len(volume.cuts) for volumes in search.volumes for volume in volumes} == {2}
 
 
 def test_limits_are_kept_when_they_are_reached():

@@ -1,7 +1,12 @@
 """A ten-line run-length codec that shares nothing with the compiled one, and texts for both."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from hypothesis import strategies as st
+
+from gutseg.masks.bit_rows import BitRows
+from gutseg.masks.rle_column import Column
 
 
 def plain_encode(mask: np.ndarray) -> str:
@@ -26,6 +31,15 @@ def plain_decode(text: str, height: int, width: int) -> np.ndarray | None:
         mask[start - 1 : start + length - 1] = True
         free = start + length
     return mask.reshape(height, width)
+
+
+def decode_column(texts, scans, classes, slices, shapes, **options) -> Iterator[BitRows]:
+    """Decode rows in any order with the compiled codec, scan by scan: where each row belongs."""
+    column = Column(texts)
+    scans, classes, slices = (np.asarray(index) for index in (scans, classes, slices))
+    for scan, shape in enumerate(shapes):
+        rows = np.flatnonzero(scans == scan)
+        yield column.decode_scan(classes[rows], slices[rows], shape, rows=rows, **options)
 
 
 def near_texts() -> st.SearchStrategy[str]:

@@ -6,7 +6,7 @@ from guarded import guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gutseg.masks.bit_rows import BitRows, slice_dice
+from gutseg.masks.bit_rows import BitRows
 from gutseg.masks.intrinsics import kernel
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 9), st.integers(1, 200))
@@ -54,7 +54,6 @@ def test_class_bits_come_back(shape: tuple[int, ...], seed: int) -> None:
     labels = sum(m.astype(np.uint8) << c for c, m in enumerate(mask))
     packed = BitRows.from_class_bits(labels, shape[0])
     assert packed == BitRows.from_arrays(mask)
-    assert np.array_equal(packed.to_class_bits(), labels)
     assert BitRows.from_class_bits(labels | 0xF0, shape[0]) == packed
 
 
@@ -71,26 +70,13 @@ def test_threshold_is_at_least(shape: tuple[int, ...], seed: int) -> None:
 
 @quick
 @given(shapes, seeds)
-def test_counts_and_set_operations(shape: tuple[int, ...], seed: int) -> None:
+def test_counts_and_the_union(shape: tuple[int, ...], seed: int) -> None:
     a, b = masks(shape, seed), masks(shape, seed + 1)
     x, y = BitRows.from_arrays(a), BitRows.from_arrays(b)
     assert np.array_equal(x.slice_counts(), a.sum(axis=(2, 3)))
-    assert np.array_equal(x.count(), a.sum(axis=(1, 2, 3)))
     assert np.array_equal(x.intersection_counts(y), (a & b).sum(axis=(2, 3)))
-    assert np.array_equal(x.any(), a.any(axis=(1, 2, 3)))
-    assert np.array_equal((x & y).to_arrays(), a & b)
-    assert np.array_equal((x | y).to_arrays(), a | b)
     assert np.array_equal(x.union().to_arrays(), a.any(axis=0, keepdims=True))
     assert (x == y) == np.array_equal(a, b)
-
-
-def test_dice_by_hand() -> None:
-    truth, prediction = np.zeros((1, 3, 2, 70), bool), np.zeros((1, 3, 2, 70), bool)
-    truth[0, 0, 0, 60:68] = True
-    prediction[0, 0, 0, 64:70] = True
-    prediction[0, 1, 1, 3] = True
-    found = slice_dice(BitRows.from_arrays(prediction), BitRows.from_arrays(truth))
-    assert found == pytest.approx(np.array([[8 / 14, 0.0, np.nan]]), nan_ok=True)
 
 
 def test_strided_and_read_only_input() -> None:
@@ -98,6 +84,10 @@ def test_strided_and_read_only_input() -> None:
     view = mask[::2, ::-1, ::3, 1:-1:2]
     view.flags.writeable = False
     assert np.array_equal(BitRows.from_arrays(view).to_arrays(), view)
+
+
+def _bits(labels: np.ndarray, classes: int) -> np.ndarray:
+    return np.stack([labels >> c & 1 for c in range(classes)]).astype(bool)
 
 
 @pytest.mark.parametrize("width", [1, 13, 63, 64, 65, 128, 130])
@@ -108,18 +98,21 @@ def test_nothing_outside_the_mask_is_read(width: int, rows: int, end: bool) -> N
     mask = guarded(rng.random((1, 1, rows, width)) < 0.5, end=end)
     assert np.array_equal(BitRows.from_arrays(mask).to_arrays(), mask)
     labels = guarded(rng.integers(0, 8, (1, rows, width), np.uint8), end=end)
-    assert np.array_equal(BitRows.from_class_bits(labels, 3).to_class_bits(), labels)
+    assert np.array_equal(BitRows.from_class_bits(labels, 3).to_arrays(), _bits(labels, 3))
 
 
 def test_a_byte_holds_eight_classes() -> None:
     labels = np.arange(256, dtype=np.uint8).reshape(1, 4, 64)
-    assert np.array_equal(BitRows.from_class_bits(labels, 8).to_class_bits(), labels)
+    assert np.array_equal(BitRows.from_class_bits(labels, 8).to_arrays(), _bits(labels, 8))
+
+
+TINY = BitRows.zeros(1, 2, 3, 4)
 
 
 def test_zeros_are_empty_and_equality_needs_the_width() -> None:
     empty = BitRows.zeros(2, 3, 4, 65)
     assert empty.shape == (2, 3, 4, 65)
-    assert not empty.any().any()
+    assert not empty.to_arrays().any()
     assert empty != BitRows.zeros(2, 3, 4, 66)
     assert empty != "empty"
 
@@ -133,8 +126,10 @@ def test_zeros_are_empty_and_equality_needs_the_width() -> None:
         (lambda: BitRows.from_class_bits(np.zeros((2, 3, 4), np.uint8), 9), "1 to 8"),
         (lambda: BitRows(np.zeros((1, 2, 3, 2), np.uint64), 64), "width 64"),
         (lambda: BitRows(np.zeros((1, 2, 3, 1), np.int64), 64), "int64"),
-        (lambda: BitRows.zeros(9, 1, 1, 1).to_class_bits(), "8 classes"),
-        (lambda: BitRows.zeros(1, 2, 3, 4) & BitRows.zeros(1, 2, 3, 5), "differ"),
+        (
+            lambda: TINY.intersection_counts(BitRows.zeros(1, 2, 3, 5)),
+            "differ",
+        ),
         (
             lambda: BitRows.from_threshold(np.zeros((2, 1, 1, 1), np.uint8), np.array([1])),
             "2 classes",

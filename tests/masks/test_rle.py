@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_rle import draw, near_texts, plain_decode, plain_encode
+from plain_rle import decode_column, draw, near_texts, plain_decode, plain_encode
 
 from gutseg.constants import CLASSES, COMPETITION
-from gutseg.masks import rle
+from gutseg.masks import rle_column, rle_reading, rle_writing
 from gutseg.masks.bit_rows import BitRows
 
 quick = settings(max_examples=150, deadline=None)
@@ -22,9 +22,9 @@ slices = st.tuples(st.integers(1, 12), st.integers(1, 200))
 @given(slices, seeds)
 def test_one_mask_equals_the_plain_codec(shape: tuple[int, int], seed: int) -> None:
     mask = draw(shape, seed)
-    text = rle.encode(mask)
+    text = rle_writing.encode(mask)
     assert text == plain_encode(mask)
-    found = rle.decode(text, *shape)
+    found = rle_reading.decode(text, *shape)
     assert found.dtype == bool
     assert np.array_equal(found, mask)
 
@@ -41,30 +41,30 @@ def test_one_mask_equals_the_plain_codec(shape: tuple[int, int], seed: int) -> N
 )
 def test_by_hand(mask: list[list[int]], text: str) -> None:
     mask = np.array(mask)
-    assert rle.encode(mask) == text
-    assert np.array_equal(rle.decode(text, *mask.shape), mask)
+    assert rle_writing.encode(mask) == text
+    assert np.array_equal(rle_reading.decode(text, *mask.shape), mask)
 
 
 def test_any_dtype_and_stride_encodes() -> None:
     mask = draw((40, 150), 3)[::-2, 3::2]
     for form in (mask, mask.astype(np.float32), mask * 255, mask.astype(np.int64)):
-        assert rle.encode(form) == plain_encode(mask)
+        assert rle_writing.encode(form) == plain_encode(mask)
 
 
 def test_more_text_than_the_first_buffer_holds() -> None:
     mask = np.indices((300, 301)).sum(axis=0) % 2 == 0
-    text = rle.encode(mask)
+    text = rle_writing.encode(mask)
     assert text == plain_encode(mask)
-    assert np.array_equal(rle.decode(text, *mask.shape), mask)
+    assert np.array_equal(rle_reading.decode(text, *mask.shape), mask)
     scan = BitRows.from_arrays(np.stack([mask, ~mask])[None])
-    assert rle.encode_scan(scan) == [text, plain_encode(~mask)]
+    assert rle_writing.encode_scan(scan) == [text, plain_encode(~mask)]
 
 
 def test_nine_digits() -> None:
     mask = np.zeros((10_001, 10_001), np.uint8)
     mask[-1, -3:-1] = mask[0, 0] = 1
-    assert rle.encode(mask) == "1 1 100019999 2"
-    assert np.array_equal(rle.decode("1 1 100019999 2", 10_001, 10_001), mask)
+    assert rle_writing.encode(mask) == "1 1 100019999 2"
+    assert np.array_equal(rle_reading.decode("1 1 100019999 2", 10_001, 10_001), mask)
 
 
 @pytest.mark.parametrize("width", [1, 64, 65, 130])
@@ -73,7 +73,7 @@ def test_blank_rows_before_the_first_run(width: int, row: int) -> None:
     """Slices of 200 to 600 words, which are passed over 64 at a time."""
     mask = np.zeros((200, width), bool)
     mask[row, width // 2 :] = mask[-1, -1] = True
-    assert rle.encode_scan(BitRows.from_arrays(mask[None, None])) == [plain_encode(mask)]
+    assert rle_writing.encode_scan(BitRows.from_arrays(mask[None, None])) == [plain_encode(mask)]
 
 
 def test_numbers_of_any_length() -> None:
@@ -84,20 +84,20 @@ def test_numbers_of_any_length() -> None:
     for start, length in zip(starts, lengths, strict=True):
         mask[..., start - 1 : start - 1 + length] = True
     packed = BitRows.from_arrays(mask)
-    assert rle.Column([text]).decode_scan([0], [0], mask.shape) == packed
-    assert rle.encode_scan(packed) == [text]
+    assert rle_column.Column([text]).decode_scan([0], [0], mask.shape) == packed
+    assert rle_writing.encode_scan(packed) == [text]
 
 
 @pytest.mark.parametrize("text", [None, float("nan"), "", " "])
 def test_nothing_is_an_empty_mask(text: str | float | None) -> None:
-    assert not rle.decode(text, 3, 4).any()
+    assert not rle_reading.decode(text, 3, 4).any()
 
 
 @pytest.mark.parametrize("text", ["1 2 3 4", " 1  2 3 4 ", "01 2 0000000000003 4", "1 6"])
 def test_read_but_never_written(text: str) -> None:
-    mask = rle.decode(text, 2, 4)
+    mask = rle_reading.decode(text, 2, 4)
     assert mask.ravel().tolist() == [True] * 6 + [False] * 2
-    assert rle.encode(mask) == "1 6"
+    assert rle_writing.encode(mask) == "1 6"
 
 
 FAULTS = [
@@ -126,23 +126,21 @@ FAULTS = [
 
 @pytest.mark.parametrize(("text", "message"), FAULTS)
 def test_every_fault_names_row_pair_and_value(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^pair.*{message}|^{message}"):
+        rle_reading.decode(text, 4, 5)
     with pytest.raises(ValueError, match=f"^train.csv row 12: .*{message}"):
-        rle.decode(text, 4, 5, row="train.csv row 12")
-    with pytest.raises(ValueError, match="^pair"):
-        rle.decode(text, 4, 5)
-    with pytest.raises(ValueError, match=message):
-        list(rle.decode_column([text], [0], [0], [0], [(1, 1, 4, 5)]))
+        list(decode_column([text], [0], [0], [0], [(1, 1, 4, 5)], label=["train.csv row 12"]))
 
 
 @settings(max_examples=600, deadline=None)
 @given(st.one_of(near_texts(), st.text("0123456789 x", max_size=40)))
 def test_any_text_is_read_or_refused_as_by_the_plain_codec(text: str) -> None:
     expected = plain_decode(text, 6, 11)
-    assert (rle.issue(text, 6, 11) is None) == (expected is not None)
+    assert (rle_reading.issue(text, 6, 11) is None) == (expected is not None)
     for decode in (
-        lambda: rle.decode(text, 6, 11),
+        lambda: rle_reading.decode(text, 6, 11),
         # with a neighbour behind it, whose digits must not be read
-        lambda: next(rle.decode_column([text, "7 7"], [0, 1], [0, 0], [0, 0], [(1, 1, 6, 11)] * 2)),
+        lambda: next(decode_column([text, "7 7"], [0, 1], [0, 0], [0, 0], [(1, 1, 6, 11)] * 2)),
     ):
         if expected is None:
             with pytest.raises(ValueError, match="pair"):
@@ -160,9 +158,10 @@ def test_real_rows_come_back_letter_by_letter(real_data: Path) -> None:
     class_index = table["class"].map(CLASSES.index).to_numpy()
     z_index = number.astype(int) - 1
     shapes = [(3, 144, 266, 266)] * len(names)
-    scans = rle.decode_column(table["segmentation"], scan_index, class_index, z_index, shapes)
-    texts = np.array([rle.encode_scan(masks, by_class=True) for masks in scans], dtype=object)
-    again = texts.reshape(len(names), 3, 144)[scan_index, class_index, z_index]
+    scans = decode_column(table["segmentation"], scan_index, class_index, z_index, shapes)
+    texts = np.array([rle_writing.encode_scan(masks) for masks in scans], dtype=object)
+    again = texts.reshape(len(names), 144, 3)[scan_index, z_index, class_index]
     assert len(table) == 6048
     assert again.tolist() == table["segmentation"].tolist()
-    assert [rle.encode(rle.decode(text, 266, 266)) for text in again[::7]] == again[::7].tolist()
+    masks = [rle_reading.decode(text, 266, 266) for text in again[::7]]
+    assert [rle_writing.encode(mask) for mask in masks] == again[::7].tolist()

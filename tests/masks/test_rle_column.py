@@ -9,9 +9,9 @@ import pytest
 from guarded import guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_rle import draw, plain_decode, plain_encode
+from plain_rle import decode_column, draw, plain_decode, plain_encode
 
-from gutseg.masks import rle
+from gutseg.masks import rle_column, rle_writing
 from gutseg.masks.bit_rows import BitRows
 
 quick = settings(max_examples=150, deadline=None)
@@ -52,7 +52,7 @@ FORMS: dict[str, Callable[[list[str]], object]] = {
 def test_a_column_in_any_form_and_order(form: str, seed: int) -> None:
     table, shapes, masks = column_of_scans(seed)
     texts = FORMS[form](table["text"].tolist())
-    found = rle.decode_column(texts, table["scan"], table["c"], table["z"], shapes)
+    found = decode_column(texts, table["scan"], table["c"], table["z"], shapes)
     for scan, mask in zip(found, masks, strict=True):
         assert np.array_equal(scan.to_arrays(), mask)
 
@@ -64,11 +64,8 @@ def test_a_scan_encodes_as_its_slices_do(
 ) -> None:
     masks = np.stack([draw((depth, *shape), seed + c) for c in range(classes)])
     scan = BitRows.from_arrays(masks)
-    assert rle.encode_scan(scan) == [
+    assert rle_writing.encode_scan(scan) == [
         plain_encode(masks[c, z]) for z in range(depth) for c in range(classes)
-    ]
-    assert rle.encode_scan(scan, by_class=True) == [
-        plain_encode(masks[c, z]) for c in range(classes) for z in range(depth)
     ]
 
 
@@ -80,7 +77,7 @@ def test_all_faults_are_collected_and_only_they_are_named() -> None:
         named.append(row)
         return f"train.csv row {row + 2}"
 
-    column = rle.decode_column(
+    column = decode_column(
         texts,
         [0, 0, 0, 1, 1, 1],
         [0, 0, 1, 0, 0, 1],
@@ -97,12 +94,12 @@ def test_all_faults_are_collected_and_only_they_are_named() -> None:
     assert issues[1].message.startswith("train.csv row 5: pair 1: start 5 length 9 runs past")
     assert issues[2].message.startswith("train.csv row 6: a second row")
     assert "train.csv row 5" in issues[2].message
-    assert scans[0].count().tolist() == [2, 0]
-    assert scans[1].count().tolist() == [0, 0]
+    assert scans[0].slice_counts().tolist() == [[2, 0], [0, 0]]
+    assert scans[1].slice_counts().tolist() == [[0, 0], [0, 0]]
 
 
 def test_labels_from_a_list_and_a_subset_of_rows() -> None:
-    column = rle.Column(["1 x", "1 1", "2 2"])
+    column = rle_column.Column(["1 x", "1 1", "2 2"])
     options = {"rows": np.array([2, 1]), "label": ["a", "b", "c"]}
     scan = column.decode_scan([0, 0], [1, 0], (1, 2, 1, 4), **options)
     assert scan.to_arrays()[0, :, 0].tolist() == [[1, 0, 0, 0], [0, 1, 1, 0]]
@@ -116,7 +113,7 @@ def test_a_null_with_text_behind_it_is_empty() -> None:
     text = pa.array(["1 1", "2 2"])
     bitmap = pa.py_buffer(bytes([0b10]))
     masked = pa.StringArray.from_buffers(2, *text.buffers()[1:], bitmap)
-    scan = rle.Column(masked).decode_scan([0, 0], [0, 1], (1, 2, 1, 4))
+    scan = rle_column.Column(masked).decode_scan([0, 0], [0, 1], (1, 2, 1, 4))
     assert scan.slice_counts().tolist() == [[0, 2]]
 
 
@@ -127,23 +124,23 @@ def test_nothing_outside_the_column_is_read(runs: int, end: bool) -> None:
     data = guarded(np.frombuffer(text.encode(), np.uint8), end=end)
     offsets = np.array([0, len(text)], np.int32)
     column = pa.StringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(data))
-    scan = rle.Column(column).decode_scan([0], [0], (1, 1, 4, 31))
+    scan = rle_column.Column(column).decode_scan([0], [0], (1, 1, 4, 31))
     assert np.array_equal(scan.to_arrays()[0, 0], plain_decode(text, 4, 31))
 
 
 def test_an_empty_column() -> None:
-    assert list(rle.decode_column([], [], [], [], [(1, 2, 3, 4)])) == [BitRows.zeros(1, 2, 3, 4)]
+    assert list(decode_column([], [], [], [], [(1, 2, 3, 4)])) == [BitRows.zeros(1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize(
     ("indices", "message"),
     [
-        (([0, 0], [0], [0]), "1 texts"),
-        (([1], [0], [0]), "scan indices"),
-        (([0], [3], [0]), "class index 3"),
-        (([0], [0], [-1]), "z index -1"),
+        (([0, 0], [0]), "1 rows need as many class indices"),
+        (([0], [0, 0]), "1 rows need as many z indices"),
+        (([3], [0]), "class index 3"),
+        (([0], [-1]), "z index -1"),
     ],
 )
 def test_indices_are_checked(indices: tuple[list[int], ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        list(rle.decode_column(["1 1"], *indices, [(3, 2, 2, 2)]))
+        rle_column.Column(["1 1"]).decode_scan(*indices, (3, 2, 2, 2))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist, directed_hausdorff
+from scipy.spatial.distance import directed_hausdorff
 
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics import hausdorff
@@ -171,7 +171,6 @@ def test_surface_of_rows_of_several_words(seed: int) -> None:
     x, y = (np.argwhere(m & ~ndimage.binary_erosion(m)) for m in (a, b))
     expected = max(cKDTree(y).query(x)[0].max(), cKDTree(x).query(y)[0].max())
     assert hausdorff.symmetric(a, b, surface=True) == pytest.approx(expected, abs=1e-9)
-    assert len(hausdorff.surface_distances(a, b)) == len(x)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -205,51 +204,6 @@ def test_the_surface_of_a_slice_is_its_outline_as_in_monai(seed: int) -> None:
     assert hausdorff.symmetric(a, b) == hausdorff.symmetric(a[None], b[None], surface=True)
 
 
-def surfaces(a: np.ndarray, b: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
-    """All distances between the edge voxels of two masks, independent of bit rows."""
-    edges = [np.argwhere(m & ~ndimage.binary_erosion(m)) * spacing for m in (a, b)]
-    return cdist(*edges)
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_percentile_and_mean_surface_distance(seed: int) -> None:
-    a, b = pair(tuple(np.random.default_rng(seed).integers(1, 20, 3)), seed)
-    for spacing in spacings(a.shape):
-        table = surfaces(a, b, spacing)
-        ways = table.min(axis=1), table.min(axis=0)
-        for percent in (50.0, 95.0):
-            expected = max(np.percentile(way, percent) for way in ways)
-            found = hausdorff.percentile(a, b, percent=percent, spacing=spacing)
-            assert found == pytest.approx(expected, abs=1e-9)
-        found = hausdorff.mean_surface_distance(words(a), words(b), spacing=spacing)
-        assert found == pytest.approx(np.concatenate(ways).mean(), abs=1e-9)
-        full = hausdorff.percentile(a, b, percent=100, spacing=spacing)
-        exact = hausdorff.symmetric(a, b, spacing=spacing, surface=True)
-        assert full == pytest.approx(exact, abs=1e-9)
-
-
-def test_surface_reports_of_empty_masks() -> None:
-    empty, some = np.zeros((2, 2, 3, 4), bool)
-    some[0, 0, 0] = True
-    for report in (hausdorff.percentile, hausdorff.mean_surface_distance):
-        assert report(empty, empty) == 0
-        assert report(empty, some) == report(some, empty) == np.inf
-
-
-def test_pairwise_keeps_the_order() -> None:
-    rng = np.random.default_rng(0)
-    pairs = [tuple(rng.random((2, 6, 9, 70)) < 0.8) for _ in range(9)]
-    steps = [(1.0, 1.0, 1.0 + n) for n in range(9)]
-    options = {"surface": True, "measure": hausdorff.directed}
-    found = hausdorff.pairwise(pairs, spacings=steps, threads=3, **options)
-    alone = [
-        hausdorff.directed(*two, spacing=step, surface=True)
-        for two, step in zip(pairs, steps, strict=True)
-    ]
-    assert found.tolist() == alone
-    assert hausdorff.pairwise(pairs).tolist() == [hausdorff.symmetric(*two) for two in pairs]
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -259,8 +213,6 @@ def test_pairwise_keeps_the_order() -> None:
         (lambda a, b: hausdorff.symmetric(a * 1.0, b * 1.0), "float64"),
         (lambda a, b: hausdorff.symmetric(a, b, spacing=(1, 0, 1)), "positive"),
         (lambda a, b: hausdorff.symmetric(a, b, spacing=(1, 1)), "three"),
-        (lambda a, b: hausdorff.percentile(a, b, percent=101), "101"),
-        (lambda a, b: hausdorff.pairwise([(a, b)], spacings=[(1, 1, 1)] * 2), "1 pairs"),
     ],
 )
 def test_what_is_refused(call, message: str) -> None:

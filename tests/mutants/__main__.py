@@ -19,7 +19,7 @@ CODEC = ["tests/masks/test_rle.py", "tests/masks/test_rle_column.py"]
 # files of src/gutseg by how they begin, and the tests that must notice; the first that fits
 GROUPS = {
     "losses/": ["tests/losses"],
-    "masks/bit": ["tests/masks/test_bit_rows.py", "tests/metrics/test_hausdorff.py"],
+    "masks/bit_rows.py": ["tests/masks/test_bit_rows.py", "tests/metrics/test_hausdorff.py"],
     "masks/rle": CODEC,
     "masks/intrinsics.py": ["tests/metrics", "tests/masks"],
     "masks/": ["tests/masks"],

@@ -16,7 +16,7 @@ from gutseg.constants import CLASSES
 from gutseg.data.index import INDEX, SCAN_FOLDER, SLICE_COLUMNS, Issues
 from gutseg.data.volume import Scan, read_file, read_scan
 from gutseg.files import need_file, read_json, replacing_folder, write_json
-from gutseg.masks import rle
+from gutseg.masks.rle_reading import decode
 
 FACTS = "scan.json"
 ARRAYS = {
@@ -274,7 +274,7 @@ def _decode(
             continue
         where = f"train.csv row {row.row} ({row.id}, {row[2]})"
         try:
-            organ = rle.decode(row.segmentation, *shape[1:])
+            organ = decode(row.segmentation, *shape[1:])
         except ValueError as error:
             issues.add(where, str(error))
             unreadable.add(row.id)

@@ -20,8 +20,8 @@ import pyarrow.csv
 from gutseg.constants import CLASSES
 from gutseg.data.index import NOT_A_CLASS, NOT_AN_ID, SLICE_ID, Issues, Slices
 from gutseg.data.tables import read_content
-from gutseg.masks import rle
 from gutseg.masks.bit_rows import BitRows
+from gutseg.masks.rle_column import Column, Issue
 from gutseg.registry import NAMED, as_is, listed
 
 KEYS = ("id", "class")
@@ -149,7 +149,7 @@ class MaskCsv:
     ids: pa.ChunkedArray
     organs: pa.ChunkedArray
     lines: np.ndarray
-    texts: rle.Column
+    texts: Column
     slice: np.ndarray
     organ: np.ndarray
     slices: Slices
@@ -167,7 +167,7 @@ class MaskCsv:
             ids,
             organs,
             table["row"].to_numpy(),
-            rle.Column(table[2]),
+            Column(table[2]),
             _position(ids, slices.ids),
             _position(organs, pa.array(CLASSES)),
             slices,
@@ -207,7 +207,7 @@ class MaskCsv:
         bounds = np.searchsorted(np.sort(scans), np.arange(len(self.slices.shapes) + 1))
         return [order[a:b] for a, b in pairwise(bounds)]
 
-    def masks(self, scan: int, rows: np.ndarray, issues: list[rle.Issue] | None = None) -> BitRows:
+    def masks(self, scan: int, rows: np.ndarray, issues: list[Issue] | None = None) -> BitRows:
         """Decode the rows of one scan; issues collects bad texts instead of raising."""
         return self.texts.decode_scan(
             self.organ[rows],

@@ -107,11 +107,6 @@ def png_header(data: bytes) -> tuple[int, int, int, int]:
     return height, width, bits, colour
 
 
-def read_png(path: Path, height: int, width: int) -> np.ndarray:
-    """Read one 16-bit grey slice as (H, W) uint16; raises what `decode_png` does."""
-    return decode_png(read_file(path), height, width)
-
-
 def decode_png(data: bytes, height: int, width: int) -> np.ndarray:
     """Decode one 16-bit grey slice: (H, W) uint16.
 

@@ -37,6 +37,7 @@ class Volume:
 
     members: (M, z, y, x) uint8 probabilities. truth: (1, z, y, x). truth_counts: (Z,) pixels
     of all slices of the scan, of which the crop starts at plane `first`. shape: (Z, H, W).
+    cuts: of the mean with the last weights, by threshold.
     """
 
     members: np.ndarray
@@ -44,7 +45,8 @@ class Volume:
     truth_counts: np.ndarray
     first: int
     shape: tuple[int, int, int]
-    cuts: dict[tuple, Cut] = field(default_factory=dict)
+    weights: tuple[float, ...] = ()
+    cuts: dict[int, Cut] = field(default_factory=dict)
 
     @classmethod
     def crop(cls, members: np.ndarray, truth: np.ndarray, floor: int) -> "Volume":
@@ -64,13 +66,16 @@ class Volume:
 
     def evaluate(self, weights: tuple[float, ...], rule: Rule, metric: Metric) -> Tally:
         """Return what this volume adds to the means."""
-        key = (weights, to_byte(rule.threshold))
-        if key not in self.cuts:
+        if weights != self.weights:
+            # a search rarely returns to weights, and the cuts of all of them would fill the memory
+            self.weights, self.cuts = weights, {}
+        threshold = to_byte(rule.threshold)
+        if threshold not in self.cuts:
             used = [member for member, weight in zip(self.members, weights, strict=True) if weight]
             alone = len(used) == 1
             mean = used[0] if alone else weighted_mean(self.members, weights)
-            self.cuts[key] = Cut(mean, to_byte(rule.threshold))
-        words = self.cuts[key].apply(rule.min_component_size, to_byte(rule.gate))
+            self.cuts[threshold] = Cut(mean, threshold)
+        words = self.cuts[threshold].apply(rule.min_component_size, to_byte(rule.gate))
         prediction = BitRows(words[None], self.truth.width)
         inside = slice(self.first, self.first + len(words))
         predicted, common = np.zeros_like(self.truth_counts), np.zeros_like(self.truth_counts)
@@ -115,12 +120,6 @@ class Search:
             )
             self.known[key] = add(job.result() for job in list(jobs))
         return self.known[key]
-
-    def forget_cuts(self) -> None:
-        """Free the thresholded volumes, for example before the weights change."""
-        for volumes in self.volumes:
-            for volume in volumes:
-                volume.cuts.clear()
 
 
 def _extent(occupied: np.ndarray) -> slice:

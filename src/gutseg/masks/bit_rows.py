@@ -1,12 +1,26 @@
-"""Masks with one bit a voxel: the form in which scans are decoded, scored and encoded."""
+"""Masks with one bit per voxel: the form in which scans are decoded, scored and encoded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gutseg.masks import bit_kernels
-from gutseg.masks.intrinsics import frozen
+from gutseg.masks.intrinsics import (
+    at_least_64,
+    frozen,
+    has_bits_64,
+    inlined,
+    kernel,
+    popcount,
+    prefetch,
+)
+
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_ONE = np.uint64(1)
+_ZERO = np.uint64(0)
+_TOP = np.uint64(63)
+# the processor's own prefetching stops at every page: asking saves a sixth of a cold pass
+_AHEAD = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +74,7 @@ class BitRows:
             raise ValueError(f"thresholds of uint8 probabilities are whole numbers: {thresholds}")
         words = np.empty((classes, depth * height, words_of(width)), np.uint64)
         for c in range(classes):
-            bit_kernels.pack_at_least(data[c].reshape(-1), width, np.uint8(limits[c]), words[c])
+            pack_at_least(data[c].reshape(-1), width, np.uint8(limits[c]), words[c])
         return cls(words.reshape(classes, depth, height, words_of(width)), width)
 
     @classmethod
@@ -71,7 +85,7 @@ class BitRows:
         data = _bytes(masks, 3)
         depth, height, width = data.shape
         words = np.empty((classes, depth * height, words_of(width)), np.uint64)
-        bit_kernels.pack_class_bits(data.reshape(-1), width, words)
+        _pack_class_bits(data.reshape(-1), width, words)
         return cls(words.reshape(classes, depth, height, words_of(width)), width)
 
     def to_arrays(self) -> np.ndarray:
@@ -80,16 +94,6 @@ class BitRows:
             self.words.view(np.uint8), axis=-1, count=self.width, bitorder="little"
         )
         return bits.view(bool)
-
-    def to_class_bits(self) -> np.ndarray:
-        """(Z, H, W) uint8 with bit c for class c; at most 8 classes."""
-        if self.words.shape[0] > 8:
-            raise ValueError(f"a byte holds 8 classes, not {self.words.shape[0]}")
-        masks = np.zeros(self.shape[1:], np.uint8)
-        for c, words in enumerate(self.words):
-            bits = np.unpackbits(words.view(np.uint8), axis=-1, count=self.width, bitorder="little")
-            masks |= bits << np.uint8(c)
-        return masks
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -107,7 +111,7 @@ class BitRows:
         """Voxels inside, (C, Z) int64."""
         classes, depth = self.words.shape[:2]
         counts = np.empty(classes * depth, np.int64)
-        bit_kernels.count(self.slices, counts)
+        _count_bits(self.slices, counts)
         return counts.reshape(classes, depth)
 
     def intersection_counts(self, other: "BitRows") -> np.ndarray:
@@ -115,28 +119,12 @@ class BitRows:
         self._check_same_shape(other)
         classes, depth = self.words.shape[:2]
         counts = np.empty(classes * depth, np.int64)
-        bit_kernels.count_common(self.slices, other.slices, counts)
+        _count_common(self.slices, other.slices, counts)
         return counts.reshape(classes, depth)
-
-    def count(self) -> np.ndarray:
-        """Voxels inside, (C,) int64."""
-        return self.slice_counts().sum(axis=1)
-
-    def any(self) -> np.ndarray:
-        """Whether a class has any voxel, (C,) bool."""
-        return np.any(self.words.reshape(self.words.shape[0], -1), axis=1)
 
     def union(self) -> "BitRows":
         """One class that holds every voxel of any class."""
         return BitRows(np.bitwise_or.reduce(self.words, axis=0, keepdims=True), self.width)
-
-    def __and__(self, other: "BitRows") -> "BitRows":
-        self._check_same_shape(other)
-        return BitRows(self.words & other.words, self.width)
-
-    def __or__(self, other: "BitRows") -> "BitRows":
-        self._check_same_shape(other)
-        return BitRows(self.words | other.words, self.width)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BitRows):
@@ -155,14 +143,6 @@ def words_of(width: int) -> int:
     return -(-width // 64)
 
 
-def slice_dice(first: BitRows, second: BitRows) -> np.ndarray:
-    """Dice of every class and slice, (C, Z) float64 in [0, 1]; NaN where both are empty."""
-    common = first.intersection_counts(second)
-    total = first.slice_counts() + second.slice_counts()
-    with np.errstate(invalid="ignore"):
-        return 2 * common / total
-
-
 def _bytes(masks: np.ndarray, dimensions: int) -> np.ndarray:
     if masks.dtype not in (np.bool_, np.uint8) or masks.ndim != dimensions:
         raise ValueError(
@@ -170,3 +150,112 @@ def _bytes(masks: np.ndarray, dimensions: int) -> np.ndarray:
             f"found {masks.dtype} {masks.shape}"
         )
     return frozen(np.ascontiguousarray(masks).view(np.uint8))
+
+
+@inlined
+def _rows_with_room(size, width, rows, row_words):
+    """Rows whose words can all be loaded as 64 bytes; the few after them end the array."""
+    if size < 64 * row_words:
+        return 0
+    return min(rows, (size - 64 * row_words) // width + 1)
+
+
+@kernel
+def pack_at_least(data, width, threshold, words):
+    """Write bit (row, column) = data[row, column] >= threshold, 64 columns a step.
+
+    data: (rows * width,) uint8. words: (rows, W64) uint64, every word is written.
+    """
+    rows, row_words = words.shape
+    roomy = _rows_with_room(data.size, width, rows, row_words)
+    keep = _ALL >> np.uint64(64 * row_words - width)
+    for row in range(roomy):
+        for k in range(row_words):
+            start = row * width + 64 * k
+            prefetch(data, start + _AHEAD)
+            words[row, k] = at_least_64(data, start, threshold)
+        # the last word of a row has read on into the next row
+        words[row, row_words - 1] &= keep
+    for row in range(roomy, rows):
+        words[row] = _ZERO
+        for column in range(width):
+            bit = np.uint64(data[row * width + column] >= threshold)
+            words[row, column >> 6] |= bit << np.uint64(column & 63)
+
+
+@kernel
+def _pack_class_bits(data, width, words):
+    """Split bytes with one bit a class: bit (c, row, column) = bit c of data[row, column].
+
+    data: (rows * width,) uint8. words: (C, rows, W64) uint64, C <= 8, every word is written.
+    """
+    classes, rows, row_words = words.shape
+    roomy = _rows_with_room(data.size, width, rows, row_words)
+    keep = _ALL >> np.uint64(64 * row_words - width)
+    for row in range(roomy):
+        for c in range(classes):
+            mark = np.uint8(1 << c)
+            for k in range(row_words):
+                words[c, row, k] = has_bits_64(data, row * width + 64 * k, mark)
+            words[c, row, row_words - 1] &= keep
+    for row in range(roomy, rows):
+        for c in range(classes):
+            words[c, row] = _ZERO
+            for column in range(width):
+                bit = np.uint64((data[row * width + column] >> c) & 1)
+                words[c, row, column >> 6] |= bit << np.uint64(column & 63)
+
+
+@kernel
+def _count_bits(words, counts):
+    """Count the set bits of each row of words: (N, M) uint64 into (N,) int64."""
+    for row in range(words.shape[0]):
+        total = np.int64(0)
+        for k in range(words.shape[1]):
+            total += popcount(words[row, k])
+        counts[row] = total
+
+
+@kernel
+def _count_common(first, second, counts):
+    """Count the bits set in both, row by row: two (N, M) uint64 into (N,) int64."""
+    for row in range(first.shape[0]):
+        total = np.int64(0)
+        for k in range(first.shape[1]):
+            total += popcount(first[row, k] & second[row, k])
+        counts[row] = total
+
+
+@inlined
+def _hidden(words, z, y, k, flat):
+    """Bits of a word whose six neighbours are all set, four if flat; not at a border of y or z."""
+    here = words[z, y, k]
+    before = words[z, y, k - 1] >> _TOP if k > 0 else _ZERO
+    after = words[z, y, k + 1] << _TOP if k + 1 < words.shape[2] else _ZERO
+    inner = ((here << _ONE) | before) & ((here >> _ONE) | after)
+    inner &= words[z, y - 1, k] & words[z, y + 1, k]
+    return inner if flat else inner & words[z - 1, y, k] & words[z + 1, y, k]
+
+
+@kernel
+def edge(words, found, flat):
+    """Keep the voxels with one of their six neighbours outside the mask or the volume.
+
+    words, found: (Z, H, W64) uint64; padding bits of words are zero, so the last column is edge.
+    flat: each slice by itself, with four neighbours.
+    """
+    depth, height, row_words = words.shape
+    slices, cleared = words.reshape(depth, height * row_words), found.reshape(depth, -1)
+    for z in range(depth):
+        together = _ZERO
+        for i in range(slices.shape[1]):
+            together |= slices[z, i]
+            cleared[z, i] = _ZERO
+        if not together:
+            continue
+        for y in range(height):
+            walled = (flat or 0 < z < depth - 1) and 0 < y < height - 1
+            for k in range(row_words):
+                here = words[z, y, k]
+                if here:
+                    found[z, y, k] = here & ~_hidden(words, z, y, k, flat) if walled else here

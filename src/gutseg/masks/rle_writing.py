@@ -1,19 +1,69 @@
-"""Compiled writing of run-length text: bits to edges, edges to numbers, numbers to characters."""
+"""Pixels to run-length text: row-major, 1-indexed `start length` pairs, as in train.csv.
+
+Runs are sorted, as long as they can be, and may go on into the next row. The compiled loops turn
+bits into edges, edges into numbers and numbers into characters.
+"""
 
 import numpy as np
 
-from gutseg.masks.intrinsics import at_least_64, inlined, kernel, store_word, trailing_zeros
+from gutseg.masks.bit_rows import BitRows
+from gutseg.masks.intrinsics import (
+    at_least_64,
+    frozen,
+    inlined,
+    kernel,
+    store_word,
+    trailing_zeros,
+)
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _SPACE = np.uint8(32)
+# the characters of eight zeros
 _ZEROS = np.uint64(0x3030303030303030)
 
 # x * 5243 >> 19 is x // 100 below 10**4, x * 103 >> 10 is x // 10 below 100
 _EIGHT_DIGITS = 10**8
 _LOW_BYTES = np.uint64(0x0000007F0000007F)
 _LOW_DIGITS = np.uint64(0x000F000F000F000F)
+
+
+def encode(mask: np.ndarray) -> str:
+    """Write a mask (H, W), non-zero = inside; an empty mask gives ""."""
+    data = np.ascontiguousarray(mask if mask.dtype in (np.bool_, np.uint8) else mask != 0)
+    data = frozen(data.reshape(-1).view(np.uint8))
+    text = np.empty(16384, np.uint8)
+    end = _encode_flat(data, text)
+    if end < 0:
+        text = np.empty((data.size // 2 + 64) * 2 * _digits(data.size) + 64 * 21, np.uint8)
+        end = _encode_flat(data, text)
+    return text[: max(0, end - 1)].tobytes().decode("ascii")
+
+
+def encode_scan(masks: BitRows) -> list[str]:
+    """Write every slice of a scan: Z * C texts, slice by slice as in the csv."""
+    classes, depth, height, width = masks.shape
+    words = masks.slices
+    # what a row of runs one pixel long and the end of an open run take at most
+    room = (width // 2 + 2) * 2 * (_digits(height * width) + 1) + 8
+    text = np.empty(max(65536, 2 * room), np.uint8)
+    ends = np.zeros(classes * depth + 1, np.int64)
+    done = 0
+    while True:
+        done = _encode_slices(words, width, done, room, text, ends)
+        if done == len(words):
+            break
+        text = np.concatenate([text, np.empty_like(text)])
+    joined = text[: ends[-1]].tobytes().decode("ascii")
+    starts, stops = ends[:-1], np.maximum(ends[:-1], ends[1:] - 1)
+    # the words lie class by class
+    starts, stops = (index.reshape(classes, depth).T.reshape(-1) for index in (starts, stops))
+    return [joined[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+
+
+def _digits(number: int) -> int:
+    return len(str(number))
 
 
 @inlined
@@ -28,6 +78,7 @@ def _write_number(value, text, at):
         parts = hundreds | (parts - hundreds * np.uint64(100)) << np.uint64(16)
         tens = ((parts * np.uint64(103)) >> np.uint64(10)) & _LOW_DIGITS
         parts = tens | (parts - tens * np.uint64(10)) << np.uint64(8)
+        # the first digit is the lowest byte, so the zeros before a number are its lowest bytes
         blank = trailing_zeros(parts) >> 3
         store_word(text, at, (parts | _ZEROS) >> np.uint64(8 * blank))
         at += 8 - blank
@@ -106,7 +157,7 @@ def _write_slice(words, width, row_words, text, at, room):
 
 
 @kernel
-def encode_slices(words, width, first, room, text, ends):
+def _encode_slices(words, width, first, room, text, ends):
     """Write slices first, first + 1, ... into text; return the first that found no room.
 
     words: (slices, H * W64) uint64. ends: (slices + 1,) int64, ends[n] = end of slice n - 1 with
@@ -127,7 +178,7 @@ def encode_slices(words, width, first, room, text, ends):
 
 
 @kernel
-def encode_flat(mask, text):
+def _encode_flat(mask, text):
     """Write a (pixels,) uint8 mask, non-zero = inside; return the end, -1 if text is short."""
     begun, carry, at = -1, _ZERO, 0
     whole = mask.size >> 6

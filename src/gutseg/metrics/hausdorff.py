@@ -1,4 +1,4 @@
-"""Exact Hausdorff distance of two masks, and the surface distances that reports quote.
+"""Exact Hausdorff distance of two masks.
 
 The default is scipy's: the sets are all voxels. With surface=True they are the edge voxels, as
 in MONAI; the two differ where a mask has a hole inside the other.
@@ -8,17 +8,12 @@ is surface.
 """
 
 import math
-import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from gutseg.masks import bit_kernels
-from gutseg.masks.bit_rows import words_of
+from gutseg.masks.bit_rows import edge, pack_at_least, words_of
 from gutseg.masks.intrinsics import frozen
 from gutseg.metrics.hausdorff_kernels import farthest2, list_outside
 from gutseg.metrics.slice_boxes import survey
@@ -33,7 +28,7 @@ _NEAR_ROWS = 1024
 class _Scratch(threading.local):
     """Buffers kept between the calls of a thread, at most _KEPT bytes each.
 
-    The pages of a fresh buffer cost as much time as the search: 750 issues for a scan's bits.
+    The pages of a fresh buffer cost as much time as the search: 750 page faults for a scan's bits.
     """
 
     def __init__(self) -> None:
@@ -80,73 +75,6 @@ def symmetric(
     return _distance(first, second, spacing, surface, both_ways=True)
 
 
-def pairwise(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-    *,
-    measure: Callable[..., float] = symmetric,
-    spacings: Sequence[Spacing] | None = None,
-    surface: bool = False,
-    threads: int | None = None,
-) -> np.ndarray:
-    """Measure many pairs side by side in threads, (N,) float64.
-
-    measure: symmetric or directed. spacings: one a pair, else 1. threads: else one a core.
-    """
-    spacings = spacings or [(1.0, 1.0, 1.0)] * len(pairs)
-    if len(spacings) != len(pairs):
-        raise ValueError(f"{len(pairs)} pairs need as many spacings, found {len(spacings)}")
-
-    def one(pair: tuple[np.ndarray, np.ndarray], spacing: Spacing) -> float:
-        return measure(*pair, spacing=spacing, surface=surface)
-
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        return np.array(list(pool.map(one, pairs, spacings)), np.float64)
-
-
-def surface_distances(
-    source: np.ndarray, target: np.ndarray, *, spacing: Spacing = (1.0, 1.0, 1.0)
-) -> np.ndarray:
-    """Distance of every edge voxel of source to the nearest edge voxel of target, (N,) float64.
-
-    For reports: a k-d tree, tens of milliseconds a pair. inf where target is empty.
-    """
-    scale = np.array(_checked(spacing))
-    x, y = (_coordinates(edge) * scale for edge in _two_words(source, target, surface=True))
-    if not len(y):
-        return np.full(len(x), np.inf)
-    return cKDTree(y).query(x)[0]
-
-
-def percentile(
-    first: np.ndarray,
-    second: np.ndarray,
-    *,
-    percent: float = 95.0,
-    spacing: Spacing = (1.0, 1.0, 1.0),
-) -> float:
-    """Percentile of the surface distances, the larger of both directions: HD95 as MONAI has it.
-
-    0 when both are empty, inf when one is.
-    """
-    if not 0 <= percent <= 100:
-        raise ValueError(f"percent {percent} is not in [0, 100]")
-    both = _both_ways(first, second, spacing)
-    if not all(way.size for way in both):
-        return np.inf if any(way.size for way in both) else 0.0
-    return float(max(np.percentile(way, percent) for way in both))
-
-
-def mean_surface_distance(
-    first: np.ndarray, second: np.ndarray, *, spacing: Spacing = (1.0, 1.0, 1.0)
-) -> float:
-    """Mean of the surface distances of both directions taken together.
-
-    0 when both are empty, inf when one is. Source: MONAI compute_average_surface_distance.
-    """
-    together = np.concatenate(_both_ways(first, second, spacing))
-    return float(together.mean()) if together.size else 0.0
-
-
 def _distance(
     first: np.ndarray, second: np.ndarray, spacing: Spacing, surface: bool, *, both_ways: bool
 ) -> float:
@@ -166,20 +94,6 @@ def _distance(
         if count:
             m2 = farthest2(source, target, found[:count], shape, other, weights, order, order2, m2)
     return float(np.sqrt(m2))
-
-
-def _both_ways(
-    first: np.ndarray, second: np.ndarray, spacing: Spacing
-) -> tuple[np.ndarray, np.ndarray]:
-    return (
-        surface_distances(first, second, spacing=spacing),
-        surface_distances(second, first, spacing=spacing),
-    )
-
-
-def _coordinates(words: np.ndarray) -> np.ndarray:
-    """(N, 3) indices of the set bits of (Z, H, W64) words."""
-    return np.argwhere(np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little"))
 
 
 def _two_words(
@@ -202,7 +116,7 @@ def _two_words(
 
 def _edge(words: np.ndarray, name: str, flat: bool) -> np.ndarray:
     found = _scratch.take(name, words.shape, np.uint64)
-    bit_kernels.edge(words, found, flat)
+    edge(words, found, flat)
     return frozen(found)
 
 
@@ -218,7 +132,7 @@ def _words(mask: np.ndarray, name: str) -> np.ndarray:
     depth, height, width = mask.shape
     words = _scratch.take(name, (depth * height, words_of(width)), np.uint64)
     data = frozen(mask.view(np.uint8).reshape(-1))
-    bit_kernels.pack_at_least(data, width, np.uint8(1), words)
+    pack_at_least(data, width, np.uint8(1), words)
     return frozen(words.reshape(depth, height, -1))
 
 

@@ -12,7 +12,7 @@ from gutseg.claims import CLAIM, claimed
 from gutseg.constants import CLASSES
 from gutseg.files import read_json, replacing, replacing_folder, sweep, write_json
 from gutseg.jobs import run
-from gutseg.masks.rle import encode
+from gutseg.masks.rle_writing import encode
 from gutseg.registry import shown
 from gutseg.synthetic.labels import draw_labels
 from gutseg.synthetic.roster import Visit, roster

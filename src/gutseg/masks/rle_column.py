@@ -1,0 +1,112 @@
+"""A column of run-length texts, decoded scan by scan into bit rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from gutseg.masks.bit_rows import BitRows
+from gutseg.masks.intrinsics import frozen
+from gutseg.masks.rle_reading import decode_rows, issue
+
+Label = Callable[[int], str] | Sequence[str] | None
+Texts = pa.Array | pa.ChunkedArray | Sequence[str | float | None]
+
+
+@dataclass(frozen=True)
+class Issue:
+    """A row that could not be read: its index in the column, and why."""
+
+    row: int
+    message: str
+
+
+class Column:
+    """A column of run-length texts as Arrow buffers, made once and decoded scan by scan."""
+
+    def __init__(self, texts: Texts) -> None:
+        """texts: an Arrow string array, or str with None, NaN or "" for empty masks."""
+        if not isinstance(texts, pa.Array | pa.ChunkedArray):
+            texts = pa.array(texts, pa.large_string(), from_pandas=True)
+        if isinstance(texts, pa.ChunkedArray):
+            texts = texts.combine_chunks()
+        if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+            texts = texts.cast(pa.large_string())
+        self.texts = texts
+        width = np.int32 if pa.types.is_string(texts.type) else np.int64
+        _, offsets, data = texts.buffers()
+        # an array without rows may come without buffers
+        bounds = np.frombuffer(offsets, width) if len(texts) else np.zeros(1, width)
+        bounds = bounds[texts.offset : texts.offset + len(texts) + 1]
+        self.offsets = frozen(bounds.astype(np.int64, copy=False))
+        self.data = np.frombuffer(data or b"", np.uint8)
+        valid = np.zeros(0, bool)
+        if texts.null_count:
+            valid = texts.is_valid().to_numpy(zero_copy_only=False)
+        self.valid = frozen(valid.view(np.uint8))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def decode_scan(
+        self,
+        class_index: np.ndarray,
+        z_index: np.ndarray,
+        shape: tuple[int, int, int, int],
+        *,
+        rows: np.ndarray | None = None,
+        label: Label = None,
+        issues: list[Issue] | None = None,
+    ) -> BitRows:
+        """Decode the rows of one scan; slices without a row are empty.
+
+        class_index, z_index: (M,), where rows[m] belongs. shape: (C, Z, H, W). rows: (M,) into
+        the column, all by default. label: names a row in errors, looked up only then.
+        issues: a list that collects the invalid rows, whose slices stay empty; without it the
+        first one raises ValueError.
+        """
+        classes, depth, height, width = shape
+        rows = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+        slots = _slots(class_index, z_index, rows, shape)
+        scan = BitRows.zeros(classes, depth, height, width)
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        longest = int(lengths.max(initial=0))
+        scratch = np.empty(longest + 2, np.int64), np.empty((longest // 4 + 1, 2), np.int64)
+        seen, invalid = np.full(classes * depth, -1, np.int64), np.zeros(len(rows), np.uint8)
+        words = scan.words.reshape(classes * depth, -1)
+        arrow = self.data, self.offsets, self.valid
+        decode_rows(*arrow, rows, slots, width, words, *scratch, seen, invalid)
+        for m in np.flatnonzero(invalid):
+            row = int(rows[m])
+            if invalid[m] == 1:
+                why = issue(self.texts[row].as_py(), height, width)
+            else:
+                why = f"a second row for the class and slice of {_name(label, int(seen[slots[m]]))}"
+            found = Issue(row, f"{_name(label, row)}: {why}")
+            if issues is None:
+                raise ValueError(found.message)
+            issues.append(found)
+        return scan
+
+
+def _slots(
+    class_index: np.ndarray, z_index: np.ndarray, rows: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Slice number class * Z + z of every row, (M,) int64, checked."""
+    checked = []
+    for name, index, size in (("class", class_index, shape[0]), ("z", z_index, shape[1])):
+        index = np.asarray(index, np.int64)
+        if index.shape != rows.shape:
+            raise ValueError(f"{len(rows)} rows need as many {name} indices, found {index.shape}")
+        if index.size and not 0 <= index.min() <= index.max() < size:
+            outside = index[(index < 0) | (index >= size)][0]
+            raise ValueError(f"{name} index {outside} is outside 0..{size - 1}")
+        checked.append(index)
+    return checked[0] * shape[1] + checked[1]
+
+
+def _name(label: Label, row: int) -> str:
+    if label is None:
+        return f"row {row}"
+    return label(row) if callable(label) else label[row]
