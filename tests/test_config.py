@@ -18,7 +18,7 @@ def path(tmp_path):
 def test_every_shipped_config_loads_and_builds(path):
     config = load(path)
     assert path.read_text().startswith("# "), "a config opens with what it is for"
-    network = experiment.model(config)
+    network = experiment.model(config, experiment.inputs(config).channels, 3)
     assert sum(weights.numel() for weights in network.parameters()) > 10_000
     experiment.criterion(config)
     experiment.inputs(config)

@@ -23,7 +23,9 @@ def blend(tmp_path):
     model = {"name": "unet", "params": {"widths": [4, 8], "norm": "batch"}}
     config = validate(Config, {"name": "tiny", "model": model}, "tiny.yaml")
     dump(config, fold / "config.yaml")
-    checkpoint.save(fold / "best.pt", {"model": experiment.model(config).state_dict()})
+    checkpoint.save(
+        fold / "best.pt", {"model": experiment.model(config, config.stack.slices, 3).state_dict()}
+    )
     path = tmp_path / "blend.yaml"
     path.write_text("members: [{run: runs/tiny, folds: [0]}]\n")
     return path

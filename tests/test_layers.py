@@ -17,7 +17,7 @@ LAYERS = (
     ("reporting",),
     ("study",),
     ("experiment",),
-    ("runs",),
+    ("runs", "training"),
     ("phantom", "prepare", "split", "train", "predict", "blend", "score", "submit"),
     ("kernel", "bench", "report", "demo"),
     ("cli",),

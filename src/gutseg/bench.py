@@ -14,7 +14,7 @@ import typer
 
 from gutseg.claims import check_claim, claimed
 from gutseg.config import dump, read_with, validate
-from gutseg.data import sources
+from gutseg.data.sources import labelled
 from gutseg.data.sources.labelled import Labelled
 from gutseg.jobs import Jobs, RayAddress, default_jobs
 from gutseg.jobs import run as run_tasks
@@ -54,10 +54,10 @@ def bench(
     settings = validate(Bench, read_with(config, overrides), str(config))
     check_tables(settings.tables)
     source = settings.dataset
-    params = check(sources.DATASETS, source.name, source.params, where="dataset")
+    params = check(labelled.DATASETS, source.name, source.params, where="dataset")
     folder = out or Path("bench") / settings.name
     check_claim(folder, MARKS)
-    work = Work(settings, partial(sources.read, source.name, source.folder, params))
+    work = Work(settings, partial(labelled.read, source.name, source.folder, params))
     frame = compare(settings, work, folder, jobs or default_jobs(), ray)
     path = page.write(frame, settings, folder)
     lost = frame[frame["status"] != "ok"]

@@ -66,17 +66,19 @@ def demo(
 
 def write_prior(config: Config) -> Path:
     """Predict every fold with the mean mask of the others, as a run that `blend` can read."""
-    cache, table = experiment.opened(config)
+    data = experiment.source(config)
+    table = experiment.rows(config, data)
     run = config.runs / "prior"
     for fold in experiment.chosen_folds(table, "all"):
         folder = experiment.run_folder(config.model_copy(update={"name": "prior"}), fold)
         dump(config, folder / "config.yaml")
-        write_json(folder / "meta.json", provenance(config.data.folds) | {"fold": fold})
+        folds = provenance(config.data.folds, experiment.fold_hash(config, table))
+        write_json(folder / "meta.json", folds | {"fold": fold})
         opened = runs.open_fold(folder)
         scans = table["scan"][table["fold"] != fold].unique()
-        prior = Prior().fit(cache.scan(name).mask for name in scans)
+        prior = Prior().fit(data.scan(name).mask for name in scans)
         for name, z in opened.planes.items():
-            found = prior.predict(cache.scan(name).shape)
+            found = prior.predict(data.scan(name).shape)
             oof.save(oof.folder(run, fold) / f"{name}.npz", found[:, z], z)
         made_with.write(oof.folder(run, fold), opened.made_with("none"))
     return run
@@ -85,7 +87,7 @@ def write_prior(config: Config) -> Path:
 def picture(path: Path, run: Path, blend_file: Path) -> None:
     """Draw slices of one held-out scan with truth and prediction."""
     predictions = runs.predictions(run)
-    scan = runs.cache_of(run).scan(predictions.scans[0])
+    scan = predictions.data.scan(predictions.scans[0])
     probabilities, _ = predictions.load(scan.name, scan.shape)
     masks = finish_scan(probabilities, runs.rules(load_blend(blend_file))).to_arrays()
     organs = np.stack([scan.mask >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
@@ -105,7 +107,7 @@ def picture(path: Path, run: Path, blend_file: Path) -> None:
 def report(out: Path, submission: Path, hidden: Summary) -> None:
     """Print the tables and where everything lies."""
     network, prior = (
-        runs.out_of_fold(out / name / "blend.yaml", METRIC) for name in ("network", "prior")
+        runs.out_of_fold(out / name / "blend.yaml", METRIC).results for name in ("network", "prior")
     )
     gain = summarise(network["all"], METRIC).score - summarise(prior["all"], METRIC).score
     print(

@@ -1,28 +1,34 @@
 """From a config to the objects it names; the only place that hands settings to components."""
 
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from gutseg import models
 from gutseg.config import Config
-from gutseg.constants import CLASSES
+from gutseg.config.losses import check_fit
+from gutseg.data import sources
 from gutseg.data.augment import Augmenter
-from gutseg.data.cache import Cache
-from gutseg.data.dataset import Samples
+from gutseg.data.batches import Crops, Whole
 from gutseg.data.folds import assign, chosen, read_folds
 from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
-from gutseg.data.sampler import BatchSampler
-from gutseg.data.sources.competition import competition
+from gutseg.data.sampler import BatchSampler, Endless, StepSampler
+from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import World
-from gutseg.engine.loop import Learner
+from gutseg.engine.learner import Learner
+from gutseg.engine.memory import PeakMemory
 from gutseg.engine.optim import optimizer
+from gutseg.engine.provenance import fold_identity
 from gutseg.engine.schedule import Schedule
+from gutseg.engine.seeding import INITIAL, seed_everything
 from gutseg.files import need_file
+from gutseg.inference.evaluate import batch_dice
 from gutseg.inference.predictor import Predictor
 from gutseg.losses import Criterion, with_class_weights
 from gutseg.losses.weights import class_weights
@@ -31,24 +37,30 @@ from gutseg.registry import brief
 
 def inputs(config: Config) -> Inputs:
     """Return the settings of what the network sees."""
-    return Inputs(config.stack, config.scaling, config.geometry)
+    selected = config.channels and tuple(config.channels)
+    return Inputs(config.stack, config.scaling, config.geometry, selected)
 
 
-def network(config: Config, *, published: bool = False) -> nn.Module:
+def source(config: Config) -> Source:
+    """Open the data."""
+    return sources.read(config.data.source, config.data.folder, inputs(config), config.data.params)
+
+
+def network(config: Config, channels: int, classes: int, *, published: bool = False) -> nn.Module:
     """Build the network for a checkpoint to fill: no file is read, nothing is downloaded.
 
     published: fetch the weights that model.params.encoder_weights names.
     """
     name, params = config.model.name, config.model.params
-    return models.build(name, config.stack.slices, len(CLASSES), published=published, **params)
+    return models.build(name, channels, classes, published=published, **params)
 
 
-def model(config: Config) -> nn.Module:
+def model(config: Config, channels: int, classes: int) -> nn.Module:
     """Build the network to be trained: published weights or a local file fill its encoder."""
     path, state = config.model.encoder_weights, None
     if path:
         state = _read_weights(need_file(path, "give a local .pth or .safetensors file"))
-    built = network(config, published=True)
+    built = network(config, channels, classes, published=True)
     if path:
         try:
             models.load_encoder(built, state)
@@ -73,21 +85,17 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         ) from None
 
 
-def opened(config: Config) -> tuple[Cache, pd.DataFrame]:
-    """Return the cache and the rows of its index that are used, with a column `fold`."""
-    data, train = config.data, config.train
-    if data.source != "competition" or config.crop or config.channels or not train.epochs:
-        raise ValueError(
-            "only whole slices of the source 'competition' can be trained yet, for a number of "
-            "epochs; leave data.source, crop, channels, train.steps and train.seconds out"
-        )
-    if isinstance(data.folds, int):
-        raise ValueError(
-            f"data.folds: {data.folds}, but the competition's folds are a file; "
-            "make one with gutseg split"
-        )
-    cache, index = competition(data.folder, **data.params)
-    return cache, index.assign(fold=assign(index, read_folds(data.folds), data.folds))
+def rows(config: Config, data: Source) -> pd.DataFrame:
+    """Return the index of the data with a column `fold`."""
+    folds = config.data.folds
+    if isinstance(folds, int):
+        return data.index.assign(fold=data.draw_folds(folds, config.data.fold_seed))
+    return data.index.assign(fold=assign(data.index, read_folds(folds), folds))
+
+
+def fold_hash(config: Config, table: pd.DataFrame) -> str:
+    """Return what identifies who is held out: a hash of the fold file, or of the drawn folds."""
+    return fold_identity(config.data.folds, dict(zip(table["id"], table["fold"], strict=True)))
 
 
 def chosen_folds(table: pd.DataFrame, wanted: str) -> list[int]:
@@ -100,64 +108,114 @@ def run_folder(config: Config, fold: int) -> Path:
     return config.runs / config.name / f"fold{fold}"
 
 
-def samples(config: Config, cache: Cache, table: pd.DataFrame) -> Samples:
-    """Return the training samples of the rows."""
+def batches(config: Config, data: Source, table: pd.DataFrame, fold: int) -> Whole | Crops:
+    """Return the batches of training rows; fold: the one that is held out."""
     augment = Augmenter(config.augment.name, **config.augment.params)
-    return Samples(cache, table, inputs(config), augment, maps(config))
-
-
-def sampler(config: Config, source: Samples, world: World) -> BatchSampler:
-    """Return the order in which an epoch takes the samples."""
-    return BatchSampler(
-        source.has_label,
+    if config.crop is None:
+        return Whole(data, table, augment, maps(config))
+    kept = _drawn_once(data.shows_object(table), config.data.empty_share, config.seed)
+    return Crops(
+        data,
+        table[kept],
+        config.crop,
         config.train.batch_size,
         seed=config.seed,
-        empty_share=config.data.empty_share,
-        steps=config.train.steps_per_epoch,
-        rank=world.rank,
-        world_size=world.size,
+        fold=fold,
+        augment=augment,
+        maps=maps(config),
     )
 
 
-def learner(config: Config, loss: Criterion, batches: int, world: World) -> Learner:
+def _drawn_once(shows_object: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """(N,) bool: planes with an object, and a share of the others."""
+    empty = np.random.default_rng(seed).permutation(np.flatnonzero(~shows_object))
+    kept = shows_object.copy()
+    kept[empty[: round(share * len(empty))]] = True
+    return kept
+
+
+def sampler(
+    config: Config, made: Whole | Crops, world: World
+) -> BatchSampler | StepSampler | Endless:
+    """Return the order in which an epoch takes the batches."""
+    train, ranks = config.train, {"rank": world.rank, "world_size": world.size}
+    steps = train.steps_per_epoch or (train.steps and train.steps * train.accumulate)
+    if isinstance(made, Crops):
+        # as many crops as there are images
+        whole = -(-len(made.rows) // (train.batch_size * world.size))
+        found = StepSampler(steps or whole, **ranks)
+    else:
+        found = BatchSampler(
+            made.source.shows_object(made.rows),
+            train.batch_size,
+            seed=config.seed,
+            empty_share=config.data.empty_share,
+            steps=steps,
+            **ranks,
+        )
+    return Endless(found) if train.seconds and not train.steps_per_epoch else found
+
+
+def learner(
+    config: Config, data: Source, loss: Criterion, batches: int, fold: int, world: World
+) -> Learner:
     """Build the network and everything that trains it; batches: of one epoch."""
+    memory = PeakMemory(world.device)
+    # crops are drawn by (seed, fold, step), and so is all else that is random about them
+    stream = fold if config.crop else 0
+    seed_everything(config.seed, INITIAL, stream)
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
-    built = model(config).to(world.device, memory_format=layout)
-    steps = -(-batches // config.train.accumulate)  # the last, shorter group is a step too
+    built = model(config, data.inputs.channels, len(data.classes))
+    built = built.to(world.device, memory_format=layout)
     return Learner(
         built,
         loss,
         optimizer(built, config.optim),
-        Schedule(
-            config.optim,
-            steps=steps * config.train.epochs,
-            warmup_steps=round(steps * config.optim.warmup_epochs),
-        ),
+        schedule(config, batches),
         precision.choose(world.device, config.train.amp),
         world,
         config.train,
         seed=config.seed,
+        stream=stream,
+        dice=partial(batch_dice, data) if config.train.tail else None,
+        memory=memory,
     )
 
 
-def criterion(config: Config, source: Samples | None = None) -> Criterion:
-    """Return the loss; source: the training samples, for class weights by name."""
+def schedule(config: Config, batches: int) -> Schedule:
+    """Return the learning rates; a budget of seconds is counted in milliseconds."""
+    train, warmup = config.train, config.optim.warmup_epochs
+    if train.seconds:
+        whole = round(1000 * train.seconds)
+        return Schedule(config.optim, steps=whole, warmup_steps=round(whole * min(warmup, 1)))
+    steps = -(-batches // train.accumulate)  # the last, shorter group is a step too
+    whole = train.steps or steps * train.epochs
+    return Schedule(config.optim, steps=whole, warmup_steps=round(steps * warmup))
+
+
+def criterion(
+    config: Config, data: Source | None = None, table: pd.DataFrame | None = None
+) -> Criterion:
+    """Return the loss; data, table: of training, for class weights by name."""
     params = dict(config.loss.params)
-    if config.loss.class_weights and source:
-        shares = source.cache.class_shares(source.rows)
-        weights = class_weights(config.loss.class_weights, shares)
+    if data is not None:
+        check_fit(config.loss, "loss", data.mode, len(data.classes))
+    if config.loss.class_weights and data is not None:
+        shares = data.class_shares(table)
+        weights = class_weights(config.loss.class_weights, shares, data.background)
         params = with_class_weights(config.loss.name, params, weights)
     return Criterion(config.loss.name, **params)
 
 
 def maps(config: Config) -> Maps:
-    """Return the maps that the loss weighs pixels with."""
+    """Return the maps that the loss weights pixels with."""
     return Maps(sorted(criterion(config).required_maps), config.loss.maps)
 
 
 def as_predictor(
     config: Config,
     network: nn.Module,
+    seen: Inputs,
     device: torch.device,
     *,
     tta: str | None = None,
@@ -166,10 +224,11 @@ def as_predictor(
     """Wrap a network for prediction as the config says; name: what errors call it."""
     return Predictor(
         network,
-        inputs(config),
+        seen,
         config.predict.model_copy(update={"tta": tta or config.predict.tta}),
         device=device,
         dtype=precision.choose(device, config.train.amp).dtype,
+        mode=sources.mode_of(config.data.source),
         name=name,
     )
 

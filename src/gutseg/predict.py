@@ -70,31 +70,28 @@ def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
     """Share out the scans of a fold that have no prediction yet over at most `count` parts."""
     folder = fold.folder / "oof"
     # it is loaded before anything is deleted: weights that cannot be read cost no predictions
-    predictor = runs.predictor(fold.folder, experiment.device(), tta=tta)
+    predictor = runs.predictor(fold, experiment.device(), tta=tta)
     _forget_others(folder, fold.made_with(predictor.settings.tta))
-    missing = [
-        name
-        for name, z in fold.planes.items()
-        if not _is_whole(folder / f"{name}.npz", z, fold.cache.scan(name).shape[1:])
-    ]
+    missing = [name for name, z in fold.planes.items() if not _is_whole(fold, name, z)]
     shares = [missing[first::count] for first in range(count)]
     return [Part(fold.folder, share) for share in shares if share]
 
 
 def _predict_part(tta: str | None, part: Part) -> int:
     fold = runs.open_fold(part.folder)
-    predictor = runs.predictor(part.folder, experiment.device(), tta=tta)
+    predictor = runs.predictor(fold, experiment.device(), tta=tta)
     for name in progress(part.scans, desc=f"predict {part.folder.name}", unit="scan"):
         z = fold.planes[name]
-        oof.save(part.folder / "oof" / f"{name}.npz", predictor(fold.cache.scan(name), z), z)
+        oof.save(part.folder / "oof" / f"{name}.npz", predictor(fold.data.scan(name), z), z)
     return len(part.scans)
 
 
-def _is_whole(path: Path, z: np.ndarray, size: tuple[int, int]) -> bool:
+def _is_whole(fold: runs.Fold, name: str, z: np.ndarray) -> bool:
+    path = fold.folder / "oof" / f"{name}.npz"
     if not path.is_file():
         return False
     try:
-        oof.load(path, z, size)
+        oof.load(path, len(fold.data.classes), z, fold.data.scan(name).shape[1:])
     except ValueError:
         log.warning("%s is damaged or not what predict writes; it is written again", path)
         return False

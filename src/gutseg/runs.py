@@ -9,12 +9,14 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from gutseg import config as configuration
 from gutseg import experiment
 from gutseg.config import Blend, Config
 from gutseg.constants import CLASSES
-from gutseg.data.cache import Cache
+from gutseg.data.inputs import Inputs
+from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import is_finished
 from gutseg.engine.provenance import check_folds
@@ -22,11 +24,19 @@ from gutseg.files import need_file
 from gutseg.inference import made_with
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.made_with import NOTE, MadeWith
-from gutseg.inference.oof import OutOfFold, compare_scans
+from gutseg.inference.oof import (
+    OutOfFold,
+    Scored,
+    check_same_scans,
+    compare_scans,
+    count_pictures,
+    count_results,
+)
 from gutseg.inference.postprocess import Rule, to_byte
 from gutseg.inference.predictor import Predictor
 from gutseg.inference.search import Volume
-from gutseg.metrics.competition import Metric, ScanResult
+from gutseg.metrics.competition import Metric
+from gutseg.metrics.pooled import measures
 from gutseg.progress import progress
 from gutseg.registry import counted
 
@@ -48,7 +58,9 @@ class Fold:
     folder: Path
     number: int
     config: Config
-    cache: Cache
+    data: Source
+    # a hash of who is held out in which fold
+    folds: str
     # scan -> the planes z that this fold holds out
     planes: dict[str, np.ndarray]
     # all folds of the fold file, trained or not
@@ -66,26 +78,32 @@ class Fold:
             weights=made_with.hash_file(self.folder / "best.pt"),
             tta=tta,
             settings=made_with.hash_values(settings),
-            folds=made_with.hash_file(self.config.data.folds),
+            folds=self.folds,
             scans={
-                name: made_with.of_scan(self.cache.fingerprint(name), z)
+                name: made_with.of_scan(self.data.fingerprint(name), z)
                 for name, z in self.planes.items()
             },
         )
 
 
 def open_fold(folder: Path) -> Fold:
-    """Open a fold of a run; raises ValueError when its fold file is not the one of the training."""
+    """Open a fold of a run; raises ValueError when its folds are not those of the training."""
     config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
     number = int(folder.name.removeprefix("fold"))
-    check_folds(folder, number, config.data.folds)
-    cache, table = experiment.opened(config)
+    folds = config.data.folds
+    if isinstance(folds, Path):  # before the data are read, which may take long
+        check_folds(folder, number, folds)
+    data = experiment.source(config)
+    table = experiment.rows(config, data)
+    identity = experiment.fold_hash(config, table)
+    check_folds(folder, number, folds, identity)
     held_out = table[table["fold"] == number].groupby("scan")["z"]
     return Fold(
         folder,
         number,
         config,
-        cache,
+        data,
+        identity,
         planes={name: z.to_numpy() for name, z in held_out},
         known=sorted(table["fold"].unique().tolist()),
     )
@@ -146,7 +164,7 @@ def predictions(run: Path, wanted: str = "all", missing: Missing = "refuse") -> 
         raise ValueError(f"{run}: --tta differs ({flips}); run gutseg predict with one for all")
     if len(folds) < len(known := folds[0].known):
         log.warning("%s: folds %s of %d", run, ", ".join(map(str, sorted(made))), len(known))
-    return OutOfFold(run, {fold.number: fold.planes for fold in folds}, made)
+    return OutOfFold(run, {fold.number: fold.planes for fold in folds}, made, folds[0].data)
 
 
 def _still_valid(run: Path, fold: Fold, missing: Missing) -> MadeWith:
@@ -172,40 +190,32 @@ def _still_valid(run: Path, fold: Fold, missing: Missing) -> MadeWith:
     return before
 
 
-def predictor(folder: Path, device: torch.device, *, tta: str | None = None) -> Predictor:
-    """Load a trained fold: its own config.yaml and best.pt.
+def predictor(fold: Fold, device: torch.device, *, tta: str | None = None) -> Predictor:
+    """Load the network of an opened fold; tta: overrides the config's."""
+    network = experiment.network(fold.config, fold.data.inputs.channels, len(fold.data.classes))
+    return _filled(fold.folder, fold.config, network, fold.data.inputs, device, tta)
 
-    tta: overrides the config's. The encoder's published weights are not needed again.
-    """
+
+def _competition_predictor(folder: Path, device: torch.device, tta: str) -> Predictor:
+    """Load a network to predict scans of the competition with; no labelled data are needed."""
     config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
-    network = experiment.network(config)
+    seen = experiment.inputs(config)
+    network = experiment.network(config, seen.channels, len(CLASSES))
+    return _filled(folder, config, network, seen, device, tta)
+
+
+def _filled(
+    folder: Path,
+    config: Config,
+    network: nn.Module,
+    seen: Inputs,
+    device: torch.device,
+    tta: str | None,
+) -> Predictor:
+    """Fill a network with best.pt; the encoder's published weights are not needed again."""
     path = folder / "best.pt"
     checkpoint.fill(network, checkpoint.weights(path), path)
-    return experiment.as_predictor(config, network, device, tta=tta, name=str(folder))
-
-
-def cache_of(run: Path) -> Cache:
-    """Open the cache that a run was trained from."""
-    return Cache(configuration.load(fold_folders(run, "all")[0] / "config.yaml").data.folder)
-
-
-def check_same_scans(members: Sequence[OutOfFold]) -> None:
-    """Raise ValueError unless all runs predicted the same planes of the same images, by fold."""
-    parts = [
-        {
-            (scan, fold): facts
-            for fold, made in member.made.items()
-            for scan, facts in made.scans.items()
-        }
-        for member in members
-    ]
-    for member, other in zip(members[1:], parts[1:], strict=True):
-        every = sorted(parts[0].keys() | other.keys())
-        if differing := [key for key in every if parts[0].get(key) != other.get(key)]:
-            raise ValueError(
-                f"{members[0].run} and {member.run} predicted different scans, for example "
-                "{} in fold {}; predict the same folds of one cache with both".format(*differing[0])
-            )
+    return experiment.as_predictor(config, network, seen, device, tta=tta, name=str(folder))
 
 
 def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
@@ -215,11 +225,10 @@ def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
     predicted different scans, or when no organ is labelled in them.
     """
     check_same_scans(members)
-    cache = cache_of(members[0].run)
     found = [[] for _ in CLASSES]
     labelled = False
     for name in progress(members[0].scans, desc="out of fold", unit="scan"):
-        scan = cache.scan(name)
+        scan = members[0].data.scan(name)
         loaded = [member.load(name, scan.shape) for member in members]
         probabilities = np.stack([whole for whole, _ in loaded])
         truth = np.where(loaded[0][1][:, None, None], scan.mask, 0)
@@ -246,14 +255,14 @@ def ensemble(path: Path) -> Ensemble:
     for member in solved.members:
         for fold in member.folds:
             folder = path.parent / member.run / f"fold{fold}"
-            predictors.append(predictor(folder, experiment.device(), tta=member.tta))
+            predictors.append(_competition_predictor(folder, experiment.device(), member.tta))
             weights.append(member.weight / len(member.folds))
     return Ensemble(predictors, weights, rules(solved))
 
 
 def out_of_fold(
     source: Path, metric: Metric, wanted: str = "all", missing: Missing = "refuse"
-) -> dict[str, list[ScanResult]]:
+) -> Scored:
     """Score a run folder (thresholds of 0.5) or a blend.yaml out of fold, fold by fold.
 
     wanted: as in `--fold`; "all" are the folds that a blend lists. missing: as in `predictions`.
@@ -269,4 +278,17 @@ def out_of_fold(
             listed = ",".join(map(str, member.folds)) if wanted == "all" else wanted
             members.append(predictions(source.parent / member.run, listed, missing))
     check_same_scans(members)
-    return compare_scans(members, weights, chosen, cache_of(members[0].run), metric)
+    data = members[0].data
+    if data.has_volumes:
+        results = compare_scans(members, weights, chosen, metric)
+        groups = {f"fold {fold}": [fold] for fold in members[0].folds} | {"all": members[0].folds}
+        counts = {
+            name: count_results(members[0], results[name], folds) for name, folds in groups.items()
+        }
+    else:
+        results, counts = {}, count_pictures(members[0])
+    pooled = {
+        name: measures(found, data.classes, data.mode, data.background)
+        for name, found in counts.items()
+    }
+    return Scored(results, pooled, data.classes)

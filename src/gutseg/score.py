@@ -1,7 +1,8 @@
-"""gutseg score SOURCE [--truth TRUTH.csv --slices SLICES]: the competition score."""
+"""gutseg score SOURCE [--truth TRUTH.csv --slices SLICES]: scores of predictions."""
 
 import logging
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +18,7 @@ from gutseg.files import check_output, write_json
 from gutseg.masks.rle_column import Issue
 from gutseg.metrics.competition import METRICS, Metric, ScanResult, compare
 from gutseg.registry import NAMED, listed, suggest
-from gutseg.reporting.tables import as_json, as_text, group_by
+from gutseg.reporting.tables import as_json, as_plain, as_text, group_by, pooled_text
 
 log = logging.getLogger(__name__)
 TABLES = ("class", "case", "scan", "fold")
@@ -41,18 +42,17 @@ def score(
     ] = "refuse",
     fold: Annotated[str, typer.Option(help="of a run: a number, several (0,2) or all")] = "all",
 ) -> None:
-    """Compute the competition score of a submission, or of out-of-fold probabilities."""
+    """Score a submission, or the out-of-fold probabilities of a run or a blend.
+
+    Of volumes the competition score is computed; of a run or a blend, on any data, also Dice,
+    IoU, precision, recall and pixel accuracy over all pixels.
+    """
     if metric not in METRICS:
         raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
     if json:
         read = [path for path in (source, truth, slices, folds) if path and path.is_file()]
         check_output(json, read, begins=b'{\n  "score"')
-    wanted = by.split(",")
-    for kind in wanted:
-        if kind not in TABLES:
-            raise ValueError(f"--by {by}: {suggest(kind, list(TABLES))}")
-        if wanted.count(kind) > 1:
-            raise ValueError(f"--by {by}: {kind} is listed twice")
+    wanted, pooled = _tables(by), {}
     if _is_csv(source):
         if truth is None or slices is None:
             raise ValueError("a csv is scored against --truth TRUTH.csv and --slices SLICES")
@@ -68,17 +68,57 @@ def score(
             )
         from gutseg import runs  # torch takes seconds to import, a csv does not need it
 
-        by_fold = runs.out_of_fold(source, METRICS[metric], fold, missing)
-        results = by_fold.pop("all")
+        scored = runs.out_of_fold(source, METRICS[metric], fold, missing)
+        pooled = scored.pooled
+        if not scored.results:
+            _score_pictures(source, pooled, scored.classes, wanted, json)
+            return
+        _print_pooled({"all": pooled["all"]}, scored.classes)
+        by_fold, results = scored.results, scored.results.pop("all")
     if not any(np.isfinite(part).any() for one in results for part in (one.dice, one.hausdorff)):
         raise ValueError(f"{source}: nothing to score, no slice shows an organ in truth or masks")
     for kind in wanted:
         groups = by_fold if kind == "fold" else group_by(results, kind)
         print(as_text(groups | {"all": results}, METRICS[metric]))
     found = as_json(results, metric, METRICS[metric])
+    found |= {"pooled": as_plain(pooled["all"])} if pooled else {}
     if json:
         write_json(json, found)
     print(f"score {found['score']:.4f} ({metric}: {METRICS[metric].source})")
+
+
+def _tables(by: str) -> list[str]:
+    """Return the tables that --by names; raises ValueError for others and for one named twice."""
+    wanted = by.split(",")
+    for kind in wanted:
+        if kind not in TABLES:
+            raise ValueError(f"--by {by}: {suggest(kind, list(TABLES))}")
+        if wanted.count(kind) > 1:
+            raise ValueError(f"--by {by}: {kind} is listed twice")
+    return wanted
+
+
+def _print_pooled(pooled: dict[str, dict[str, float]], classes: Sequence[str]) -> None:
+    print(f"all pixels pooled:\n{pooled_text(pooled, classes)}")
+    print(f"pixel accuracy {pooled['all']['accuracy']:.4f}\n")
+
+
+def _score_pictures(
+    source: Path,
+    pooled: dict[str, dict[str, float]],
+    classes: Sequence[str],
+    wanted: list[str],
+    json: Path | None,
+) -> None:
+    """Finish the scoring of images that stand alone: there is no competition score."""
+    if unknown := set(wanted) - {"class", "fold"}:
+        raise ValueError(f"--by {unknown.pop()}: {source} holds no volumes; choices: class, fold")
+    found = pooled["all"]
+    for kind in wanted:
+        _print_pooled(pooled if kind == "fold" else {"all": found}, classes)
+    if json:
+        write_json(json, {"score": None, "pooled": as_plain(found)})
+    print(f"Dice {found['dice_fg']:.4f}, IoU {found['iou_fg']:.4f} (means over objects)")
 
 
 def _is_csv(source: Path) -> bool:

@@ -104,8 +104,8 @@ def test_accumulated_halves_are_one_whole_batch():
 
     from gutseg.engine.loop import _train_epoch
 
-    _train_epoch(whole, big, 0)
-    _train_epoch(halves, Halves(4), 0)
+    _train_epoch(whole, big, [])
+    _train_epoch(halves, Halves(4), [])
     assert whole.step == halves.step == 2
     torch.testing.assert_close(_flat(whole.model), _flat(halves.model))
 
@@ -309,8 +309,6 @@ def test_score_only_every_few_epochs_and_at_the_end(tmp_path):
 
 
 def test_gradients_are_clipped_to_the_norm():
-    from gutseg.engine.loop import _backward, _update
-
     learner = _learner(clip_norm=1e-3)
     sgd = Optim(name="sgd", weight_decay=0.0, lr=1.0, momentum=0.0)
     learner.optimizer = optimizer(learner.model, sgd)
@@ -318,8 +316,8 @@ def test_gradients_are_clipped_to_the_norm():
     before = [weights.detach().clone() for weights in learner.model.parameters()]
     batches = Batches()
     batches.set_epoch(0)
-    _backward(learner, next(iter(batches)), 1, True)
-    _update(learner)
+    learner.backward(next(iter(batches)), 1, True)
+    learner.update(0)
     moved = [w.detach() - b for w, b in zip(learner.model.parameters(), before, strict=True)]
     assert torch.cat([m.flatten() for m in moved]).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
@@ -338,7 +336,7 @@ def test_moving_average_follows_its_formula():
         inner(model)
 
     learner.average.update_parameters = record
-    _train_epoch(learner, Batches(), 0)
+    _train_epoch(learner, Batches(), [])
     torch.testing.assert_close(learner.best[0].weight.detach(), shadow)
     assert not torch.equal(shadow, watched)
 

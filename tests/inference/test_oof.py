@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gutseg.constants import CLASSES
 from gutseg.inference import made_with, oof
 from gutseg.inference.made_with import MadeWith, of_scan
 from gutseg.inference.postprocess import Rule
@@ -13,6 +14,8 @@ from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, compare
 
 MADE = MadeWith("w", "none", "s", "f", {"a": of_scan("x", np.array([0, 3])), "b": {}})
+
+DATA = SimpleNamespace(classes=CLASSES)
 
 
 def test_out_of_fold_files(tmp_path):
@@ -22,7 +25,7 @@ def test_out_of_fold_files(tmp_path):
     for fold, z in parts.items():
         oof.save(tmp_path / f"fold{fold}/oof/case1_day0.npz", volumes[fold], z)
     planes = {fold: {"case1_day0": z} for fold, z in parts.items()}
-    found = oof.OutOfFold(tmp_path, planes, {0: MADE, 1: MADE})
+    found = oof.OutOfFold(tmp_path, planes, {0: MADE, 1: MADE}, DATA)
     assert (found.folds, found.scans, found.tta) == ([0, 1], ["case1_day0"], "none")
     whole, seen = found.load("case1_day0", (5, 4, 5))
     np.testing.assert_array_equal(whole[:, [0, 3]], volumes[0])
@@ -68,10 +71,10 @@ ONES = np.ones((3, 2, 4, 5), np.uint8)
 def test_a_prediction_that_is_not_whole_is_named(tmp_path, write, message):
     path = tmp_path / "case1_day0.npz"
     oof.save(path, ONES, Z)
-    assert oof.load(path, Z, (4, 5)).all()
+    assert oof.load(path, 3, Z, (4, 5)).all()
     write(path)
     with pytest.raises(ValueError, match=f"case1_day0.npz .*{message}") as caught:
-        oof.load(path, Z, (4, 5))
+        oof.load(path, 3, Z, (4, 5))
     assert str(caught.value).endswith("; run: gutseg predict RUN")
 
 
@@ -155,6 +158,8 @@ def test_blends_are_compared_by_fold_and_together(tmp_path, metric):
     shape = (5, 6, 70)
     labels = {name: rng.integers(0, 8, shape).astype(np.uint8) for name in "ab"}
     planes = {0: {"a": np.array([0, 3]), "b": np.arange(5)}, 1: {"a": np.array([1, 2])}}
+    scans = {name: SimpleNamespace(shape=shape, mask=mask) for name, mask in labels.items()}
+    data = SimpleNamespace(classes=CLASSES, scan=scans.get)
     runs, bytes_of = [], {}
     for run in range(2):
         for fold, scans in planes.items():
@@ -164,10 +169,9 @@ def test_blends_are_compared_by_fold_and_together(tmp_path, metric):
                 bytes_of[run, fold, scan] = part
         # the first run says which scans and folds there are
         more = {} if run == 0 else {2: {"c": np.arange(5)}}
-        runs.append(oof.OutOfFold(tmp_path / f"{run}", planes | more, {0: MADE, 1: MADE}))
-    cache = SimpleNamespace(scan=lambda name: SimpleNamespace(shape=shape, mask=labels[name]))
+        runs.append(oof.OutOfFold(tmp_path / f"{run}", planes | more, {0: MADE, 1: MADE}, data))
     rules = [Rule(0.5), Rule(0.6), Rule(0.4)]
-    found = oof.compare_scans(runs, [3.0, 1.0], rules, cache, METRICS[metric])
+    found = oof.compare_scans(runs, [3.0, 1.0], rules, METRICS[metric])
 
     def plain(scan, folds):
         mean, seen = np.zeros((3, *shape)), np.zeros(5, bool)

@@ -6,11 +6,10 @@ import torch
 from torch import nn
 
 from gutseg.config import Predict
-from gutseg.data.cache import Cache
-from gutseg.data.dataset import unpack
 from gutseg.data.geometry import Geometry
 from gutseg.data.inputs import Inputs
 from gutseg.data.scaling import Scaling
+from gutseg.data.sources.competition import Competition
 from gutseg.data.stack import Stack
 from gutseg.data.volume import describe
 from gutseg.inference.ensemble import Ensemble
@@ -46,7 +45,7 @@ class Ramp(nn.Module):
 
 @pytest.fixture
 def opened(cache):
-    return Cache(cache)
+    return Competition(cache, INPUTS)
 
 
 def test_a_scan_comes_back_at_native_size_in_place(opened):
@@ -202,7 +201,7 @@ def test_losses_are_means_over_slices(opened, planes):
     found = _evaluate(opened, Bright(), rows)
     scan, z = opened.scan("case1_day0"), np.array(planes)
     images = torch.from_numpy(INPUTS.images(scan, z))
-    target = torch.from_numpy(unpack(INPUTS.labels(scan, z)))
+    target = torch.from_numpy(opened.masks(INPUTS.labels(scan, z)))
     parts = [slice(0, 5), slice(5, 10)][: 1 + (len(z) > 5)]
     each = [Criterion("bce_dice")(Bright()(images[p]), target[p]) for p in parts]
     share = [len(z[p]) / len(z) for p in parts]

@@ -147,6 +147,8 @@ class Train(Section):
     monitor: str = "score"
     # epochs between two computations of the distances that the score needs
     score_every: Count = 1
+    # the last batches whose Dice is kept, as quartiles
+    tail: Natural = 0
     # mixed precision where the device has it
     amp: bool = True
     # memory format; on a CPU a step takes a quarter less time with it

@@ -91,14 +91,20 @@ class Augmenter:
         """name, params: a row of AUGMENTATIONS and its keyword arguments."""
         self.compose = A.Compose(AUGMENTATIONS[name].build(**params))
 
+    @property
+    def changes(self) -> bool:
+        """Whether images are changed at all."""
+        return bool(self.compose.transforms)
+
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Augment a batch: images (B, S, H, W) float32 in [0, 1], labels (B, H, W) uint8 bits.
+        """Augment a batch: images (B, S, H, W) float32 in [0, 1], labels (B, H, W) uint8.
 
-        The shapes stay; values are clipped to [0, 1] again.
+        Labels may have a last axis of several maps. The shapes stay; values are clipped to
+        [0, 1] again.
         """
-        if not self.compose.transforms:
+        if not self.changes:
             return images, labels
         _reseed(self.compose, iter(np.random.SeedSequence(seed).generate_state(256)))
         out_images, out_labels = np.empty_like(images), np.empty_like(labels)

@@ -1,4 +1,4 @@
-"""From a scan to what a network sees: stack, intensity scaling and geometry in one."""
+"""From a scan to what a network sees, and back: stack, intensity scaling and geometry in one."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -33,8 +33,15 @@ class Inputs:
     stack: Stack
     scaling: Scaling
     geometry: Geometry
+    # the channels that are kept of a stack or an image, None for all
+    selected: tuple[int, ...] | None = None
     # a padded input grows for scans that are larger
     grow: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Channels of one input."""
+        return self.stack.slices if self.selected is None else len(self.selected)
 
     def for_any_size(self) -> "Inputs":
         """Return the same for scans larger than the padded size: the input grows for them.
@@ -47,14 +54,25 @@ class Inputs:
         """Return the window of a scan; one for all of its slices."""
         return window(scan.shape[1:], scan.body, self.geometry, grow=self.grow)
 
+    def stacks(self, scan: Scan, z: np.ndarray) -> np.ndarray:
+        """Return the stacks around planes z (B,) at native size: (B, S, H, W) in [0, 1]."""
+        planes = gather(scan.image, neighbours(z, len(scan.image), self.stack))
+        scaled = scale(planes, scan, self.scaling)
+        return scaled if self.selected is None else scaled[:, list(self.selected)]
+
     def images(self, scan: Scan, z: np.ndarray) -> np.ndarray:
         """Return the stacks around planes z (B,) as (B, S, h, w) float32 in [0, 1]."""
-        stack = gather(scan.image, neighbours(z, len(scan.image), self.stack))
-        scaled = scale(stack, scan, self.scaling)
-        batch, slices = scaled.shape[:2]
-        planes = self.window(scan).forward(scaled.reshape(batch * slices, *scan.shape[1:]))
+        stacks = self.stacks(scan, z)
+        batch, slices = stacks.shape[:2]
+        planes = self.window(scan).forward(stacks.reshape(batch * slices, *scan.shape[1:]))
         return planes.reshape(batch, slices, *planes.shape[1:])
 
     def labels(self, scan: Scan, z: np.ndarray) -> np.ndarray:
-        """Return the labels of planes z (B,) as (B, h, w) uint8, one bit a class."""
+        """Return the labels of planes z (B,) as (B, h, w) uint8, as `scan.mask` holds them."""
         return self.window(scan).forward(scan.mask[z], labels=True)
+
+    def native(self, scan: Scan, planes: np.ndarray) -> np.ndarray:
+        """Bring predictions (B, C, h, w) float32 back to the slices: (C, B, H, W)."""
+        batch, classes = planes.shape[:2]
+        rows = planes.swapaxes(0, 1).reshape(batch * classes, *planes.shape[2:])
+        return self.window(scan).inverse(rows).reshape(classes, batch, *scan.shape[1:])

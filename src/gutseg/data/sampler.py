@@ -1,6 +1,8 @@
 """Which slices make up which batch: a pure function of (seed, epoch, rank)."""
 
+import sys
 from collections.abc import Iterator
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -65,3 +67,44 @@ class BatchSampler:
         seeds = augmentation.generate_state(self.steps)
         for step in range(self.steps):
             yield Batch(positions[step, self.rank], int(seeds[step]))
+
+
+class StepSampler:
+    """Number the batches of all epochs and ranks; for crops, which are drawn by that number.
+
+    steps: batches an epoch per rank.
+    """
+
+    def __init__(self, steps: int, *, rank: int = 0, world_size: int = 1) -> None:
+        self.steps, self.rank, self.world_size = steps, rank, world_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration numbers."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * self.steps
+        for step in range(first, first + self.steps):
+            yield step * self.world_size + self.rank
+
+
+class Endless:
+    """The epochs of a sampler, one after the other, as a single one without an end."""
+
+    def __init__(self, sampler: BatchSampler | StepSampler) -> None:
+        self.sampler = sampler
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def set_epoch(self, epoch: int) -> None:
+        """There is only one."""
+
+    def __iter__(self) -> Iterator[Batch | int]:
+        for epoch in count():
+            self.sampler.set_epoch(epoch)
+            yield from self.sampler

@@ -1,24 +1,77 @@
 """How long to train, which epoch is the best, and when training has ended."""
 
 import math
+import time
+from dataclasses import dataclass, field
+
+import torch
 
 from gutseg.config import Train
+from gutseg.engine.distributed import World
+
+History = list[dict[str, float]]
 
 
-def best_epoch(history: list[dict[str, float]], train: Train) -> int | None:
+@dataclass
+class Meter:
+    """What training has spent of its budget; history: of the epochs before."""
+
+    train: Train
+    history: History
+    world: World
+    started: float = field(init=False, default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of this epoch so far."""
+        return time.perf_counter() - self.started
+
+    def share(self, step: int) -> float:
+        """Return the share of a budget of steps or seconds that is spent after so many steps.
+
+        Of seconds all ranks have spent the mean of theirs, so that they stop together. A budget
+        of epochs is no matter of steps: 0.
+        """
+        if self.train.steps:
+            return step / self.train.steps
+        if not self.train.seconds:
+            return 0.0
+        spent = spent_seconds(self.history) + self.seconds
+        total = self.world.all_reduce(torch.tensor(spent, dtype=torch.double))
+        return float(total) / self.world.size / self.train.seconds
+
+
+def spent_seconds(history: History) -> float:
+    """Return the seconds of training that a history tells of."""
+    return sum(row["seconds"] for row in history)
+
+
+def best_epoch(history: History, train: Train) -> int | None:
     """Return the position of the first best row, None when no row counts.
 
     Rows without the monitored column do not count, nor do those where it is NaN or infinite.
     """
-    sign = -1 if train.monitor == "val_loss" else 1
+    # losses and distances are best where they are lowest
+    sign = -1 if train.monitor.startswith(("val_", "hausdorff")) else 1
     values = [sign * row.get(train.monitor, math.nan) for row in history]
     counting = [number for number, value in enumerate(values) if math.isfinite(value)]
     return max(counting, key=values.__getitem__, default=None)
 
 
-def is_finished(history: list[dict[str, float]], train: Train) -> bool:
+def is_spent(history: History, train: Train) -> bool:
+    """Say whether the epochs, steps or seconds of a budget are used up."""
+    if train.epochs:
+        return len(history) >= train.epochs
+    if not history:
+        return False
+    if train.steps:
+        return history[-1]["steps"] >= train.steps
+    return spent_seconds(history) >= train.seconds
+
+
+def is_finished(history: History, train: Train) -> bool:
     """Say whether training has ended: the budget is spent, or patience is."""
     best = best_epoch(history, train)
     waited = 0 if best is None else len(history) - 1 - best
     impatient = train.patience is not None and waited >= train.patience
-    return impatient or len(history) >= train.epochs
+    return impatient or is_spent(history, train)

@@ -3,26 +3,19 @@
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from gutseg.config import Train
 from gutseg.engine import checkpoint
-from gutseg.engine.budget import best_epoch, is_finished
+from gutseg.engine.budget import History, Meter, best_epoch, is_finished, is_spent
 from gutseg.engine.distributed import World
 from gutseg.engine.journal import Journal
-from gutseg.engine.optim import has_moments
-from gutseg.engine.precision import Precision
-from gutseg.engine.schedule import Schedule
+from gutseg.engine.learner import Learner
 from gutseg.engine.seeding import seed_everything
 from gutseg.files import need_file
 from gutseg.progress import progress
@@ -30,8 +23,8 @@ from gutseg.registry import counted
 
 log = logging.getLogger(__name__)
 
-# (logits, target, **maps) -> the loss and its terms
-Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+# batches at the end whose mean loss is kept
+LAST = 20
 # Looking at a loss stops the GPU until it is there; a few steps are looked at together.
 LOOK_EVERY = 16
 # A run goes on with its own config alone, so that advice to change it says how.
@@ -39,68 +32,6 @@ OTHERWISE = (
     "lower optim.lr or set train.clip_norm and start again under another name=... "
     "(or delete the run folder)"
 )
-
-
-@dataclass
-class Learner:
-    """What is trained: the bare model, its wrapped form, optimiser, schedule and average."""
-
-    model: nn.Module
-    criterion: Criterion
-    optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    precision: Precision
-    world: World
-    train: Train
-    seed: int = 0
-    step: int = 0
-    average: AveragedModel | None = field(init=False, default=None)
-    wrapped: nn.Module = field(init=False)
-
-    def __post_init__(self) -> None:
-        if self.train.ema:
-            average = get_ema_multi_avg_fn(self.train.ema)
-            self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
-        self.wrapped = torch.compile(self.model) if self.train.compile else self.model
-        if self.world.size > 1:
-            self.wrapped = DistributedDataParallel(self.wrapped)
-
-    @property
-    def best(self) -> nn.Module:
-        """The model to evaluate: the moving average when there is one."""
-        return self.average.module if self.average else self.model
-
-    def state(self) -> dict[str, Any]:
-        """Everything a later process needs to go on bit for bit."""
-        return {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.precision.scaler.state_dict(),
-            "step": self.step,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state; raises ValueError when it is not one of this network's training."""
-        parts = {
-            "model": self.model.load_state_dict,
-            "average": self.average.load_state_dict if self.average else lambda _: None,
-            "optimizer": self.optimizer.load_state_dict,
-            "scaler": self.precision.scaler.load_state_dict,
-        }
-        if missing := [name for name in (*parts, "step") if name not in state]:
-            raise ValueError(f"it holds no {', '.join(missing)}")
-        if problem := checkpoint.misfit(self.model, state["model"]):
-            raise ValueError(problem)
-        for name, load in parts.items():
-            try:
-                load(state[name])
-            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):
-                # what torch raises depends on the part that is missing or has another shape
-                raise ValueError(f"its {name} is of another training") from None
-        self.step = state["step"]
-        if self.step and not has_moments(self.optimizer):
-            raise ValueError("the optimiser's state is missing")
 
 
 def fit(
@@ -118,16 +49,15 @@ def fit(
     """
     train = learner.train
     history = _resume(learner, folder)
-    for epoch in range(len(history), train.epochs):
-        if is_finished(history, train):
-            break
-        started = time.perf_counter()
-        row = {"epoch": epoch, **_train_epoch(learner, loader, epoch)}
+    while not is_finished(history, train):
+        epoch = len(history)
+        row = {"epoch": epoch, **_train_epoch(learner, loader, history)}
         learner.world.broadcast(learner.best)
         _check_weights(learner, epoch)
-        last = epoch + 1 == train.epochs
+        started = time.perf_counter()
+        last = is_spent([*history, row], train)
         row |= evaluate(learner.best, last or (epoch + 1) % train.score_every == 0)
-        history.append(row | {"seconds": time.perf_counter() - started})
+        history.append(row | {"seconds_test": time.perf_counter() - started})
         if learner.world.is_main:
             _save(learner, history, folder)
             log.info("%s", "  ".join([folder.name, *_shown(history[-1])]))
@@ -192,8 +122,10 @@ def _check_weights(learner: Learner, epoch: int) -> None:
 
 def _shown(row: dict[str, float]) -> list[str]:
     keys = ("train_loss", "val_loss", "dice", "hausdorff", "score")
+    keys = keys if "dice" in row else (*keys, "pooled.dice_fg", "pooled.iou_fg")
     values = [f"{key} {row[key]:.4f}" for key in keys if key in row]
-    return [f"epoch {row['epoch']}", *values, f"{row['seconds']:.0f} s"]
+    seconds = row["seconds"] + row["seconds_test"]
+    return [f"epoch {row['epoch']}", *values, f"{seconds:.0f} s"]
 
 
 def _save(learner: Learner, history: list[dict], folder: Path) -> None:
@@ -203,59 +135,58 @@ def _save(learner: Learner, history: list[dict], folder: Path) -> None:
     checkpoint.save(folder / "last.pt", {"learner": learner.state(), "history": history})
 
 
-def _train_epoch(learner: Learner, loader: DataLoader, epoch: int) -> dict[str, float]:
-    """Run one epoch; return the learning rate and the mean of the loss and of its terms."""
-    seed_everything(learner.seed, epoch, learner.world.rank)
+def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict[str, float]:
+    """Run one epoch, or what is left of the budget; return what was seen.
+
+    The learning rate, the means of the loss and of its terms, `loss_first` and `loss_end` (of the
+    last batches), `steps` of the optimiser so far, seconds, MB, and quartiles of Dice over a tail.
+    """
+    epoch, train = len(history), learner.train
+    meter = Meter(train, history, learner.world)
+    seed_everything(learner.seed, epoch, learner.stream + learner.world.rank)
     loader.sampler.set_epoch(epoch)
     learner.wrapped.train()
-    accumulate, watch = learner.train.accumulate, _Watch(epoch)
+    watch, tail = _Watch(epoch), deque(maxlen=train.tail)
+    before, spent = learner.step, meter.share(learner.step)
     bar = progress(
         loader, desc=f"epoch {epoch}", unit="batch", leave=False, disable=not learner.world.is_main
     )
     for number, batch in enumerate(bar):
-        first = number // accumulate * accumulate
-        group = min(accumulate, len(loader) - first)
+        first = number // train.accumulate * train.accumulate
+        # batches of the last, shorter group of accumulated ones
+        group = min(train.accumulate, len(loader) - first)
         ends_group = number == first + group - 1
-        watch.add(batch["ids"], _backward(learner, batch, group, ends_group))
-        if ends_group:
-            _update(learner)
+        logits, losses = learner.backward(batch, group, ends_group)
+        watch.add(batch["ids"], losses)
+        if train.tail and learner.dice:
+            tail.append(learner.dice(logits, batch["target"], batch.get("ignore")))
         if number % LOOK_EVERY == 0:
             bar.set_postfix(loss=f"{watch.look():.4f}", refresh=False)
+        if ends_group:
+            # a schedule of seconds counts by what is spent of them
+            timed = train.seconds is not None
+            position = spent * learner.schedule.steps if timed else learner.step
+            learner.update(position)
+            if (spent := meter.share(learner.step)) >= 1:
+                break
     watch.look()
-    lr = learner.optimizer.param_groups[0]["lr"]
-    return {"lr": lr, **watch.means(learner.world)}
+    seconds = meter.seconds
+    found = {"lr": learner.optimizer.param_groups[0]["lr"], **watch.means(learner.world)}
+    found |= {"loss_first": watch.first, "loss_end": sum(watch.last) / len(watch.last)}
+    found |= {"steps": learner.step, "seconds": seconds}
+    found["seconds_per_step"] = seconds / max(learner.step - before, 1)
+    found["parameters"] = sum(weights.numel() for weights in learner.model.parameters())
+    if learner.memory:
+        found["peak_mb"] = learner.memory.growth()
+    return found | _quartiles(tail)
 
 
-def _backward(learner: Learner, batch: dict, group: int, sync: bool) -> dict[str, Tensor]:
-    """Forward and backward of one batch; return the detached loss and its terms."""
-    device = learner.world.device
-    images = batch["images"].to(device, non_blocking=True)
-    target = batch["target"].to(device, non_blocking=True)
-    maps = {
-        key: plane.to(device, non_blocking=True) for key, plane in batch.get("maps", {}).items()
-    }
-    quiet = learner.world.size > 1 and not sync
-    with learner.wrapped.no_sync() if quiet else nullcontext():
-        with learner.precision.autocast():
-            logits = learner.wrapped(images)
-        loss, terms = learner.criterion(logits, target, **maps)
-        learner.precision.scaler.scale(loss / group).backward()
-    return {"loss": loss.detach()} | {key: term.detach() for key, term in terms.items()}
-
-
-def _update(learner: Learner) -> None:
-    for group in learner.optimizer.param_groups:
-        group["lr"] = learner.schedule(learner.step)
-    scaler = learner.precision.scaler
-    if clip_norm := learner.train.clip_norm:
-        scaler.unscale_(learner.optimizer)
-        nn.utils.clip_grad_norm_(learner.model.parameters(), clip_norm)
-    scaler.step(learner.optimizer)
-    scaler.update()
-    learner.optimizer.zero_grad(set_to_none=True)
-    if learner.average:
-        learner.average.update_parameters(learner.model)
-    learner.step += 1
+def _quartiles(tail: deque[float]) -> dict[str, float]:
+    known = torch.tensor([value for value in tail if value == value], dtype=torch.double)
+    if not len(known):
+        return {}
+    quartiles = known.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.double)).tolist()
+    return dict(zip(("tail_q1", "tail_median", "tail_q3"), quartiles, strict=True))
 
 
 class _Watch:
@@ -266,6 +197,8 @@ class _Watch:
         self.pending: list[tuple[list[str], dict[str, Tensor]]] = []
         self.sums: dict[str, float] = {}
         self.batches = 0
+        self.first = float("nan")
+        self.last: deque[float] = deque(maxlen=LAST)
 
     def add(self, ids: list[str], losses: dict[str, Tensor]) -> None:
         self.pending.append((ids, losses))
@@ -283,6 +216,9 @@ class _Watch:
                     f"({shown}); its slices: {', '.join(ids)}. Nothing of this epoch was "
                     f"saved; look at these slices, or {OTHERWISE}"
                 )
+            if not self.batches:
+                self.first = last
+            self.last.append(last)
             for key, value in values.items():
                 self.sums[key] = self.sums.get(key, 0.0) + value
             self.batches += 1

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from gutseg.files import need_file, read_json
 LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
 
 
-def provenance(folds: Path) -> dict[str, Any]:
-    """Return plain values to stand beside the weights; folds: the fold file that was used."""
+def provenance(folds: Path | int, identity: str) -> dict[str, Any]:
+    """Return plain values to stand beside the weights; folds: a file or a number of folds."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "commit": _commit(),
@@ -24,12 +25,26 @@ def provenance(folds: Path) -> dict[str, Any]:
         "libraries": {name: version(name) for name in LIBRARIES},
         "machine": gpu or platform.processor() or platform.machine(),
         "folds": str(folds),
-        "folds_sha256": _hash(folds),
+        "folds_sha256": identity,
     }
 
 
-def check_folds(folder: Path, fold: int, folds: Path) -> None:
-    """Raise ValueError unless a run folder's meta.json names this fold and this fold file."""
+def fold_identity(folds: Path | int, fold_of: Mapping[str, int]) -> str:
+    """Return a hash of a fold file, or of who is held out where its folds were drawn.
+
+    fold_of: plane id -> fold.
+    """
+    if isinstance(folds, int):
+        text = "".join(f"{name} {fold}\n" for name, fold in sorted(fold_of.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(folds.read_bytes()).hexdigest()
+
+
+def check_folds(folder: Path, fold: int, folds: Path | int, identity: str | None = None) -> None:
+    """Raise ValueError unless a run folder's meta.json names this fold and these folds.
+
+    identity: what `fold_identity` returned; of a file it is computed here.
+    """
     path = need_file(folder / "meta.json", "it names the fold file; train this fold first")
     found = read_json(path)
     if not isinstance(found, dict) or not isinstance(found.get("folds_sha256"), str):
@@ -38,15 +53,19 @@ def check_folds(folder: Path, fold: int, folds: Path) -> None:
         raise ValueError(
             f"{folder} was trained as fold {found.get('fold')}; give the folder its name back"
         )
-    if found["folds_sha256"] != _hash(need_file(folds, f"{folder} was trained with it")):
+    if identity is None:
+        identity = fold_identity(need_file(folds, f"{folder} was trained with it"), {})
+    if found["folds_sha256"] == identity:
+        return
+    if isinstance(folds, int):
         raise ValueError(
-            f"{folds} has changed since {folder} was trained, so that slices it was trained on "
-            "could pass for held out; put the old file back, or train under another name=..."
+            f"{folder} was trained on other folds: the images or labels have changed since; put "
+            "the old ones back, or train under another name=..."
         )
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    raise ValueError(
+        f"{folds} has changed since {folder} was trained, so that slices it was trained on "
+        "could pass for held out; put the old file back, or train under another name=..."
+    )
 
 
 def _commit() -> str | None:

@@ -1,6 +1,7 @@
-"""Validation during training: losses, and the competition metric on native-size volumes."""
+"""Validation during training: losses, pooled measures, and the competition's on volumes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from gutseg.constants import CLASSES
-from gutseg.data.cache import Cache
-from gutseg.data.dataset import unpack
+from gutseg.data.batches import as_target
 from gutseg.data.maps import Maps
+from gutseg.data.sources.source import Source
 from gutseg.inference.postprocess import to_byte
-from gutseg.inference.predictor import Predictor
+from gutseg.inference.predictor import Predictor, to_bytes
+from gutseg.inference.tta import activation
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, combine, compare
 from gutseg.metrics.overlap import accuracy_rows, iou_rows
+from gutseg.metrics.pooled import Counts, count, decided, measures
 
 # (logits, target, **maps) -> the loss and its terms
 Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
@@ -24,16 +27,17 @@ COLUMNS = ("dice", "iou", "accuracy", "hausdorff")
 
 
 class Evaluator:
-    """Compares a network with the labels of some slices, scan by scan.
+    """Compares a network with the labels of some planes, scan by scan.
 
-    rows: rows of the cache's index; a scan of which only some slices are listed is compared
-    on those alone. Probabilities are cut at 0.5. Under distributed training every rank takes
-    its share of the scans; all_reduce sums a tensor over ranks.
+    rows: rows of the source's index; a volume of which only some slices are listed is compared
+    on those alone. Probabilities are cut at 0.5, or the likeliest class is taken. Under
+    distributed training every rank takes its share of the scans; all_reduce sums a tensor over
+    ranks.
     """
 
     def __init__(
         self,
-        cache: Cache,
+        source: Source,
         rows: pd.DataFrame,
         wrap: Callable[[nn.Module], Predictor],
         criterion: Criterion,
@@ -44,7 +48,7 @@ class Evaluator:
         all_reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor,
     ) -> None:
         """wrap: turns the network into a Predictor. maps: what the loss needs beside labels."""
-        self.cache = cache
+        self.source = source
         self.wrap = wrap
         self.criterion = criterion
         self.maps = maps or Maps()
@@ -53,79 +57,119 @@ class Evaluator:
         self.scans = scans[rank::world_size]
 
     def __call__(self, network: nn.Module, with_score: bool) -> dict[str, float]:
-        """Return val_loss, its terms, and dice, iou, accuracy, overall and per class.
+        """Return val_loss, its terms, and measures pooled over all pixels, `pooled.<name>`.
 
-        with_score adds the normalised Hausdorff distance and the competition score.
+        Of volumes also dice, iou, accuracy, overall and per class, means over slices; with_score
+        adds the normalised Hausdorff distance and the competition score.
         """
         predictor = self.wrap(network)
-        sums = np.zeros((len(CLASSES), len(COLUMNS), 2))
+        sums = np.zeros((len(CLASSES), len(COLUMNS), 2) if self.source.has_volumes else 0)
+        pooled = Counts.none(len(self.source.classes))
         losses: dict[str, float] = {}
         slices = 0
         for name, z in self.scans:
-            probabilities = self._predict(predictor, name, z, losses)
+            scan = self.source.scan(name)
+            probabilities, counts = self._predict(predictor, scan, z, losses)
+            pooled += counts
             slices += len(z)
-            sums += self._compare(name, z, probabilities, with_score)
+            if self.source.has_volumes:
+                sums += _compare(scan, z, probabilities, with_score)
         keys = self._loss_names(losses)
-        flat = torch.tensor([*sums.ravel(), *(losses[key] for key in keys), slices])
-        total = np.array(self.all_reduce(flat.double()).tolist())
-        found = {
-            f"val_{key}": total[sums.size + i] / max(total[-1], 1) for i, key in enumerate(keys)
-        }
-        found |= _columns(total[: sums.size].reshape(sums.shape), with_score)
+        parts = (sums.ravel(), pooled.vector, [*(losses[key] for key in keys), slices])
+        total = np.array(self.all_reduce(torch.tensor(np.concatenate(parts)).double()).tolist())
+        sums, pooled, lost = np.split(total, np.cumsum([len(part) for part in parts[:2]]))
+        found = {f"val_{key}": lost[i] / max(lost[-1], 1) for i, key in enumerate(keys)}
+        if self.source.has_volumes:
+            found |= _columns(sums.reshape(len(CLASSES), len(COLUMNS), 2), with_score)
+        found |= _pooled(Counts.of_vector(pooled), self.source)
         # plain numbers: the history goes into a checkpoint, which holds no NumPy scalars
         return {key: float(value) for key, value in found.items()}
+
+    @property
+    def columns(self) -> list[str]:
+        """The means that training may be judged by: overall, no class's own."""
+        none = Counts.none(len(self.source.classes))
+        found = [key for key in _pooled(none, self.source) if key.count(".") == 1]
+        return ["val_loss", *(("score", *COLUMNS) if self.source.has_volumes else ()), *found]
 
     def _loss_names(self, losses: dict[str, float]) -> list[str]:
         # a rank without scans has met no loss; every rank must send the same names
         if not losses:
-            empty = torch.zeros(1, len(CLASSES), 2, 2)
-            _, terms = self.criterion(empty, empty, **self.maps.tensors(empty.numpy()))
+            parts = as_target(self.source, np.zeros((1, 2, 2), np.uint8), None, self.maps)
+            logits = torch.zeros(1, len(self.source.classes), 2, 2)
+            _, terms = self.criterion(logits, parts["target"], **parts["maps"])
             losses.update(dict.fromkeys(["loss", *terms], 0.0))
         return list(losses)
 
     @torch.inference_mode()
     def _predict(
-        self, predictor: Predictor, name: str, z: np.ndarray, losses: dict[str, float]
-    ) -> np.ndarray:
-        """Return (C, len(z), H, W) uint8 and add the losses, weighted by slices."""
-        scan = self.cache.scan(name)
-        parts = []
-        for planes, images in predictor.batches(scan, z):
-            logits = predictor.network(images).float()
-            labels = unpack(predictor.inputs.labels(scan, planes))
-            target = torch.from_numpy(labels).to(logits.device)
-            drawn = self.maps.tensors(labels).items()
-            maps = {key: plane.to(logits.device) for key, plane in drawn}
-            total, terms = self.criterion(logits, target, **maps)
-            for key, value in ({"loss": total} | terms).items():
-                losses[key] = losses.get(key, 0.0) + float(value) * len(planes)
-            parts.append(predictor.to_native(scan, logits.sigmoid()))
-        return np.concatenate(parts, axis=1)
+        self, predictor: Predictor, scan: Any, z: np.ndarray, losses: dict[str, float]
+    ) -> tuple[np.ndarray | None, Counts]:
+        """Return a volume's probabilities (C, len(z), H, W) uint8 and the counts of its pixels.
 
-    def _compare(
-        self, name: str, z: np.ndarray, probabilities: np.ndarray, with_score: bool
-    ) -> np.ndarray:
-        """Return sums and numbers of kept values: (C, columns, 2)."""
-        scan = self.cache.scan(name)
-        prediction = np.zeros((len(CLASSES), *scan.shape), bool)
-        prediction[:, z] = probabilities >= to_byte(0.5)
-        labels = np.zeros(scan.shape, np.uint8)
-        labels[z] = scan.mask[z]
-        truth = BitRows.from_class_bits(labels, len(CLASSES))
-        predicted = BitRows.from_arrays(prediction)
-        result = compare(name, predicted, truth, METRIC, distances=with_score)
-        counts = (result.intersection[:, z], result.prediction[:, z], result.truth[:, z])
-        pixels = scan.shape[1] * scan.shape[2]
-        values = (
-            result.dice[:, z],
-            iou_rows(*counts),
-            accuracy_rows(*counts, pixels),
-            result.hausdorff[:, None],
-        )
-        return np.stack(
-            [np.stack([np.nansum(v, axis=1), np.isfinite(v).sum(axis=1)], axis=1) for v in values],
-            axis=1,
-        )
+        Adds the losses, weighted by planes.
+        """
+        parts, pooled = [], Counts.none(len(self.source.classes))
+        for planes, images in predictor.batches(scan, z):
+            logits = predictor.logits(images)  # (B, C, h, w)
+            self._add_losses(scan, planes, logits, losses)
+            native = predictor.native(scan, predictor.activation(logits))  # (C, B, H, W)
+            mode, truth = self.source.mode, self.source.truth(scan, planes)
+            ignored = self.source.ignored(scan, planes)
+            pooled += count(decided(native, mode), truth, mode, ignored)
+            if self.source.has_volumes:
+                parts.append(to_bytes(native))
+        return np.concatenate(parts, axis=1) if parts else None, pooled
+
+    def _add_losses(
+        self, scan: Any, planes: np.ndarray, logits: Tensor, losses: dict[str, float]
+    ) -> None:
+        parts = as_target(self.source, *self.source.seen_labels(scan, planes), self.maps)
+        moved = {key: plane.to(logits.device) for key, plane in parts.pop("maps").items()}
+        moved |= {key: plane.to(logits.device) for key, plane in parts.items()}
+        total, terms = self.criterion(logits, **moved)
+        for key, value in ({"loss": total} | terms).items():
+            losses[key] = losses.get(key, 0.0) + float(value) * len(planes)
+
+
+def batch_dice(source: Source, logits: Tensor, target: Tensor, ignored: Tensor | None) -> float:
+    """Return the Dice of the objects, pooled over a batch.
+
+    logits: (B, C, h, w). target: as `Source.target` returns it. ignored: (B, h, w) bool or None.
+    """
+    found = activation(logits.detach().float(), source.mode).cpu().numpy().swapaxes(0, 1)
+    truth = source.masks(target.cpu().numpy()).swapaxes(0, 1) >= 0.5
+    unseen = None if ignored is None else ignored.cpu().numpy()
+    counts = count(decided(found, source.mode), truth, source.mode, unseen)
+    return _pooled(counts, source)["pooled.dice_fg"]
+
+
+def _pooled(counts: Counts, source: Source) -> dict[str, float]:
+    found = measures(counts, source.classes, source.mode, source.background)
+    return {f"pooled.{key}": value for key, value in found.items()}
+
+
+def _compare(scan: Any, z: np.ndarray, probabilities: np.ndarray, with_score: bool) -> np.ndarray:
+    """Return sums and numbers of kept values: (C, columns, 2)."""
+    prediction = np.zeros((len(CLASSES), *scan.shape), bool)
+    prediction[:, z] = probabilities >= to_byte(0.5)
+    labels = np.zeros(scan.shape, np.uint8)
+    labels[z] = scan.mask[z]
+    truth = BitRows.from_class_bits(labels, len(CLASSES))
+    predicted = BitRows.from_arrays(prediction)
+    result = compare(scan.name, predicted, truth, METRIC, distances=with_score)
+    counts = (result.intersection[:, z], result.prediction[:, z], result.truth[:, z])
+    pixels = scan.shape[1] * scan.shape[2]
+    values = (
+        result.dice[:, z],
+        iou_rows(*counts),
+        accuracy_rows(*counts, pixels),
+        result.hausdorff[:, None],
+    )
+    return np.stack(
+        [np.stack([np.nansum(v, axis=1), np.isfinite(v).sum(axis=1)], axis=1) for v in values],
+        axis=1,
+    )
 
 
 def _columns(sums: np.ndarray, with_score: bool) -> dict[str, float]:

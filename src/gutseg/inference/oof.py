@@ -2,18 +2,19 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from gutseg.constants import CLASSES
-from gutseg.data.cache import Cache
+from gutseg.data.sources.source import Source
 from gutseg.files import need_file, replacing
 from gutseg.inference.ensemble import weighted_mean
 from gutseg.inference.made_with import MadeWith
 from gutseg.inference.postprocess import Rule, finish_scan
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import Metric, ScanResult, compare
+from gutseg.metrics.pooled import Counts, count, decided
 from gutseg.progress import progress
 
 
@@ -23,11 +24,11 @@ def save(path: Path, probabilities: np.ndarray, z: np.ndarray) -> None:
         np.savez_compressed(stream, probabilities=probabilities, z=z)
 
 
-def load(path: Path, z: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def load(path: Path, classes: int, z: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return what `save` wrote, (C, len(z), H, W) uint8.
 
-    z: the planes that are expected. size: (H, W) of the scan. Raises ValueError for a file that
-    is damaged or holds something else.
+    classes: C. z: the planes that are expected. size: (H, W) of the scan. Raises ValueError for a
+    file that is damaged or holds something else.
     """
     again = "; run: gutseg predict RUN"
     need_file(path, "run: gutseg predict RUN")
@@ -39,7 +40,7 @@ def load(path: Path, z: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         # speaks of numpy's options
         kind = type(error).__name__
         raise ValueError(f"{path} is not a readable prediction ({kind}){again}") from None
-    wanted = (len(CLASSES), len(z), *size)
+    wanted = (classes, len(z), *size)
     if probabilities.shape != wanted or probabilities.dtype != np.uint8:
         raise ValueError(
             f"{path} holds {probabilities.dtype} {probabilities.shape}; expected uint8 "
@@ -58,11 +59,16 @@ class OutOfFold:
         run: Path,
         planes: Mapping[int, Mapping[str, np.ndarray]],
         made: Mapping[int, MadeWith],
+        data: Source,
     ) -> None:
-        """planes: fold -> scan -> the planes z that were predicted. made: fold -> how."""
+        """planes: fold -> scan -> the planes z that were predicted. made: fold -> how.
+
+        data: what was predicted.
+        """
         self.run = run
         self.planes = planes
         self.made = made
+        self.data = data
 
     @property
     def folds(self) -> list[int]:
@@ -95,13 +101,25 @@ class OutOfFold:
         shape: (Z, H, W). fold: only its part. Where a file is absent the planes are empty: who
         opens predictions decides whether one may be.
         """
-        whole, seen = np.zeros((len(CLASSES), *shape), np.uint8), np.zeros(shape[0], bool)
+        classes = len(self.data.classes)
+        whole, seen = np.zeros((classes, *shape), np.uint8), np.zeros(shape[0], bool)
         for number in self.folds_of(scan) if fold is None else [fold]:
             z = self.planes[number][scan]
             seen[z] = True
             if os.path.lexists(path := self.path(number, scan)):  # a broken link is no absence
-                whole[:, z] = load(path, z, shape[1:])
+                whole[:, z] = load(path, classes, z, shape[1:])
         return whole, seen
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Predictions against labels, by group: `fold 0` ... and `all`."""
+
+    # of volumes: the competition's results, one a scan
+    results: dict[str, list[ScanResult]]
+    # measures over all pixels
+    pooled: dict[str, dict[str, float]]
+    classes: tuple[str, ...]
 
 
 def folder(run: Path, fold: int) -> Path:
@@ -109,14 +127,32 @@ def folder(run: Path, fold: int) -> Path:
     return run / f"fold{fold}" / "oof"
 
 
+def check_same_scans(members: Sequence[OutOfFold]) -> None:
+    """Raise ValueError unless all runs predicted the same planes of the same images, by fold."""
+    parts = [
+        {
+            (scan, fold): facts
+            for fold, made in member.made.items()
+            for scan, facts in made.scans.items()
+        }
+        for member in members
+    ]
+    for member, other in zip(members[1:], parts[1:], strict=True):
+        every = sorted(parts[0].keys() | other.keys())
+        if differing := [key for key in every if parts[0].get(key) != other.get(key)]:
+            raise ValueError(
+                f"{members[0].run} and {member.run} predicted different scans, for example "
+                "{} in fold {}; predict the same folds of one cache with both".format(*differing[0])
+            )
+
+
 def compare_scans(
     members: Sequence[OutOfFold],
     weights: Sequence[float],
     rules: Sequence[Rule],
-    cache: Cache,
     metric: Metric,
 ) -> dict[str, list[ScanResult]]:
-    """Compare blended out-of-fold predictions with the cache's labels.
+    """Compare blended out-of-fold predictions with the labels.
 
     Returns the results of every fold, `fold 0` ..., and of all scans, `all`. Only planes that
     were predicted count; where folds divide single scans, `all` joins their parts again.
@@ -124,17 +160,50 @@ def compare_scans(
     found: dict[str, list[ScanResult]] = {f"fold {fold}": [] for fold in members[0].folds}
     found["all"] = []
     for name in progress(members[0].scans, desc="score", unit="scan"):
-        scan = cache.scan(name)
+        scan = members[0].data.scan(name)
         folds = members[0].folds_of(name)
         for fold in [*folds, None] if len(folds) > 1 else folds:
             parts = [member.load(name, scan.shape, fold) for member in members]
             mean = weighted_mean([whole for whole, _ in parts], weights)
             truth = np.where(parts[0][1][:, None, None], scan.mask, 0)
-            masks = finish_scan(mean, rules), BitRows.from_class_bits(truth, len(CLASSES))
+            masks = finish_scan(mean, rules), BitRows.from_class_bits(truth, len(rules))
             result = compare(name, *masks, metric)
             result.dice[:, ~parts[0][1]] = np.nan
             if fold is not None:
                 found[f"fold {fold}"].append(result)
             if fold is None or len(folds) == 1:
                 found["all"].append(result)
+    return found
+
+
+def count_results(member: OutOfFold, results: Sequence[ScanResult], folds: Sequence[int]) -> Counts:
+    """Pool results of volumes over all pixels of the planes that some folds hold out."""
+    tp, found, truth = (
+        sum(getattr(result, key).sum(axis=1) for result in results)
+        for key in ("intersection", "prediction", "truth")
+    )
+    pixels = sum(
+        len(z) * int(np.prod(member.data.scan(name).shape[1:])) * len(tp)
+        for fold in folds
+        for name, z in member.planes[fold].items()
+    )
+    fp, fn = found - tp, truth - tp
+    return Counts(tp, fp, fn, correct=int(pixels - fp.sum() - fn.sum()), pixels=pixels)
+
+
+def count_pictures(member: OutOfFold) -> dict[str, Counts]:
+    """Compare the predictions of images that stand alone with their labels.
+
+    Returns the counts of every fold, `fold 0` ..., and of all images, `all`.
+    """
+    data, none = member.data, Counts.none(len(member.data.classes))
+    found = dict.fromkeys([*(f"fold {fold}" for fold in member.folds), "all"], none)
+    for fold in member.folds:
+        for name, z in member.planes[fold].items():
+            scan = data.scan(name)
+            whole, _ = member.load(name, scan.shape, fold)
+            masks = decided(whole[:, z], data.mode)
+            part = count(masks, data.truth(scan, z), data.mode, data.ignored(scan, z))
+            found[f"fold {fold}"] += part
+            found["all"] += part
     return found

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -10,11 +11,15 @@ from torch import Tensor, nn
 from gutseg.config import Predict
 from gutseg.data.inputs import Inputs
 from gutseg.data.volume import Scan
-from gutseg.inference.tta import probabilities
+from gutseg.inference.tta import activation, probabilities
+from gutseg.losses.reductions import Mode
+
+# Pixels of context around a tile, of which nothing is kept.
+MARGIN = 32
 
 
 class Predictor:
-    """Predicts organ probabilities of a scan, quantised to uint8 (255 = 1).
+    """Predicts class probabilities of a scan, quantised to uint8 (255 = 1).
 
     A byte is what the out-of-fold files hold and what thresholds are chosen on, so the kernel
     sees the same numbers: a few MB a scan instead of 61 in float16.
@@ -28,6 +33,7 @@ class Predictor:
         *,
         device: torch.device,
         dtype: torch.dtype | None = None,
+        mode: Mode = "multilabel",
         name: str = "the network",
     ) -> None:
         """dtype: autocast type of the forward pass, None for float32.
@@ -40,11 +46,32 @@ class Predictor:
         self.device = device
         self.dtype = dtype
         self.settings = settings or Predict()
+        self.mode = mode
+        # a window is never larger than what the network was trained on
+        fixed = inputs.geometry.kind != "native"
+        self.tile = max(self.settings.tile, *inputs.geometry.size) if fixed else self.settings.tile
 
     def network(self, images: Tensor) -> Tensor:
         """Return the logits of a batch under the precision of the device."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             return self.model(images)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return logits (B, C, h, w) float32; larger images than `tile` are cut into tiles."""
+        height, width = images.shape[2:]
+        tile = self.tile
+        if max(height, width) <= tile:
+            return self.network(images).float()
+        rows = []
+        for top, bottom in _spans(height, tile):
+            row = []
+            for left, right in _spans(width, tile):
+                up, start = max(top - MARGIN, 0), max(left - MARGIN, 0)
+                part = images[:, :, up : bottom + MARGIN, start : right + MARGIN]
+                logits = self.network(part).float()
+                row.append(logits[:, :, top - up : bottom - up, left - start : right - start])
+            rows.append(torch.cat(row, dim=3))
+        return torch.cat(rows, dim=2)
 
     def batches(self, scan: Scan, z: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Yield (planes, stacks on the device) batch by batch."""
@@ -56,21 +83,23 @@ class Predictor:
 
     def _fitting(self, scan: Scan) -> int:
         """How many planes take the memory of a usual batch, where the input has grown for them."""
-        usual, grown = self.inputs.geometry.size, self.inputs.window(scan).size
+        grown = self.inputs.window(scan).size
+        usual = self.inputs.geometry.size
         return max(self.settings.batch_size * math.prod(usual) // math.prod(grown), 1)
 
     @torch.inference_mode()
     def __call__(self, scan: Scan, z: np.ndarray | None = None) -> np.ndarray:
         """Return (C, len(z), H, W) uint8 probabilities of the planes z, by default all."""
-        z = np.arange(len(scan.image)) if z is None else z
+        z = np.arange(scan.shape[0]) if z is None else z
+        tta = self.settings.tta
         parts = [
-            self.to_native(scan, probabilities(self.network, images, self.settings.tta))
+            to_bytes(self.native(scan, probabilities(self.logits, images, tta, self.mode)))
             for _, images in self.batches(scan, z)
         ]
         return np.concatenate(parts, axis=1)
 
-    def to_native(self, scan: Scan, found: Tensor) -> np.ndarray:
-        """Bring probabilities (B, C, h, w) back to the slice: (C, B, H, W) uint8.
+    def native(self, scan: Scan, found: Tensor) -> np.ndarray:
+        """Bring probabilities (B, C, h, w) back to the slice: (C, B, H, W) float32.
 
         Raises ValueError where they are not finite: a byte would hide it as an empty mask.
         """
@@ -79,8 +108,19 @@ class Predictor:
                 f"{self.name} predicts probabilities of {scan.name} that are not finite; "
                 "its weights are of no use: train it again with a lower optim.lr or train.amp=false"
             )
-        batch, classes = found.shape[:2]
-        planes = found.transpose(0, 1).reshape(batch * classes, *found.shape[2:])
-        native = self.inputs.window(scan).inverse(planes.cpu().numpy())
-        native = native.reshape(classes, batch, *scan.shape[1:])
-        return np.rint(native * 255).astype(np.uint8)
+        return self.inputs.native(scan, found.cpu().numpy())
+
+    def activation(self, logits: Tensor) -> Tensor:
+        """Return the probabilities (B, C, h, w) that logits stand for."""
+        return activation(logits, self.mode)
+
+
+def to_bytes(found: np.ndarray) -> np.ndarray:
+    """Quantise probabilities of any shape to uint8 (255 = 1)."""
+    return np.rint(found * 255).astype(np.uint8)
+
+
+def _spans(length: int, tile: int) -> Iterator[tuple[int, int]]:
+    """Cut a side into the fewest parts of nearly equal length, none above tile."""
+    edges = np.linspace(0, length, -(-length // tile) + 1).round().astype(int).tolist()
+    return pairwise(edges)

@@ -67,6 +67,22 @@ def as_text(groups: Groups, metric: Metric) -> str:
     return table.to_string(float_format=lambda value: f"{value:.3f}", na_rep="-")
 
 
+def pooled_text(groups: Mapping[str, Mapping[str, float]], classes: Sequence[str]) -> str:
+    """Return measures pooled over pixels as a table; one group alone gets one row a class."""
+    columns = ("dice", "iou", "precision", "recall")
+    if len(groups) == 1:
+        (found,) = groups.values()
+        rows = {name: [found[f"{key}.{name}"] for key in columns] for name in classes}
+        rows["mean"] = [found[key] for key in columns]
+        if found["iou"] != found["iou_fg"]:
+            rows["mean without background"] = [found[f"{key}_fg"] for key in columns]
+    else:
+        columns = (*columns, "accuracy")
+        rows = {name: [found[key] for key in columns] for name, found in groups.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns))
+    return table.to_string(float_format=lambda value: f"{value:.3f}", na_rep="-")
+
+
 def group_by(results: Sequence[ScanResult], by: str) -> dict[str, list[ScanResult]]:
     """Group results by `case` or `scan`; by `class` there are no groups, classes are columns."""
     groups: dict[str, list[ScanResult]] = {}
@@ -92,6 +108,10 @@ def as_json(results: Sequence[ScanResult], metric_name: str, metric: Metric) -> 
     }
 
 
-def _values(found: Summary) -> dict[str, float | None]:
-    values = {"score": found.score, "dice": found.dice, "hausdorff": found.hausdorff}
+def as_plain(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Return values as JSON can hold them: NaN becomes null."""
     return {key: None if value != value else value for key, value in values.items()}
+
+
+def _values(found: Summary) -> dict[str, float | None]:
+    return as_plain({"score": found.score, "dice": found.dice, "hausdorff": found.hausdorff})

@@ -21,6 +21,7 @@ from gutseg.data.sources.labelled import (
     some_channels,
 )
 from gutseg.engine import checkpoint
+from gutseg.engine.memory import PeakMemory, warm_up
 from gutseg.engine.optim import optimizer
 from gutseg.engine.schedule import Schedule
 from gutseg.engine.seeding import INITIAL, seed_everything
@@ -36,7 +37,6 @@ from gutseg.study.held_out import (
     measures,
     with_background_of,
 )
-from gutseg.study.memory import PeakMemory, warm_up
 from gutseg.study.sections import Bench, Input, Loss, Network, Patch, criterion, slug
 
 log = logging.getLogger(__name__)

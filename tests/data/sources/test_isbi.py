@@ -3,9 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+from plain import plain
 
-from gutseg.data.sources.isbi import isbi
-from gutseg.data.sources.labelled import class_shares
+from gutseg.data.sources.isbi import isbi as isbi_reader
+
+isbi = plain(isbi_reader)
 
 INSIDE = np.array([[255, 255, 0, 255], [0, 0, 0, 255], [255, 0, 255, 255]], np.uint8)
 
@@ -29,7 +31,7 @@ def test_sections_come_in_order_with_one_class_the_inside(sections):
     assert data.images[1].shape == (3, 4, 1) and data.images[1].dtype == np.float32
     assert data.images[1][0, :, 0] == pytest.approx(np.array([10, 20, 30, 40]) / 255)
     np.testing.assert_array_equal(data.labels[0], INSIDE == 255)
-    assert class_shares(data, [0]) == [7 / 12]
+    assert data.source.class_shares(data.source.index[:1]) == [7 / 12]
 
 
 def test_a_smoothed_label_and_a_missing_one(sections):
@@ -49,7 +51,7 @@ def test_the_challenge_has_30_sections_with_a_fifth_membrane(real_data):
     data = isbi(real_data / "isbi2012")
     assert data.names == [str(number) for number in range(30)]
     assert {image.shape for image in data.images} == {(512, 512, 1)}
-    assert class_shares(data, np.arange(30)) == pytest.approx([1 - 0.2196], abs=1e-4)
+    assert data.source.class_shares(data.source.index) == pytest.approx([1 - 0.2196], abs=1e-4)
     # membranes are darker than the cells between them
     grey = np.concatenate([image[..., 0].ravel() for image in data.images])
     inside = np.concatenate([label.ravel() for label in data.labels]) == 1

@@ -6,11 +6,16 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from plain import NATIVE, plain
 from scipy.io import loadmat
 
-from gutseg.data.sources import nuclei
-from gutseg.data.sources.labelled import class_shares
-from gutseg.data.sources.nuclei import conic, monusac, png_folder
+from gutseg.data.sources import SOURCES, read
+from gutseg.data.sources.conic import CLASSES as CONIC
+from gutseg.data.sources.monusac import CLASSES as MONUSAC
+
+conic, monusac, png_folder = (
+    plain(SOURCES[name].build) for name in ("conic", "monusac", "png_folder")
+)
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 MAP = np.array([[0, 0, 1, 1, 2, 0]] * 4, np.uint8)
@@ -133,7 +138,7 @@ def test_no_images_and_no_class(tiles):
 def test_pannuke_has_the_shares_that_its_readme_gives(real_data):
     data = png_folder(real_data / "nuclei" / "pannuke")
     assert len(data.images) == 10 and {image.shape for image in data.images} == {(512, 512, 3)}
-    shares = class_shares(data, np.arange(10))
+    shares = data.source.class_shares(data.source.index)
     assert shares == pytest.approx([0.890, 0.029, 0.0004, 0.073, 0.0086], abs=5e-4)
     # haematoxylin and eosin: less green than red and blue
     red, green, blue = np.mean([image.mean(axis=(0, 1)) for image in data.images], axis=0)
@@ -226,8 +231,8 @@ def test_faults_of_conic(patches, spoil, message):
 
 
 def test_a_limit_of_nothing(patches):
-    with pytest.raises(ValueError, match="limit = 0; expected at least 1"):
-        conic(patches, limit=0)
+    with pytest.raises(ValueError, match="data.params.limit: .* greater than or equal to 1"):
+        read("conic", patches, NATIVE, {"limit": 0})
 
 
 def _region(corners):
@@ -368,5 +373,5 @@ def test_monusac_names_the_file_that_is_missing(tmp_path):
 
 
 def test_the_classes_are_those_of_the_challenges():
-    assert nuclei.CONIC.index("eosinophil") == 5
-    assert set(nuclei.MONUSAC[1:]) == {"Epithelial", "Lymphocyte", "Neutrophil", "Macrophage"}
+    assert CONIC.index("eosinophil") == 5
+    assert set(MONUSAC[1:]) == {"Epithelial", "Lymphocyte", "Neutrophil", "Macrophage"}

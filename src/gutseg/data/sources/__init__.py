@@ -1,28 +1,25 @@
-"""The table of data sets that `gutseg bench` can read."""
+"""The table of data that can be trained on."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gutseg.data.sources.competition import competition, slices
+from gutseg.data.inputs import Inputs
+from gutseg.data.sources.competition import Competition
+from gutseg.data.sources.conic import conic
 from gutseg.data.sources.isbi import isbi
-from gutseg.data.sources.labelled import Labelled
-from gutseg.data.sources.nuclei import conic, monusac, png_folder
+from gutseg.data.sources.monusac import monusac
+from gutseg.data.sources.png_folder import png_folder
+from gutseg.data.sources.source import Source
 from gutseg.losses.reductions import Mode
 from gutseg.registry import Spec, check
 
-DATASETS: dict[str, Spec] = {
+SOURCES = {
+    "competition": Spec(Competition, "UW-Madison GI Tract, Lee 2024, a cache of `gutseg prepare`"),
+    "isbi": Spec(isbi, "ISBI 2012, Arganda-Carreras 2015, folders as in zhixuhao/unet"),
     "png_folder": Spec(png_folder, "RGB images and label maps, e.g. PanNuke (Gamper 2019)"),
     "conic": Spec(conic, "CoNIC, Graham 2021, the challenge's own arrays"),
     "monusac": Spec(monusac, "MoNuSAC, Verma 2021, tiles and Aperio XML"),
-    "isbi": Spec(isbi, "ISBI 2012, Arganda-Carreras 2015, folders as in zhixuhao/unet"),
-    "slices": Spec(slices, "UW-Madison GI Tract, Lee 2024, a cache of `gutseg prepare`"),
-}
-
-# What `data.source` of a config can be.
-SOURCES = {
-    "competition": Spec(competition, "UW-Madison GI Tract, Lee 2024, a cache of `gutseg prepare`"),
-    **{name: spec for name, spec in DATASETS.items() if name != "slices"},
 }
 
 
@@ -31,9 +28,7 @@ def mode_of(source: str) -> Mode:
     return "multilabel" if source in ("competition", "isbi") else "multiclass"
 
 
-def read(name: str, folder: Path, params: Mapping[str, Any]) -> Labelled:
-    """Read a data set of the table; raises ValueError naming the choices when it cannot."""
-    settings = check(DATASETS, name, params, where="dataset")
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder; give the one that holds the {name} data")
-    return DATASETS[name].build(folder, **settings)
+def read(name: str, folder: Path, inputs: Inputs, params: Mapping[str, Any]) -> Source:
+    """Open data of the table; raises ValueError naming the choices when it cannot."""
+    settings = check(SOURCES, name, params, where="data")
+    return SOURCES[name].build(folder, inputs, **settings)

@@ -2,22 +2,20 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from gutseg.data import image_io
-from gutseg.data.sources.labelled import Labelled
+from gutseg.data.inputs import Inputs
+from gutseg.data.sources.pictures import Pictures, picture
 
 
-def isbi(folder: Path) -> Labelled:
+def isbi(folder: Path, inputs: Inputs) -> Pictures:
     """Read folder/train/image/*.png and folder/train/label/*.png, joined by name.
 
-    Images are (H, W, 1). One class, the inside of a cell: 255 in the label map, bit 0 of the
-    labels; the membrane is 0 in both. A group is an image, though the 30 of the challenge are
+    Images are grey. One class, the inside of a cell: 255 in the label map, bit 0 of the labels;
+    the membrane is 0 in both. A group is an image, though the 30 of the challenge are
     neighbouring sections of one stack. Raises ValueError or FileNotFoundError naming the file.
     Source: Arganda-Carreras et al. 2015, Front. Neuroanat. 9:142.
     """
-    images, labels, names = [], [], []
-    part = folder / "train"
+    found, part = [], folder / "train"
     for image_file, label_file in image_io.pairs(part / "image", part / "label"):
         image, label = image_io.read_grey(image_file), image_io.read_numbers(label_file)
         image_io.same_size(image, label, image_file, label_file)
@@ -27,7 +25,5 @@ def isbi(folder: Path) -> Labelled:
                 f"{label_file} holds {other[0]}; expected 0 (membrane) and 255 (inside) alone, "
                 "save it without smoothing"
             )
-        images.append(image)
-        labels.append((label == 255).astype(np.uint8))
-        names.append(image_file.stem)
-    return Labelled(images, labels, names, list(names), ("inside",), "multilabel", None)
+        found.append(picture(image_file.stem, image, label == 255))
+    return Pictures(found, inputs, ("inside",), "multilabel")

@@ -1,10 +1,26 @@
 """Images with labels, held in memory: what `gutseg bench` compares losses on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import pandas as pd
+from pydantic import BeforeValidator, Field
 
+from gutseg.constants import CLASSES
+from gutseg.data import sources
+from gutseg.data.cache import Cache
+from gutseg.data.geometry import Geometry
+from gutseg.data.index import LARGEST_SIDE
+from gutseg.data.inputs import Inputs
+from gutseg.data.scaling import Scaling
+from gutseg.data.stack import Stack
 from gutseg.losses.reductions import Mode
+from gutseg.registry import Spec, check, not_bool
+
+Side = Annotated[int, Field(le=LARGEST_SIDE)]
 
 
 @dataclass(frozen=True)
@@ -29,14 +45,6 @@ class Labelled:
     def channels(self) -> int:
         """Channels of every image."""
         return self.images[0].shape[2]
-
-
-def spread(count: int, limit: int | None) -> np.ndarray:
-    """Return at most `limit` of the numbers 0 to count - 1, evenly spread, all without limit."""
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit = {limit}; expected at least 1 or none")
-    kept = count if limit is None else min(limit, count)
-    return np.arange(kept) * count // kept
 
 
 def some_channels(data: Labelled, channels: list[int] | None) -> Labelled:
@@ -101,3 +109,77 @@ def _rarest(data: Labelled) -> np.ndarray:
     order = [c for c in np.argsort(rarity, kind="stable") if c != data.background]
     shown = np.c_[counts[:, order] > 0, np.ones(len(counts), bool)]
     return np.array([*order, -1])[shown.argmax(axis=1)]
+
+
+def slices(
+    folder: Path,
+    *,
+    size: tuple[Side, Side] = (160, 192),
+    stack: Annotated[Literal[1, 3, 5], BeforeValidator(not_bool)] = 1,
+    empty_share: float = 0.3,
+    limit: int | None = None,
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
+) -> Labelled:
+    """Read slices of a cache that `gutseg prepare` wrote; a group is a patient.
+
+    size: (h, w) that the body, found once a scan, is stretched to. stack: the slice and its
+    neighbours as channels. All slices with an organ are kept and the share `empty_share` of
+    the others, drawn with seed; limit: at most so many of them, drawn likewise.
+    """
+    if min(size) < 1:
+        raise ValueError(f"size = {size}; expected height and width of at least 1 pixel")
+    cache = Cache(folder)
+    rows = _choose(cache.index, empty_share, limit, seed)
+    # sides below 16, which a config refuses, are allowed here
+    geometry = Geometry.model_construct(kind="body", size=tuple(size))
+    inputs = Inputs(Stack(slices=stack), Scaling(), geometry)
+    images, labels = [], []
+    for name, planes in rows.groupby("scan", sort=False)["z"]:
+        scan = cache.scan(name)
+        stacks = inputs.images(scan, planes.to_numpy())
+        # a network's input is (S, h, w), a picture in memory (h, w, S)
+        images += list(np.ascontiguousarray(np.moveaxis(stacks, 1, 3)))
+        labels += list(inputs.labels(scan, planes.to_numpy()))
+    groups = [f"case{case}" for case in rows["case"]]
+    return Labelled(images, labels, rows["id"].tolist(), groups, CLASSES, "multilabel", None)
+
+
+def _choose(index: pd.DataFrame, empty_share: float, limit: int | None, seed: int) -> pd.DataFrame:
+    """Return the rows of the slices to read, scans one after the other, planes in order."""
+    if not 0 <= empty_share <= 1:
+        raise ValueError(f"empty_share = {empty_share}; expected 0 to 1")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit = {limit}; expected at least 1 or none")
+    random = np.random.default_rng(seed)
+    full = index[list(CLASSES)].to_numpy().any(axis=1)
+    empty = random.permutation(np.flatnonzero(~full))
+    kept = [np.flatnonzero(full), empty[: round(empty_share * len(empty))]]
+    positions = random.permutation(np.concatenate(kept))[:limit]
+    if not len(positions):
+        raise ValueError(f"no slice shows an organ and empty_share = {empty_share} keeps no other")
+    return index.iloc[positions].sort_values(["scan", "z"])
+
+
+DATASETS = {name: spec for name, spec in sources.SOURCES.items() if name != "competition"}
+DATASETS["slices"] = Spec(slices, "UW-Madison GI Tract, Lee 2024, a cache of `gutseg prepare`")
+
+
+def read(name: str, folder: Path, params: Mapping[str, Any]) -> Labelled:
+    """Read a data set of the table; raises ValueError naming the choices when it cannot."""
+    settings = check(DATASETS, name, params, where="dataset")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder; give the one that holds the {name} data")
+    if name == "slices":
+        return slices(folder, **settings)
+    inputs = Inputs(Stack(), Scaling(), Geometry(kind="native"))
+    found = DATASETS[name].build(folder, inputs, **settings)
+    pictures = list(found.pictures.values())
+    return Labelled(
+        [np.ascontiguousarray(one.image.transpose(1, 2, 0)) for one in pictures],
+        [one.mask[0] for one in pictures],
+        [one.name for one in pictures],
+        [one.group for one in pictures],
+        found.classes,
+        found.mode,
+        found.background,
+    )

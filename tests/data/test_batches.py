@@ -3,13 +3,13 @@ import pytest
 import torch
 
 from gutseg.data.augment import Augmenter
-from gutseg.data.cache import Cache
-from gutseg.data.dataset import Samples, loader, unpack
+from gutseg.data.batches import Whole, loader
 from gutseg.data.geometry import Geometry
 from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
 from gutseg.data.sampler import Batch, BatchSampler
 from gutseg.data.scaling import Scaling
+from gutseg.data.sources.competition import Competition
 from gutseg.data.stack import Stack
 
 INPUTS = Inputs(Stack(slices=3), Scaling(kind="scan"), Geometry(kind="pad", size=(48, 64)))
@@ -17,8 +17,8 @@ INPUTS = Inputs(Stack(slices=3), Scaling(kind="scan"), Geometry(kind="pad", size
 
 @pytest.fixture
 def samples(cache):
-    opened = Cache(cache)
-    return Samples(opened, opened.index, INPUTS, Augmenter("none"))
+    opened = Competition(cache, INPUTS)
+    return Whole(opened, opened.index, Augmenter("none"))
 
 
 def test_a_batch_mixes_scans_of_all_sizes(samples):
@@ -28,7 +28,7 @@ def test_a_batch_mixes_scans_of_all_sizes(samples):
     assert batch["images"].shape == (2, 3, 48, 64) and batch["images"].dtype == torch.float32
     assert batch["target"].shape == (2, 3, 48, 64)
     assert batch["ids"] == ["case1_day0_slice_0003", "case5_day0_slice_0003"]
-    for number, scan in enumerate(map(samples.cache.scan, ("case1_day0", "case5_day0"))):
+    for number, scan in enumerate(map(samples.source.scan, ("case1_day0", "case5_day0"))):
         top, left = (48 - scan.shape[1]) // 2, (64 - scan.shape[2]) // 2
         inside = (slice(top, top + scan.shape[1]), slice(left, left + scan.shape[2]))
         expected = scan.image[1:4] / scan.image.max()
@@ -40,7 +40,7 @@ def test_a_batch_mixes_scans_of_all_sizes(samples):
 
 def test_maps_are_drawn_from_the_labels_after_augmentation(samples):
     shifted = Augmenter("mild", shift=0.2)
-    source = Samples(samples.cache, samples.rows, INPUTS, shifted, Maps(["signed", "border"]))
+    source = Whole(samples.source, samples.rows, shifted, Maps(["signed", "border"]))
     batch = source[Batch(np.arange(3), 7)]
     inside = batch["target"] > 0
     assert (batch["maps"]["signed"][inside] <= 0).all()
@@ -50,19 +50,22 @@ def test_maps_are_drawn_from_the_labels_after_augmentation(samples):
 
 def test_class_shares_are_pixels_of_the_rows_alone(samples):
     rows = samples.rows[samples.rows["scan"] == "case2_day0"].iloc[2:5]
-    mask = samples.cache.scan("case2_day0").mask[rows["z"].to_numpy()]
+    mask = samples.source.scan("case2_day0").mask[rows["z"].to_numpy()]
     expected = [(mask >> bit & 1).mean() for bit in range(3)]
-    assert samples.cache.class_shares(rows) == pytest.approx(expected)
+    assert samples.source.class_shares(rows) == pytest.approx(expected)
 
 
-def test_unpack_spreads_overlapping_classes():
-    planes = unpack(np.array([[[0, 1, 6, 7]]], np.uint8))
+def test_masks_spread_overlapping_classes_and_class_numbers(samples):
+    source = samples.source
+    planes = source.masks(np.array([[[0, 1, 6, 7]]], np.uint8))
     assert planes[0, :, 0].T.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 1], [1, 1, 1]]
+    soft = np.full((1, 3, 2, 2), 0.25, np.float32)
+    assert source.masks(soft) is soft and source.target(soft) is soft
 
 
 def test_workers_change_nothing(samples):
-    source = Samples(samples.cache, samples.rows, INPUTS, Augmenter("mild"))
-    sampler = BatchSampler(source.has_label, 5, seed=3)
+    source = Whole(samples.source, samples.rows, Augmenter("mild"))
+    sampler = BatchSampler(source.source.shows_object(source.rows), 5, seed=3)
     alone = list(loader(source, sampler, workers=0, pin=False))
     helped = list(loader(source, sampler, workers=2, pin=False))
     assert len(alone) == len(helped) == 10
@@ -72,9 +75,6 @@ def test_workers_change_nothing(samples):
         assert torch.equal(one["target"], two["target"])
 
 
-def test_has_label(samples):
-    assert (
-        samples.has_label.sum()
-        == (samples.rows[["large_bowel", "small_bowel", "stomach"]]).any(axis=1).sum()
-    )
-    assert 0 < samples.has_label.sum() < len(samples.rows) or samples.has_label.all()
+def test_which_planes_show_an_object(samples):
+    found = samples.source.shows_object(samples.rows)
+    assert found.sum() == samples.rows[["large_bowel", "small_bowel", "stomach"]].any(axis=1).sum()

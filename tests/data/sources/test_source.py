@@ -1,22 +1,38 @@
-"""Folds and class shares of images in memory, worked by hand and as properties."""
+"""Folds and class shares of a source, worked by hand and as properties."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain import NATIVE
 
-from gutseg.data.sources.labelled import Labelled, class_shares, folds, spread
+from gutseg.data.sources.conic import _spread
+from gutseg.data.sources.pictures import Pictures, picture
 
 
 def _labelled(labels, groups=None, classes=4, mode="multiclass"):
     names = [f"image{number}" for number in range(len(labels))]
     arrays = [np.atleast_2d(np.array(label, np.uint8)) for label in labels]
-    images = [np.zeros((*array.shape, 1), np.float32) for array in arrays]
+    pictures = [
+        picture(name, np.zeros((*array.shape, 1), np.float32), array, group=group)
+        for name, array, group in zip(names, arrays, groups or names, strict=True)
+    ]
     known = tuple(f"class {number}" for number in range(classes))
     background = 0 if mode == "multiclass" else None
-    return Labelled(images, arrays, names, groups or names, known, mode, background)
+    return Pictures(pictures, NATIVE, known, mode, background=background)
+
+
+def class_shares(data, positions):
+    return data.class_shares(data.index.iloc[positions])
+
+
+def folds(data, number, seed):
+    """The positions that each fold holds out."""
+    fold = data.draw_folds(number, seed).to_numpy()
+    return [np.flatnonzero(fold == value) for value in range(number)]
 
 
 def test_shares_weigh_pixels_and_not_images():
@@ -82,7 +98,7 @@ def test_every_image_is_held_out_once_with_its_group(members, seed, data):
 @pytest.mark.parametrize("num_folds", [1, 3])
 def test_fewer_groups_than_folds(num_folds):
     data = _labelled([[0, 1]] * 6, groups=["a", "a", "a", "b", "b", "b"])
-    with pytest.raises(ValueError, match=f"num_folds = {num_folds}; expected 2 to 2, the number"):
+    with pytest.raises(ValueError, match=f"folds = {num_folds}; expected 2 to 2, the number"):
         folds(data, num_folds, seed=0)
 
 
@@ -91,7 +107,40 @@ def test_images_of_background_alone_can_be_split():
 
 
 def test_spread():
-    assert spread(5, None).tolist() == spread(5, 9).tolist() == [0, 1, 2, 3, 4]
-    assert spread(10, 3).tolist() == [0, 3, 6]
-    with pytest.raises(ValueError, match="limit = 0; expected at least 1"):
-        spread(5, 0)
+    assert _spread(5, None).tolist() == _spread(5, 9).tolist() == [0, 1, 2, 3, 4]
+    assert _spread(10, 3).tolist() == [0, 3, 6]
+
+
+def test_pixels_that_count_nowhere_are_no_shares():
+    unknown = np.array([[True, False, False, False]])
+    one = picture("a", np.zeros((1, 4, 1)), np.array([[2, 1, 0, 0]]), ignore=unknown)
+    data = Pictures([one], NATIVE, ("none", "a", "b"), "multiclass", background=0)
+    assert data.class_shares(data.index) == pytest.approx([2 / 3, 1 / 3, 0])
+    assert data.index[["none", "a", "b"]].to_numpy().tolist() == [[True, True, False]]
+
+
+def test_two_images_of_one_name_and_a_channel_that_is_not_there():
+    one = picture("a", np.zeros((1, 4, 3)), np.zeros((1, 4)))
+    with pytest.raises(ValueError, match="two images are called 'a'; rename one"):
+        Pictures([one, one], NATIVE, ("x",), "multilabel")
+    with pytest.raises(ValueError, match="channels: 3; the images have 0 to 2"):
+        Pictures([one], replace(NATIVE, selected=(0, 3)), ("x",), "multilabel")
+    assert (
+        Pictures([one], replace(NATIVE, selected=(2,)), ("x",), "multilabel").inputs.channels == 1
+    )
+
+
+def test_a_fingerprint_is_of_pixels_labels_and_what_is_ignored():
+    image, labels = np.zeros((2, 4, 1), np.float32), np.zeros((2, 4), np.uint8)
+    unknown = np.eye(2, 4) > 0
+    made = [
+        picture("a", *parts, ignore=ignore)
+        for parts, ignore in (
+            ((image, labels), None),
+            ((image + 1, labels), None),
+            ((image, labels + 1), None),
+            ((image, labels), unknown),
+        )
+    ]
+    found = [Pictures([p], NATIVE, ("x",), "multilabel").fingerprint("a") for p in [*made, made[0]]]
+    assert len(set(found)) == 4 and found[0] == found[-1]

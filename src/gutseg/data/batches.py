@@ -1,0 +1,179 @@
+"""Training batches of any source: whole images through the window, or random crops.
+
+A batch is a dict of `images` (B, S, h, w) float32 in [0, 1], `target` (B, h, w) int64 class
+numbers or (B, C, h, w) float32 in [0, 1], `maps`, what the loss weights pixels with, by name,
+`ignore` (B, h, w) bool where some pixel counts nowhere, and `ids`, the list of plane ids.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from gutseg.data.augment import Augmenter
+from gutseg.data.inputs import Crop
+from gutseg.data.maps import Maps
+from gutseg.data.sampler import Batch
+from gutseg.data.sources.source import Source
+
+# Images (B, S, h, w), labels (B, h, w) and ignored pixels (B, h, w) or None.
+Planes = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+# Pixels around a crop that an augmentation may move into it; what comes from farther is black
+# and background, as at the edge of a scan.
+MARGIN = 16
+
+
+@dataclass(frozen=True)
+class Whole(Dataset):
+    """Whole images by position in `rows`, rows of the source's index; an item is a batch."""
+
+    source: Source
+    rows: pd.DataFrame
+    augment: Augmenter
+    maps: Maps = field(default_factory=Maps)
+
+    def __getitem__(self, batch: Batch) -> dict:
+        """Return a batch; raises ValueError where images differ in size."""
+        rows = self.rows.iloc[batch.positions]
+        parts = [
+            self.source.planes(name, np.array([z]))
+            for name, z in zip(rows["scan"], rows["z"], strict=True)
+        ]
+        for (images, *_), name in zip(parts, rows["id"], strict=True):
+            if images.shape[2:] != (first := parts[0][0].shape[2:]):
+                raise ValueError(
+                    "the images of a batch differ in size: {} x {} and, of {}, {} x {}; give "
+                    "crop.size or a geometry that resizes".format(*first, name, *images.shape[2:])
+                )
+        planes = _augmented(self.augment, _joined(parts), batch.seed)
+        return as_batch(self.source, planes, self.maps, rows["id"].tolist())
+
+
+@dataclass(frozen=True)
+class Crops(Dataset):
+    """Random crops; the batch of a step is a pure function of (seed, fold, step).
+
+    Every loss and network sees the same: comparisons are paired. rows: of the source's index.
+    With an augmentation crops are cut with a margin, so that a deformation moves in what lies
+    beside them. Images smaller than a crop are mirrored at their edges.
+    """
+
+    source: Source
+    rows: pd.DataFrame
+    crop: Crop
+    batch_size: int
+    seed: int
+    fold: int
+    augment: Augmenter = field(default_factory=Augmenter)
+    maps: Maps = field(default_factory=Maps)
+
+    def __getitem__(self, step: int) -> dict:
+        random = np.random.default_rng([self.seed, self.fold, step])
+        margin = MARGIN * self.augment.changes
+        size = tuple(side + 2 * margin for side in self.crop.size)
+        crops = [self._crop(random, size) for _ in range(self.batch_size)]
+        planes = _joined([crop for _, crop in crops])
+        if margin:
+            planes = _augmented(self.augment, planes, int(random.integers(2**32)))
+            inside = (..., *[slice(margin, -margin)] * 2)
+            planes = [None if part is None else part[inside] for part in planes]
+        return as_batch(self.source, planes, self.maps, [name for name, _ in crops])
+
+    def _crop(self, random: np.random.Generator, size: tuple[int, int]) -> tuple[str, Planes]:
+        row = self.rows.iloc[random.integers(len(self.rows))]
+        planes = self.source.planes(row["scan"], np.array([row["z"]]))
+        corner = [
+            random.integers(max(length - side, 0) + 1)
+            for length, side in zip(planes[0].shape[2:], size, strict=True)
+        ]
+        window = tuple(slice(start, start + side) for start, side in zip(corner, size, strict=True))
+        turned = self._turn(random)
+        return row["id"], tuple(
+            None if part is None else turned(_grown(part[..., *window], size)) for part in planes
+        )
+
+    def _turn(self, random: np.random.Generator):
+        """Draw how to turn and mirror, the same numbers whatever is switched on."""
+        turns, mirrored = random.integers(4), random.integers(2)
+        if self.crop.size[0] != self.crop.size[1]:
+            turns = 2 * (turns % 2)
+
+        def turned(part: np.ndarray) -> np.ndarray:
+            part = np.rot90(part, turns, axes=(-2, -1)) if self.crop.quarter_turns else part
+            return part[..., ::-1] if self.crop.flips and mirrored else part
+
+        return turned
+
+
+def _grown(part: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Mirror (..., h, w) at its edges up to a size, itself in the middle."""
+    missing = [side - length for side, length in zip(size, part.shape[-2:], strict=True)]
+    if not any(missing):
+        return part
+    margins = [(count // 2, count - count // 2) for count in missing]
+    return np.pad(part, [(0, 0)] * (part.ndim - 2) + margins, mode="symmetric")
+
+
+def _joined(parts: Sequence[Planes]) -> Planes:
+    images, labels, ignored = zip(*parts, strict=True)
+    if any(part is not None for part in ignored):
+        ignored = [
+            np.zeros((1, *image.shape[2:]), bool) if part is None else part
+            for image, part in zip(images, ignored, strict=True)
+        ]
+        return np.concatenate(images), np.concatenate(labels), np.concatenate(ignored)
+    return np.concatenate(images), np.concatenate(labels), None
+
+
+def _augmented(augment: Augmenter, planes: Planes, seed: int) -> Planes:
+    images, labels, ignored = planes
+    if ignored is None:
+        return *augment(images, labels, seed), None
+    # as one map of two numbers, so that both move alike
+    both = np.stack([labels, ignored], axis=-1)  # (B, h, w, 2)
+    images, both = augment(images, both, seed)
+    return images, both[..., 0], both[..., 1].astype(bool)
+
+
+def as_batch(source: Source, planes: Planes, maps: Maps, ids: list[str]) -> dict:
+    """Return a batch of images, labels and ignored pixels."""
+    images, labels, ignored = planes
+    batch = {
+        "images": torch.from_numpy(np.ascontiguousarray(images)),  # (B, S, h, w)
+        **as_target(source, labels, ignored, maps),
+    }
+    return batch | {"ids": ids}
+
+
+def as_target(source: Source, labels: np.ndarray, ignored: np.ndarray | None, maps: Maps) -> dict:
+    """Return what a criterion takes beside logits: target, maps and, where some, ignore."""
+    masks = source.masks(labels)  # (B, C, h, w)
+    target = np.ascontiguousarray(source.target(labels))
+    found = {"target": torch.from_numpy(target), "maps": maps.tensors(masks)}
+    if ignored is not None and ignored.any():
+        found["ignore"] = torch.from_numpy(np.ascontiguousarray(ignored))  # (B, h, w)
+    return found
+
+
+def loader(batches: Dataset, sampler: Sampler, workers: int, pin: bool) -> DataLoader:
+    """Wrap batches for training; workers > 0 pays when augmentation costs more than transport.
+
+    Whole batches come from the dataset, so nothing is collated. pin: page-locked memory for
+    copies to a GPU.
+    """
+    if workers:
+        # the default passes one open file a tensor: "received 0 items of ancdata"
+        torch.multiprocessing.set_sharing_strategy("file_system")
+    return DataLoader(
+        batches,
+        sampler=sampler,
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        multiprocessing_context="spawn" if workers else None,
+    )

@@ -1,0 +1,131 @@
+"""Images that stand alone, held in memory."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from gutseg.data.inputs import Inputs
+from gutseg.data.sources.source import Source
+from gutseg.losses.reductions import Mode
+from gutseg.registry import shown
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A scan of one plane."""
+
+    name: str
+    # images of one group never stand on both sides of a fold
+    group: str
+    # (S, H, W) float32 in [0, 1]
+    image: np.ndarray
+    # (1, H, W) uint8 as the source's mode says, or soft labels (1, C, H, W) float32 in [0, 1]
+    mask: np.ndarray
+    # (1, H, W) bool: pixels that count nowhere
+    ignore: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(1, H, W)."""
+        return 1, *self.image.shape[1:]
+
+    @property
+    def body(self) -> tuple[int, int, int, int]:
+        """The whole plane, as (top, bottom, left, right)."""
+        return 0, self.shape[1], 0, self.shape[2]
+
+
+def picture(
+    name: str,
+    image: np.ndarray,
+    labels: np.ndarray,
+    *,
+    group: str = "",
+    ignore: np.ndarray | None = None,
+) -> Picture:
+    """Make a picture of an image (H, W, S), labels (H, W) and pixels to ignore (H, W)."""
+    return Picture(
+        name,
+        group or name,
+        np.ascontiguousarray(image.transpose(2, 0, 1), np.float32),
+        labels[None].astype(np.uint8),
+        ignore[None] if ignore is not None and ignore.any() else None,
+    )
+
+
+@dataclass(frozen=True)
+class WholePictures(Inputs):
+    """What a network sees of a picture: its channels, which are in [0, 1] already."""
+
+    count: int = 1
+
+    @property
+    def channels(self) -> int:
+        """Channels of a picture."""
+        return self.count
+
+    def stacks(self, scan: Picture, z: np.ndarray) -> np.ndarray:
+        """Return a picture as (1, S, H, W)."""
+        return scan.image[None]
+
+    def labels(self, scan: Picture, z: np.ndarray) -> np.ndarray:
+        """Return the labels as (1, h, w) uint8; soft ones (1, C, h, w) as float32."""
+        planes = scan.mask.reshape(-1, *scan.shape[1:])
+        seen = self.window(scan).forward(planes, labels=True)
+        return seen.reshape(*scan.mask.shape[:-2], *seen.shape[1:])
+
+
+class Pictures(Source):
+    """Images that stand alone, of any sizes."""
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        inputs: Inputs,
+        classes: Sequence[str],
+        mode: Mode,
+        *,
+        background: int | None = None,
+    ) -> None:
+        """inputs: its geometry and selected channels are used. Raises ValueError for others."""
+        self.classes, self.mode, self.background = tuple(classes), mode, background
+        count = len(pictures[0].image)
+        if inputs.selected is not None:
+            for channel in inputs.selected:
+                if channel >= count:
+                    raise ValueError(f"channels: {channel}; the images have 0 to {count - 1}")
+            count = len(inputs.selected)
+            pictures = [replace(p, image=p.image[list(inputs.selected)]) for p in pictures]
+        self.inputs = WholePictures(inputs.stack, inputs.scaling, inputs.geometry, count=count)
+        self.pictures = {one.name: one for one in pictures}
+        if len(self.pictures) < len(pictures):
+            names = [one.name for one in pictures]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"two images are called {shown(twice)}; rename one of them")
+        index = pd.DataFrame({"id": list(self.pictures), "scan": list(self.pictures), "z": 0})
+        index["group"] = [one.group for one in pictures]
+        self.index = index
+        self.amounts = self.pixels(index)[0]
+        self.index[list(self.classes)] = self.amounts > 0
+
+    def scan(self, name: str) -> Picture:
+        """Return a picture."""
+        return self.pictures[name]
+
+    def ignored(self, scan: Picture, z: np.ndarray) -> np.ndarray | None:
+        """Return the pixels (1, H, W) that count nowhere."""
+        return scan.ignore
+
+    def fingerprint(self, name: str) -> str:
+        """Return a hash of an image, its labels and what is ignored."""
+        one = self.pictures[name]
+        digest = hashlib.sha256()
+        for part in (one.image, one.mask, one.ignore):
+            digest.update(b"" if part is None else f"{part.shape}".encode() + part.tobytes())
+        return digest.hexdigest()
+
+    def _amounts(self) -> np.ndarray:
+        return self.amounts

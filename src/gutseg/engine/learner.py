@@ -1,0 +1,121 @@
+"""What is trained, and one step of it."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from gutseg.config import Train
+from gutseg.engine import checkpoint
+from gutseg.engine.distributed import World
+from gutseg.engine.memory import PeakMemory
+from gutseg.engine.optim import has_moments
+from gutseg.engine.precision import Precision
+from gutseg.engine.schedule import Schedule
+
+# (logits, target, **maps) -> the loss and its terms
+Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+
+
+@dataclass
+class Learner:
+    """What is trained: the bare model, its wrapped form, optimiser, schedule and average."""
+
+    model: nn.Module
+    criterion: Criterion
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    precision: Precision
+    world: World
+    train: Train
+    seed: int = 0
+    # added to the rank where randomness is drawn by (seed, epoch, rank)
+    stream: int = 0
+    # (logits, target, ignore) of a batch -> its Dice; None where no tail is kept
+    dice: Callable[..., float] | None = None
+    memory: PeakMemory | None = None
+    step: int = 0
+    average: AveragedModel | None = field(init=False, default=None)
+    wrapped: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.train.ema:
+            average = get_ema_multi_avg_fn(self.train.ema)
+            self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+        self.wrapped = torch.compile(self.model) if self.train.compile else self.model
+        if self.world.size > 1:
+            self.wrapped = DistributedDataParallel(self.wrapped)
+
+    @property
+    def best(self) -> nn.Module:
+        """The model to evaluate: the moving average when there is one."""
+        return self.average.module if self.average else self.model
+
+    def state(self) -> dict[str, Any]:
+        """Everything a later process needs to go on bit for bit."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
+            "step": self.step,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state; raises ValueError when it is not one of this network's training."""
+        parts = {
+            "model": self.model.load_state_dict,
+            "average": self.average.load_state_dict if self.average else lambda _: None,
+            "optimizer": self.optimizer.load_state_dict,
+            "scaler": self.precision.scaler.load_state_dict,
+        }
+        if missing := [name for name in (*parts, "step") if name not in state]:
+            raise ValueError(f"it holds no {', '.join(missing)}")
+        if problem := checkpoint.misfit(self.model, state["model"]):
+            raise ValueError(problem)
+        for name, load in parts.items():
+            try:
+                load(state[name])
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):
+                # what torch raises depends on the part that is missing or has another shape
+                raise ValueError(f"its {name} is of another training") from None
+        self.step = state["step"]
+        if self.step and not has_moments(self.optimizer):
+            raise ValueError("the optimiser's state is missing")
+
+    def backward(self, batch: dict, group: int, sync: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Forward and backward of one batch; return logits, and loss and terms detached."""
+        device = self.world.device
+        images = batch["images"].to(device, non_blocking=True)  # (B, S, h, w)
+        target = batch["target"].to(device, non_blocking=True)  # (B, C, h, w) or (B, h, w)
+        extras = batch.get("maps", {}) | {key: batch[key] for key in ("ignore",) if key in batch}
+        # maps (B, C or 1, h, w), ignore (B, h, w)
+        extras = {key: plane.to(device, non_blocking=True) for key, plane in extras.items()}
+        quiet = self.world.size > 1 and not sync
+        with self.wrapped.no_sync() if quiet else nullcontext():
+            with self.precision.autocast():
+                logits = self.wrapped(images)  # (B, C, h, w), or a list of them
+            loss, terms = self.criterion(logits, target, **extras)
+            self.precision.scaler.scale(loss / group).backward()
+        losses = {"loss": loss} | terms
+        return logits, {key: value.detach() for key, value in losses.items()}
+
+    def update(self, position: float) -> None:
+        """Take a step; position: on the schedule."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule(position)
+        scaler = self.precision.scaler
+        if clip_norm := self.train.clip_norm:
+            scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
+        scaler.step(self.optimizer)
+        scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update_parameters(self.model)
+        self.step += 1

@@ -1,0 +1,114 @@
+"""Measures from pixels that are pooled over images, for any classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Mode = Literal["multilabel", "multiclass"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixels of every class, summed over images; counts of several parts may be added.
+
+    tp, fp, fn: (C,). correct, pixels: numbers; of pixels in mode `multiclass`, of pixels of each
+    class in mode `multilabel`.
+    """
+
+    tp: np.ndarray
+    fp: np.ndarray
+    fn: np.ndarray
+    correct: int = 0
+    pixels: int = 0
+
+    @classmethod
+    def none(cls, classes: int) -> "Counts":
+        """Return the counts of no image."""
+        return cls(*np.zeros((3, classes), np.int64))
+
+    @classmethod
+    def of_vector(cls, vector: np.ndarray) -> "Counts":
+        """Undo `vector`."""
+        return cls(*vector[:-2].reshape(3, -1), *map(int, vector[-2:]))
+
+    @property
+    def vector(self) -> np.ndarray:
+        """All numbers in a row, (3 C + 2,), as ranks add them up."""
+        return np.concatenate([self.tp, self.fp, self.fn, [self.correct, self.pixels]])
+
+    @property
+    def truth(self) -> np.ndarray:
+        """Pixels of each class in the labels."""
+        return self.tp + self.fn
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts.of_vector(self.vector + other.vector)
+
+
+def decided(probabilities: np.ndarray, mode: Mode) -> np.ndarray:
+    """Turn probabilities (C, ...), float in [0, 1] or uint8 (255 = 1), into masks (C, ...) bool.
+
+    multilabel: from 0.5 on. multiclass: the likeliest class, the first of equals.
+    """
+    if mode == "multilabel":
+        return probabilities >= (128 if probabilities.dtype == np.uint8 else 0.5)
+    numbers = np.arange(len(probabilities)).reshape(-1, *[1] * (probabilities.ndim - 1))
+    return probabilities.argmax(axis=0) == numbers
+
+
+def count(
+    found: np.ndarray, truth: np.ndarray, mode: Mode, ignored: np.ndarray | None = None
+) -> Counts:
+    """Compare masks (C, ...) bool of a prediction and of labels; ignored: (...) bool or None."""
+    classes = len(truth)
+    found, truth = found.reshape(classes, -1), truth.reshape(classes, -1)
+    if ignored is not None:
+        kept = ~ignored.ravel()
+        found, truth = found[:, kept], truth[:, kept]
+    agreed = found == truth
+    if mode == "multiclass":
+        agreed = agreed.all(axis=0)
+    tp = (found & truth).sum(axis=1)
+    return Counts(
+        tp,
+        found.sum(axis=1) - tp,
+        truth.sum(axis=1) - tp,
+        correct=int(agreed.sum()),
+        pixels=agreed.size,
+    )
+
+
+def measures(
+    counts: Counts, classes: Sequence[str], mode: Mode, background: int | None
+) -> dict[str, float]:
+    """Return averages over classes and, as `iou.<class>`, what each class has.
+
+    A class that is neither there nor predicted is not a number and left out of averages, and
+    recall is so wherever the class is not there; precision of a class that is there and never
+    predicted is 0. Averages named `_fg` leave the background out.
+    """
+    tp, fp, fn = (part.astype(float) for part in (counts.tp, counts.fp, counts.fn))
+    seen = tp + fp + fn > 0
+    parts = {
+        "iou": (tp, tp + fp + fn),
+        "dice": (2 * tp, 2 * tp + fp + fn),
+        "precision": (tp, tp + fp),
+        "recall": (tp, tp + fn),
+    }
+    found = {"accuracy": counts.correct / max(counts.pixels, 1)}
+    for name, (part, whole) in parts.items():
+        defined = tp + fn > 0 if name == "recall" else seen
+        values = np.where(defined, part / np.maximum(whole, 1), np.nan)
+        found[name] = _mean(values)
+        if background is not None and mode == "multiclass":
+            found[f"{name}_fg"] = _mean(np.delete(values, background))
+        else:
+            found[f"{name}_fg"] = found[name]
+        found |= {f"{name}.{key}": value for key, value in zip(classes, values, strict=True)}
+    return {key: float(value) for key, value in found.items()}
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")

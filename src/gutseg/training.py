@@ -1,0 +1,150 @@
+"""Train one fold of an experiment into its run folder; nothing else trains."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from gutseg import experiment
+from gutseg.claims import claimed
+from gutseg.config import Config, dump, load
+from gutseg.data.batches import loader
+from gutseg.data.sources.source import Source
+from gutseg.engine.budget import best_epoch
+from gutseg.engine.distributed import World, init
+from gutseg.engine.journal import Journal
+from gutseg.engine.loop import fit
+from gutseg.engine.provenance import check_folds, provenance
+from gutseg.files import need_file, write_json
+from gutseg.inference.evaluate import Evaluator
+from gutseg.registry import listed, shown, suggest
+
+CONFIG, META = "config.yaml", "meta.json"
+# One of them is there as soon as an epoch has ended.
+TRAINED = ("last.pt", "best.pt", "metrics.csv")
+
+
+def train_fold(
+    config: Config, fold: int, world: World | None = None, data: Source | None = None
+) -> dict[str, float]:
+    """Train with one fold held out; return the best row of its history.
+
+    Writes config.yaml, meta.json, last.pt, best.pt and metrics.csv into
+    `experiment.run_folder(config, fold)`; a training that was stopped resumes bit-exactly.
+    world: by default the one that torchrun started. data: what `experiment.source` returns, for
+    those who train many folds of one. Raises FileExistsError where another config made the
+    folder, and FloatingPointError when losses or weights are not finite.
+    """
+    world, data = world or init(), data or experiment.source(config)
+    folder, table = experiment.run_folder(config, fold), experiment.rows(config, data)
+    with claimed(folder, [CONFIG, META, *TRAINED]) if world.is_main else nullcontext():
+        if world.is_main:
+            _check_opened(folder, config, fold, experiment.fold_hash(config, table))
+        world.barrier()
+        return _train_here(folder, config, data, table, fold, world)
+
+
+def _train_here(
+    folder: Path, config: Config, data: Source, table: pd.DataFrame, fold: int, world: World
+) -> dict[str, float]:
+    training, held_out = table[table["fold"] != fold], table[table["fold"] == fold]
+    criterion = experiment.criterion(config, data, training)
+    batches = experiment.batches(config, data, training, fold)
+    sampler = experiment.sampler(config, batches, world)
+    learner = experiment.learner(config, data, criterion, len(sampler), fold, world)
+    evaluate = Evaluator(
+        data,
+        held_out,
+        partial(
+            experiment.as_predictor,
+            config,
+            seen=data.inputs,
+            device=world.device,
+            tta="none",
+            name=str(folder),
+        ),
+        criterion,
+        maps=experiment.maps(config),
+        rank=world.rank,
+        world_size=world.size,
+        all_reduce=world.all_reduce,
+    )
+    _check_monitor(config, evaluate)
+    if world.is_main:  # after all that can refuse: a start that failed leaves nothing
+        _record(folder, config, fold, experiment.fold_hash(config, table))
+    journal = _journal(folder, config, fold) if world.is_main else None
+    pin = world.device.type == "cuda"
+    try:
+        history = fit(
+            learner,
+            loader(batches, sampler, config.train.workers, pin),
+            evaluate,
+            folder,
+            journal,
+        )
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{folder}: {error}") from None
+    if journal:
+        journal.close()
+    return history[best_epoch(history, config.train)]
+
+
+def _check_monitor(config: Config, evaluate: Evaluator) -> None:
+    """Raise ValueError when validation has no such column."""
+    column, known = config.train.monitor, evaluate.columns
+    if column not in known:
+        raise ValueError(
+            f"train.monitor: {shown(column)} is not measured on data.source "
+            f"{config.data.source}; {suggest(column, known)}"
+        )
+
+
+def _journal(folder: Path, config: Config, fold: int) -> Journal:
+    wandb = {"project": "gutseg", "name": f"{config.name}-fold{fold}", "dir": str(folder)}
+    return Journal(
+        folder,
+        tensorboard=config.train.tensorboard,
+        wandb=wandb if config.train.wandb else None,
+    )
+
+
+def _check_opened(folder: Path, config: Config, fold: int, folds: str) -> None:
+    """Refuse to resume in a run folder that another config or other folds made."""
+    path = folder / CONFIG
+    if _is_trained(folder):
+        need_file(path, f"{folder} was trained with it: copy it back, or give another name=...")
+    if path.is_file():
+        before = load(path).model_dump(mode="json")  # raises for somebody else's
+        changed = list(_changes(before, config.model_dump(mode="json")))
+        if changed and _is_trained(folder):
+            raise FileExistsError(
+                f"{folder} was trained with another config "
+                f"({listed(changed, len(changed), '; ')}); "
+                "give another name=... or delete the folder"
+            )
+    if _is_trained(folder) and (folder / META).is_file():
+        check_folds(folder, fold, config.data.folds, folds)
+
+
+def _changes(before: dict, now: dict, section: str = "") -> Iterator[str]:
+    """Yield the keys of a config that differ, as in `optim.lr: 0.001 -> 0.02`."""
+    for key in {**before, **now}:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, new, f"{section}{key}.")
+        elif old != new:
+            yield f"{section}{key}: {shown(old)} -> {shown(new)}"
+
+
+def _record(folder: Path, config: Config, fold: int, folds: str) -> None:
+    """Write config.yaml and meta.json; a start that trained nothing left none to keep."""
+    if not _is_trained(folder):
+        dump(config, folder / CONFIG)
+    if not _is_trained(folder) or not (folder / META).is_file():
+        write_json(folder / META, provenance(config.data.folds, folds) | {"fold": fold})
+
+
+def _is_trained(folder: Path) -> bool:
+    return any((folder / name).exists() for name in TRAINED)
