@@ -191,7 +191,7 @@ def test_whole_scans_that_cannot_be_read(hidden, caplog, spoil, left, message):
     after = _submit(hidden)
     assert after == {scan: before[scan] if scan == left else [] for scan in SCANS}
     assert re.search(message, caplog.text)
-    with pytest.raises(ValueError, match="--skip-bad records such input and goes on"):
+    with pytest.raises(ValueError, match="--skip-bad records such input and continues"):
         submit(hidden / "blend.yaml", hidden, hidden.parent / "none.csv")
 
 

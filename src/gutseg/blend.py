@@ -19,7 +19,7 @@ from gutseg.registry import suggest
 from gutseg.runs import predictions, volumes
 
 MOST_TRIALS = 100_000  # beyond it the search itself, not the scoring, takes the time and memory
-# What is tried: one choice of each a class.
+# What is tried: one choice of each per class.
 CHOICES: dict[str, Sequence[Any]] = {
     "threshold": [round(0.2 + 0.05 * step, 2) for step in range(13)],
     "min_component_size": [0, 10, 25, 50, 100, 250, 500],

@@ -38,7 +38,7 @@ MARKER = "bundle/bundle.json"
 
 log = logging.getLogger(__name__)
 
-# Python runs a sitecustomize.py before anything else; this one stands for Kaggle's missing network.
+# Python runs a sitecustomize.py before anything else; this one takes away the network.
 OFFLINE = """
 import socket
 
@@ -158,7 +158,7 @@ def _last_line(text: str) -> str:
 def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool = False) -> Path:
     """Run the built kernel on a Kaggle-shaped input tree; return the csv it wrote.
 
-    As on Kaggle there is no network, and no cache of the user's is at hand. workplace: an
+    As on Kaggle there is no network and none of the user's caches. workplace: an
     empty folder; the kernel runs in workplace/working. nested: the newer mount form,
     competitions/<slug> and datasets/<owner>/<slug>. The wheels are left out: they are for
     Kaggle's Python, this one has the packages installed. Raises ValueError when it fails.

@@ -3,6 +3,7 @@
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,9 @@ import pandas as pd
 import typer
 
 from gutseg.claims import check_claim, claimed
+from gutseg.constants import CLASSES
 from gutseg.data.cache import cache_scan
-from gutseg.data.index import INDEX, Issues, Joined, join, list_slices
+from gutseg.data.index import INDEX, Issues, list_slices, scan_key
 from gutseg.data.mask_csv import read_labels
 from gutseg.files import competition_folder, need_file, replacing
 from gutseg.progress import progress
@@ -24,8 +26,8 @@ MARKS = ("case*_day*/scan.json",)
 def prepare(
     raw: Annotated[Path, typer.Argument(help="the competition's folder")],
     out: Annotated[Path, typer.Option(help="the cache to write")] = Path("cache"),
-    workers: Annotated[int, typer.Option(help="threads; 0 takes one a core", min=0)] = 0,
-    skip_bad: Annotated[bool, typer.Option(help="list bad input in skipped.csv, go on")] = False,
+    workers: Annotated[int, typer.Option(help="threads; 0 takes one per core", min=0)] = 0,
+    skip_bad: Annotated[bool, typer.Option(help="list bad input in skipped.csv")] = False,
 ) -> None:
     """Index the slices and cache every scan as arrays that training can memory-map."""
     raw = competition_folder(raw)
@@ -44,10 +46,63 @@ def prepare(
     )
 
 
+@dataclass(frozen=True)
+class Joined:
+    """The two sides of the training set, matched by id.
+
+    slices: rows of list_slices whose scan has rows in the csv, plus `labelled` (bool).
+    labels: rows of read_labels whose scan has PNGs. The rest is listed, not guessed:
+    scans_without_pngs, slices_without_rows.
+    """
+
+    slices: pd.DataFrame
+    labels: pd.DataFrame
+    scans_without_pngs: list[str]
+    slices_without_rows: list[str]
+
+
+def join(slices: pd.DataFrame, labels: pd.DataFrame, issues: Issues) -> Joined:
+    """Match PNGs with csv rows by id.
+
+    A scan that is on one side only is listed. A scan of which single slices lack their PNG
+    is an incomplete download, and so is a gap in the slice numbers: both are issues. So is a
+    slice without the row of a class: it is not an empty one, and its other rows are left out.
+    """
+    labels = _complete(labels, slices, issues)
+    labelled = slices["id"].isin(labels["id"])
+    both = slices["scan"].isin(labels["scan"])
+    has_pngs = labels["scan"].isin(slices["scan"])
+    absent = labels[has_pngs & ~labels["id"].isin(slices["id"])]
+    for scan, group in absent.groupby("scan"):
+        first = group["id"].iloc[0]
+        count = group["id"].nunique()
+        issues.add(scan, f"{count} slices have rows in the csv but no PNG, the first is {first}")
+    for scan, numbers in slices[both].groupby("scan")["slice"]:
+        gaps = sorted(set(range(numbers.min(), numbers.max() + 1)) - set(numbers))
+        if gaps:
+            issues.add(scan, f"slice {gaps[0]:04d} is missing, and {len(gaps) - 1} others")
+    return Joined(
+        slices=slices[both].assign(labelled=labelled[both]).reset_index(drop=True),
+        labels=labels[has_pngs & labels["id"].isin(slices["id"])].reset_index(drop=True),
+        scans_without_pngs=sorted(set(labels["scan"]) - set(slices["scan"]), key=scan_key),
+        slices_without_rows=slices["id"][~labelled].tolist(),
+    )
+
+
+def _complete(labels: pd.DataFrame, slices: pd.DataFrame, issues: Issues) -> pd.DataFrame:
+    """Leave out the labels of slices that have rows for some classes only."""
+    few = labels.groupby("id")["class"].transform("size") < len(CLASSES)
+    partial = few & labels["scan"].isin(slices["scan"])
+    for slice_id, organs in labels[partial].groupby("id", sort=False)["class"]:
+        absent = ", ".join(organ for organ in CLASSES if organ not in set(organs))
+        issues.add(slice_id, f"train.csv has no row for {absent}; its labels are left out")
+    return labels[~partial].reset_index(drop=True)
+
+
 def _write_cache(
     joined: Joined, raw: Path, out: Path, workers: int, issues: Issues
 ) -> pd.DataFrame:
-    # the index stands only beside complete scans: it goes first and comes back last
+    # an index means that all scans are complete: it is removed first and written last
     (out / INDEX).unlink(missing_ok=True)
     index = _cache_all(joined, raw, out, workers, issues)
     for line in issues.summary():

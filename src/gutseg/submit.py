@@ -62,7 +62,7 @@ def submit(
 def _texts(
     slices: pd.DataFrame, root: Path, ensemble: Ensemble, issues: Issues, pool: ThreadPoolExecutor
 ) -> dict[tuple[str, str], str]:
-    """Return what `_predict` does, or nothing and an issue for a scan that cannot be predicted."""
+    """Return what `_predict` does; a scan that cannot be predicted gives an issue and no text."""
     try:
         return _predict(slices, root, ensemble, issues, pool)
     except FAILURES as error:

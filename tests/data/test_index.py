@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
-from gutseg.data.index import Issues, join, list_slices, scan_key
+from gutseg.data.index import Issues, list_slices, scan_key
 from gutseg.data.mask_csv import read_labels
+from gutseg.prepare import join
 
 
 def test_width_comes_first_in_the_file_name_and_second_in_the_array(raw):

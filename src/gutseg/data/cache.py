@@ -1,4 +1,4 @@
-"""The cache of `gutseg prepare`: one folder of memory-mapped arrays a scan, and one index."""
+"""The cache of `gutseg prepare`: one folder of memory-mapped arrays per scan, and one index."""
 
 import hashlib
 import json
@@ -193,7 +193,7 @@ def cache_scan(
 ) -> pd.DataFrame:
     """Write one scan to out/<scan> unless it is there already; return its rows of the index.
 
-    slices, labels: the scan's rows of `index.join`. A scan counts as there when the names and
+    slices, labels: the scan's rows of `prepare.join`. A scan counts as there when the names and
     bytes of its PNGs and the text of its labels are unchanged, all of them could be read, and
     the files below out/<scan> are the ones that were written.
     """
@@ -266,7 +266,7 @@ def _sha256(path: Path) -> str | None:
 def _decode(
     labels: pd.DataFrame, shape: tuple[int, int, int], planes: dict[str, int], issues: Issues
 ) -> tuple[np.ndarray, set[str]]:
-    """Draw a scan's labels: (Z, H, W) uint8, one bit a class, and the ids that did not read."""
+    """Draw a scan's labels: (Z, H, W) uint8, one bit per class, and unreadable ids."""
     mask = np.zeros(shape, np.uint8)
     unreadable = set()
     for row in labels[labels["segmentation"] != ""].itertuples():

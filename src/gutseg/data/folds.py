@@ -18,7 +18,7 @@ MOST_CASES = 10**9 - 1
 def by_case(slices: pd.DataFrame, stratum: pd.Series, folds: int, seed: int) -> pd.DataFrame:
     """Assign every patient to one fold; return case, fold, sorted by case.
 
-    slices: one row a slice with a column case. stratum: what every fold should hold in equal
+    slices: one row per slice with a column case. stratum: what every fold should hold in equal
     shares (the number of organs on the slice, or whether there is any). Days of a patient stay
     together: the test set holds unseen patients, and the anatomy of one is alike on all days.
     """

@@ -1,4 +1,4 @@
-"""Which slices there are: names parsed into ids, joined with the rows of train.csv by id."""
+"""Which slices there are: the names of PNGs parsed into ids, or a list with their sizes."""
 
 import re
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ class Issues:
     """
 
     collect: bool = False
-    hint: str = " (--skip-bad records such input and goes on)"
+    hint: str = " (--skip-bad records such input and continues)"
     rows: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, where: str, problem: str) -> None:
@@ -81,7 +81,7 @@ class Issues:
 
 
 def list_slices(folder: Path, issues: Issues) -> pd.DataFrame:
-    """List the PNGs of `folder/case*/case*_day*/scans`, one row a slice, sorted by number.
+    """List the PNGs of `folder/case*/case*_day*/scans`, one row per slice, sorted by number.
 
     folder: the competition's train/ or test/. Columns: SLICE_COLUMNS; `file` is relative to
     the parent of folder. Files that are not PNGs are ignored; a PNG whose name cannot be
@@ -143,7 +143,7 @@ class Slices:
     """Where every slice belongs: scans by name, their shapes, and each id's plane."""
 
     def __init__(self, table: pd.DataFrame, source: Path) -> None:
-        """table: one row a slice with id, width, height; all slices of a scan must be there."""
+        """table: one row per slice with id, width, height; all slices of a scan must be there."""
         if table.empty:
             raise ValueError(f"{source} lists no slices")
         refuse_repeated(source, table, "id")
@@ -186,59 +186,6 @@ class Slices:
             side: whole_numbers(table, side, given, 1, LARGEST_SIDE) for side in ("width", "height")
         }
         return cls(table.assign(**sizes), given)
-
-
-@dataclass(frozen=True)
-class Joined:
-    """The two sides of the training set, matched by id.
-
-    slices: rows of list_slices whose scan has rows in the csv, plus `labelled` (bool).
-    labels: rows of read_labels whose scan has PNGs. The rest is listed, not guessed:
-    scans_without_pngs, slices_without_rows.
-    """
-
-    slices: pd.DataFrame
-    labels: pd.DataFrame
-    scans_without_pngs: list[str]
-    slices_without_rows: list[str]
-
-
-def join(slices: pd.DataFrame, labels: pd.DataFrame, issues: Issues) -> Joined:
-    """Match PNGs with csv rows by id.
-
-    A scan that is on one side only is listed. A scan of which single slices lack their PNG
-    is an incomplete download, and so is a gap in the slice numbers: both are issues. So is a
-    slice that lacks the row of a class, which nobody may take for an empty one; its rows go.
-    """
-    labels = _complete(labels, slices, issues)
-    labelled = slices["id"].isin(labels["id"])
-    both = slices["scan"].isin(labels["scan"])
-    has_pngs = labels["scan"].isin(slices["scan"])
-    absent = labels[has_pngs & ~labels["id"].isin(slices["id"])]
-    for scan, group in absent.groupby("scan"):
-        first = group["id"].iloc[0]
-        count = group["id"].nunique()
-        issues.add(scan, f"{count} slices have rows in the csv but no PNG, the first is {first}")
-    for scan, numbers in slices[both].groupby("scan")["slice"]:
-        gaps = sorted(set(range(numbers.min(), numbers.max() + 1)) - set(numbers))
-        if gaps:
-            issues.add(scan, f"slice {gaps[0]:04d} is missing, and {len(gaps) - 1} others")
-    return Joined(
-        slices=slices[both].assign(labelled=labelled[both]).reset_index(drop=True),
-        labels=labels[has_pngs & labels["id"].isin(slices["id"])].reset_index(drop=True),
-        scans_without_pngs=sorted(set(labels["scan"]) - set(slices["scan"]), key=scan_key),
-        slices_without_rows=slices["id"][~labelled].tolist(),
-    )
-
-
-def _complete(labels: pd.DataFrame, slices: pd.DataFrame, issues: Issues) -> pd.DataFrame:
-    """Leave out the labels of slices that have rows for some classes only."""
-    few = labels.groupby("id")["class"].transform("size") < len(CLASSES)
-    partial = few & labels["scan"].isin(slices["scan"])
-    for slice_id, organs in labels[partial].groupby("id", sort=False)["class"]:
-        absent = ", ".join(organ for organ in CLASSES if organ not in set(organs))
-        issues.add(slice_id, f"train.csv has no row for {absent}; its labels are left out")
-    return labels[~partial].reset_index(drop=True)
 
 
 def check_ids(path: Path, table: pd.DataFrame) -> None:

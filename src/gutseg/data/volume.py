@@ -142,7 +142,7 @@ def _is_whole(data: bytes, height: int, width: int) -> bool:
         if kind == b"IDAT":
             parts.append(data[at + 8 : at + 8 + length])
         at += 12 + length
-    expected = height * (1 + 2 * width)  # one byte a row names its filter
+    expected = height * (1 + 2 * width)  # the first byte of a row names its filter
     stream = zlib.decompressobj()
     try:
         pixels = stream.decompress(b"".join(parts), expected + 1)
@@ -219,7 +219,7 @@ def describe(name: str, image: np.ndarray) -> Scan:
 def body_box(image: np.ndarray, threshold: float) -> tuple[int, int, int, int]:
     """Return (top, bottom, left, right) of the largest bright region of all slices together.
 
-    image: (Z, H, W). One box a scan, so that a slice's neighbours are cropped alike. An image
+    image: (Z, H, W). One box per scan, so that a slice's neighbours are cropped alike. An image
     with nothing above the threshold gives the whole slice.
     """
     # the mean over z suppresses the noise of air; organs and fat stay far above it

@@ -18,7 +18,7 @@ class Prior:
         self.counts = np.zeros(positions)
 
     def fit(self, masks: Iterable[np.ndarray]) -> "Prior":
-        """Add scans up; masks: (Z, H, W) uint8, one bit a class."""
+        """Add scans up; masks: (Z, H, W) uint8, one bit per class."""
         for mask in masks:
             for position, plane in zip(self._positions(len(mask)), mask, strict=True):
                 for organ in range(len(CLASSES)):

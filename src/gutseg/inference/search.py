@@ -95,7 +95,7 @@ class Search:
     """
 
     def __init__(self, volumes: Sequence[Sequence[Volume]], metric: Metric, threads: int) -> None:
-        """volumes: one list a class. Raises ValueError for a metric that mixes classes."""
+        """volumes: one list per class. Raises ValueError for a metric that mixes classes."""
         if (metric.volume, metric.dice_mean, metric.hausdorff_mean) != ("scan", "rows", "flat"):
             raise ValueError(
                 "blend needs a metric that averages rows and (scan, class) volumes flatly; "
@@ -107,7 +107,7 @@ class Search:
         self.known: dict[tuple, Tally] = {}
 
     def score(self, weights: tuple[float, ...], rules: Sequence[Rule]) -> float:
-        """Return the competition score of a choice; rules: one a class."""
+        """Return the competition score of a choice; rules: one per class."""
         return add(self.tally(organ, weights, rule) for organ, rule in enumerate(rules)).score()
 
     def tally(self, organ: int, weights: tuple[float, ...], rule: Rule) -> Tally:

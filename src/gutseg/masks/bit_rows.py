@@ -19,13 +19,14 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
 _TOP = np.uint64(63)
-# the processor's own prefetching stops at every page: asking saves a sixth of a cold pass
+# the processor's own prefetching stops at every page (4 KiB): asking for what is half a page
+# ahead saves a sixth of a pass over data that are not in its caches
 _AHEAD = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class BitRows:
-    """The masks of one scan, 64 columns a word: column x of a row is bit x % 64 of word x // 64.
+    """The masks of one scan, 64 columns per word: column x of a row is bit x % 64 of word x // 64.
 
     words: (C, Z, H, W64) uint64 in C order; the bits after column width - 1 are zero, and all
     operations rely on it.
@@ -43,7 +44,7 @@ class BitRows:
             )
         if min(words.shape) < 1 or words.shape[3] != words_of(self.width):
             raise ValueError(
-                f"{words.shape[3]} words a row cannot hold width {self.width}, "
+                f"{words.shape[3]} words per row cannot hold width {self.width}, "
                 f"or one of the sizes of {words.shape} is zero"
             )
 
@@ -103,7 +104,7 @@ class BitRows:
 
     @property
     def slices(self) -> np.ndarray:
-        """(C * Z, H * W64) uint64, read-only: class by class, one row a slice."""
+        """(C * Z, H * W64) uint64, read-only: class by class, one row per slice."""
         classes, depth = self.words.shape[:2]
         return frozen(self.words.reshape(classes * depth, -1))
 
@@ -139,7 +140,7 @@ class BitRows:
 
 
 def words_of(width: int) -> int:
-    """Words that hold a row of so many columns."""
+    """Return how many words hold a row of that many columns."""
     return -(-width // 64)
 
 
@@ -174,7 +175,7 @@ def pack_at_least(data, width, threshold, words):
             start = row * width + 64 * k
             prefetch(data, start + _AHEAD)
             words[row, k] = at_least_64(data, start, threshold)
-        # the last word of a row has read on into the next row
+        # the last load of a row has run on into the next row
         words[row, row_words - 1] &= keep
     for row in range(roomy, rows):
         words[row] = _ZERO
@@ -185,7 +186,7 @@ def pack_at_least(data, width, threshold, words):
 
 @kernel
 def _pack_class_bits(data, width, words):
-    """Split bytes with one bit a class: bit (c, row, column) = bit c of data[row, column].
+    """Split bytes with one bit per class: bit (c, row, column) = bit c of data[row, column].
 
     data: (rows * width,) uint8. words: (C, rows, W64) uint64, C <= 8, every word is written.
     """

@@ -77,6 +77,8 @@ def _count_runs(rows, first):
         before = np.uint64(0)
         count = 0
         for word in rows[r]:
+            # a run starts at a bit whose lower neighbour is 0; the neighbour of the lowest bit is
+            # the highest one of the word before
             count += popcount(word & ~((word << _ONE) | before))
             before = word >> np.uint64(63)
         first[r + 1] = first[r] + count
@@ -90,6 +92,7 @@ def _find_runs(rows, first, start, stop):
         before = np.uint64(0)
         for k in range(rows.shape[1]):
             word = rows[r, k]
+            # 1 where a bit differs from its lower neighbour: starts and stops in turn
             changes = word ^ ((word << _ONE) | before)
             before = word >> np.uint64(63)
             while changes:
@@ -108,6 +111,7 @@ def _find_runs(rows, first, start, stop):
 
 @kernel
 def _root_of(root, run):
+    """Return the run that stands for the component of a run, and halve the way to it."""
     while root[run] != run:
         root[run] = root[root[run]]
         run = root[run]
@@ -122,6 +126,7 @@ def _join_rows(first, start, stop, upper, lower, root):
         if start[a] <= stop[b] and start[b] <= stop[a]:
             one, other = _root_of(root, a), _root_of(root, b)
             root[max(one, other)] = min(one, other)
+        # the run that ends first can touch nothing more of the other row
         if stop[a] < stop[b]:
             a += 1
         else:
@@ -151,6 +156,7 @@ def _clear(rows, row, start, stop):
         while column < stop[run]:
             k = column >> 6
             end = min(stop[run], 64 * (k + 1))
+            # end - column ones, moved up to the bit of the column
             inside = _ALL >> np.uint64(64 - (end - column)) << np.uint64(column & 63)
             rows[row[run], k] &= ~inside
             column = end

@@ -48,7 +48,7 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
-    """A read-only view: numba compiles a kernel anew for read-only inputs, so all of them are."""
+    """Return a read-only view; numba compiles a kernel again for read-only inputs, so all are."""
     view = array.view()
     view.flags.writeable = False
     return view

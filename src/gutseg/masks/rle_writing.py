@@ -45,7 +45,7 @@ def encode_scan(masks: BitRows) -> list[str]:
     """Write every slice of a scan: Z * C texts, slice by slice as in the csv."""
     classes, depth, height, width = masks.shape
     words = masks.slices
-    # what a row of runs one pixel long and the end of an open run take at most
+    # bytes of a row in which every other pixel is set, and of the end of an open run
     room = (width // 2 + 2) * 2 * (_digits(height * width) + 1) + 8
     text = np.empty(max(65536, 2 * room), np.uint8)
     ends = np.zeros(classes * depth + 1, np.int64)
@@ -112,7 +112,7 @@ def _write_edges(edges, position, begun, text, at):
 
 @inlined
 def _blank_rows(words, row_words):
-    """Whole rows of zeros that a slice begins with, counted 64 words at a time."""
+    """Return how many rows of zeros a slice begins with, found 64 words at a time."""
     blank = 0
     while blank + 64 <= words.size:
         together = _ZERO
@@ -128,7 +128,7 @@ def _blank_rows(words, row_words):
 def _write_slice(words, width, row_words, text, at, room):
     """Write the runs of one slice; return the index after the last space, -1 if text is short.
 
-    room: bytes that a row and the end of the slice can take at most.
+    room: the most bytes that a row and the end of the slice can take.
     """
     begun, carry = -1, _ZERO
     last = np.uint64((width - 1) & 63)

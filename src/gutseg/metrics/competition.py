@@ -17,30 +17,32 @@ from gutseg.metrics.hausdorff import directed, symmetric
 
 @dataclass(frozen=True)
 class Metric:
-    """One reading of the metric.
+    """One reading of the metric."""
 
-    both_empty: what a row (slice, class) with no pixel on either side scores; None drops it.
-    truth_empty: whether a row with an empty truth counts at all. smooth: added to the
-    denominator. dice_mean: flat over rows, or first over the organs of a slice.
-    volume: where distances are taken: a scan and class, the union of classes, or a slice.
-    direction: both ways or from prediction to truth. points: all voxels or the surface alone.
-    scale: coordinates over the shape and then over √3, the same clipped at 1 instead, or
-    voxels over the diagonal of the volume (`diagonal`, from dimensions - 1) or of the slice.
-    both_empty_distance: as both_empty, of volumes. oversize: a prediction of more than so many
-    times the truth's voxels has distance 1. hausdorff_mean: flat, or first inside a scan.
-    """
-
+    # where the reading comes from
     source: str
+    # the score of a row (slice, class) with no pixel on either side; None drops the row
     both_empty: float | None = None
+    # whether a row with an empty truth counts at all
     truth_empty: Literal["keep", "drop"] = "keep"
+    # added to the denominator of Dice
     smooth: float = 0.0
+    # the mean is flat over rows, or first over the organs of a slice
     dice_mean: Literal["rows", "slices"] = "rows"
+    # where distances are taken: per scan and class, of the union of classes, or per slice
     volume: Literal["scan", "union", "slice"] = "scan"
+    # both ways, or from prediction to truth
     direction: Literal["symmetric", "one_sided"] = "symmetric"
+    # all voxels, or the surface alone
     points: Literal["voxels", "surface"] = "voxels"
+    # coordinates over the shape and then over √3, the same clipped at 1 instead, or voxels over
+    # the diagonal of the volume (from dimensions - 1) or of the slice
     scale: Literal["sqrt3", "clip", "diagonal", "slice_diagonal"] = "sqrt3"
+    # the distance of a volume with no voxel on either side; None drops the volume
     both_empty_distance: float | None = None
+    # a prediction with more than this many times the truth's voxels has distance 1
     oversize: float | None = None
+    # the mean is flat, or first inside a scan
     hausdorff_mean: Literal["flat", "scans"] = "flat"
 
 

@@ -279,7 +279,7 @@ def farthest2(source, target, found, shape, boxes, weights, order, order2, m2):
             bits = source[i] & ~target[i]
             if boxes[word[0], 0] <= word[1] <= boxes[word[0], 1]:
                 bits = _uncovered(bits, target, row, word[2], shape[2], reaches[0])
-            # a full table stands for an m beyond it: then one search is cheaper than its rows
+            # when m reaches beyond the table, one search is cheaper than all of its rows
             if bits and near < order2.size:
                 bits = _uncovered_near(bits, target, word, shape, boxes, order, reaches, near, hit)
             if bits:
