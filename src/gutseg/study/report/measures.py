@@ -81,8 +81,9 @@ def measures(
         ]
         lines.append([*map(str, key), *values])
     drawn = markdown([*by.values(), *columns.values()], lines, words=len(by)) if lines else missing
-    notes = [pairing(published), "" if whole else note(published)] if published and lines else []
-    return "\n\n".join(filter(None, [*notes, drawn, published_table(published) if whole else ""]))
+    said = pairing(published) if published and lines else ""
+    said += f" {note(published)}" if said and not whole else ""
+    return "\n\n".join(filter(None, [said, drawn, published_table(published) if whole else ""]))
 
 
 def _text(cells: pd.DataFrame, column: str, heads: str, digits: int) -> str:

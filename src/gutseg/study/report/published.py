@@ -52,7 +52,7 @@ def note(name: str) -> str:
 
 
 def pairing(name: str) -> str:
-    """Return what the numbers in parentheses are; empty where no row is a network or a loss."""
+    """Say what the numbers in parentheses are; empty where no row is a network or a loss."""
     parts = read(name).iloc[:, 0]
     said = f"In parentheses: {cite(name)} ({parts.name}: {'; '.join(parts.unique())})."
     return said if _keys(name) else ""
@@ -67,7 +67,7 @@ def published_table(name: str) -> str:
 
 
 def _keys(name: str) -> list[str]:
-    return [key for key in ("network", "loss") if name and key in read(name)]
+    return [key for key in ("network", "loss") if name and key in read(name).columns[1:]]
 
 
 def with_published(cells: pd.DataFrame, columns: Iterable[str], name: str) -> list[list[float]]:

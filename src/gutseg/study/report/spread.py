@@ -30,8 +30,8 @@ def lr_by_patch(view: View) -> str:
 def held_out(view: View) -> str:
     """Losses × learning rate, and losses × patch: median (quartiles) of the held-out Dice."""
     parts = [
-        "Over seeds, folds and the settings of the other table. The table `lr_by_patch` has the "
-        "Dice of the last training steps."
+        "Each table pools seeds, folds and the settings of the other. The table `lr_by_patch` has "
+        "the Dice of the last training steps."
     ]
     for order, network in enumerate(view.networks()):
         frame, panels = view.of(network), {}

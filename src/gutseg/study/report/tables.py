@@ -52,7 +52,7 @@ TABLES = {
     "networks": Table("the best losses with a second network", networks),
     "losses": _of("four measures of every loss", "networks"),
     "losses_by_class": _of("IoU of every class", "class_iou", columns=of.iou_by_class),
-    "sums": _of("sums of losses, ↑: above all its parts", "sums",
+    "sums": _of("sums of losses; ↑ marks a sum above all of its parts", "sums",
                 rows=of.sums, rivals=of.parts_of),
     "class_weights": Table("class shares and weights", classes.weights, "weights"),
     "weighted_losses": _of("losses with and without class weights", "class_weights",
@@ -69,9 +69,9 @@ TABLES = {
                   rows=of.binary, columns=of.BINARY, whole=True,
                   missing="Not measured: these cells have several foreground classes and no "
                   "`background_from`."),
-    "background_reuse": _of("background of a binary network laid over the prediction, ↑: better",
-                            "background_reuse", rows=of.with_reuse, rivals=of.plain_of,
-                            by=of.BY | {"prediction": "prediction"}, whole=True,
+    "background_reuse": _of("the background of a binary network laid over the prediction; ↑ "
+                            "marks a gain", "background_reuse", rows=of.with_reuse,
+                            rivals=of.plain_of, by=of.BY | {"prediction": "prediction"}, whole=True,
                             missing="Not measured: the study has no `background_from`."),
     "augmentation": _of("augmentation on and off", "augmentation",
                         rows=of.several_inputs, columns=of.OBJECTS | of.GAINS, whole=True,
