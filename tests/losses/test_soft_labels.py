@@ -57,7 +57,7 @@ ROWS = [
     (name, mode)
     for name in sorted(LOSSES)
     for mode in LOSSES[name].modes
-    if name not in SHARP | MOVING | INVERTED and not LOSSES[name].is_nested
+    if name not in SHARP | MOVING | INVERTED and LOSSES[name].within is None
 ]
 
 

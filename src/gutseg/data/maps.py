@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from pydantic import Field
 from scipy import ndimage
 
@@ -104,11 +105,11 @@ def _two_nearest(labels: np.ndarray, count: int, reach: int) -> np.ndarray:
 
 
 def _grown_box(territory: np.ndarray, reach: int) -> tuple[slice, slice]:
-    spans = []
+    spans = []  # rows, columns
     for axis in (1, 0):
         places = np.flatnonzero(territory.any(axis=axis))
         spans.append(slice(max(places[0] - reach, 0), places[-1] + 1 + reach))
-    return tuple(spans)
+    return spans[0], spans[1]
 
 
 MAPS = {
@@ -144,7 +145,7 @@ class Maps:
 
 
 def _each(
-    masks: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], dtype: type = np.float32
+    masks: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], dtype: DTypeLike = np.float32
 ) -> np.ndarray:
     """Draw every class (C, H, W) that is neither nowhere nor everywhere; 0 for the others."""
     inside = _inside(masks)

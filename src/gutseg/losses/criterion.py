@@ -25,15 +25,16 @@ def check_params(name: str, params: Mapping[str, Any], *, where: str = "loss") -
         full = check_params(name, params, where=where)
         return {key: full[key] for key in params}
 
-    row = LOSSES[name]
-    return row.build.within(found, f"{where}.params", inside) if row.is_nested else found
+    within = LOSSES[name].within
+    return found if within is None else within(found, f"{where}.params", inside)
 
 
 def rows_inside(
     name: str, params: Mapping[str, Any], *, where: str = "loss"
 ) -> Iterator[tuple[str, dict, str]]:
     """Give every loss that is not made of others: its name, parameters and config key."""
-    if not LOSSES[name].is_nested:
+    within = LOSSES[name].within
+    if within is None:
         yield name, dict(params), where
         return
     found: list[tuple[str, dict, str]] = []
@@ -42,7 +43,7 @@ def rows_inside(
         found.extend(rows_inside(name, params, where=where))
         return params
 
-    LOSSES[name].build.within(dict(params), f"{where}.params", collect)
+    within(dict(params), f"{where}.params", collect)
     yield from found
 
 
@@ -55,8 +56,8 @@ def with_class_weights(
     name: str, params: Mapping[str, Any], class_weights: Sequence[float]
 ) -> dict[str, Any]:
     """Return a loss's parameters with class weights wherever a loss inside takes them."""
-    if LOSSES[name].is_nested:
-        return LOSSES[name].build.within(
+    if (within := LOSSES[name].within) is not None:
+        return within(
             dict(params),
             name,
             lambda inner, given, _: with_class_weights(inner, given, class_weights),
@@ -81,8 +82,9 @@ class Criterion:
                 raise ValueError(f"loss {name!r} works in {' and '.join(row.modes)}, not {mode}")
             params["mode"] = mode
         self.name = name
-        self.function = row.build(**params) if row.is_nested else partial(row.build, **params)
-        self.required_maps = self.function.required_maps if row.is_nested else row.required_maps
+        self.function = row.build(**params) if row.within else partial(row.build, **params)
+        # a loss made of others knows the maps of its parts
+        self.required_maps = getattr(self.function, "required_maps", row.required_maps)
         self.takes = row.takes
 
     def __call__(

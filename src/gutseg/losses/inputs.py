@@ -88,7 +88,7 @@ def _check_shapes(tensors: dict[str, Any], mode: str) -> None:
         raise ValueError(f"logits: {_shape(logits)} holds no pixels; a loss needs at least one")
     batch, classes, *size = logits.shape
     planes, numbers = (batch, classes, *size), (batch, *size)
-    fitting = {
+    fitting: dict[str, list[tuple[int, ...]]] = {
         "logits": [planes],
         "target": [planes, numbers] if mode == "multiclass" else [planes],
         "ignore": [numbers],

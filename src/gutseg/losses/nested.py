@@ -57,9 +57,9 @@ class WeightedSum:
         return params | {"terms": terms}
 
     @property
-    def required_maps(self) -> set[str]:
+    def required_maps(self) -> frozenset[str]:
         """The maps that the terms need."""
-        return set().union(*(criterion.required_maps for criterion, _ in self.parts))
+        return frozenset().union(*(criterion.required_maps for criterion, _ in self.parts))
 
     def __call__(self, logits: Tensor, target: Tensor, **extras: Tensor) -> dict[str, Tensor]:
         """Return every term's weighted value."""
@@ -103,7 +103,7 @@ class DeepSupervision:
         return params | ({"params": inside} if inside else {})
 
     @property
-    def required_maps(self) -> set[str]:
+    def required_maps(self) -> frozenset[str]:
         """The maps that the loss needs."""
         return self.criterion.required_maps
 

@@ -104,7 +104,8 @@ def region_sums(
         sums = sums * annotated
     if reduction == "batch":
         sums = over_ranks(sums.sum(dim=1))[:, None]  # (4, 1, C)
-    return Sums(*sums, gathered=reduction == "batch")
+    tp, predicted, size, pixels = sums  # (R, C) each
+    return Sums(tp, predicted, size, pixels, gathered=reduction == "batch")
 
 
 class _Overlap(torch.autograd.Function):

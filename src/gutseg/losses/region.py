@@ -149,7 +149,8 @@ def _with_complement(sums: Sums, mode: Mode) -> tuple[Tensor, Tensor, Tensor]:
         # not TN + FP, of which rounding can leave a rest where a class is everywhere
         (sums.target, sums.pixels - sums.target),
     )
-    return tuple(torch.stack(pair, dim=-1).flatten(0, 1) for pair in pairs)
+    overlap, total, target = (torch.stack(pair, dim=-1).flatten(0, 1) for pair in pairs)
+    return overlap, total, target
 
 
 def _weighted_overlap(weight: Tensor, common: Tensor, total: Tensor, sums: Sums) -> Tensor:

@@ -70,7 +70,8 @@ def _row_maker(finish: Callable[..., Tensor]) -> Callable[[Formula], Formula]:
         def row(**given: Any) -> Tensor:
             return finish(formula, **given)
 
-        row.__signature__ = inspect.Signature(order, return_annotation=Tensor)
+        signature = inspect.Signature(order, return_annotation=Tensor)
+        row.__signature__ = signature  # type: ignore[attr-defined]  # read by inspect
         row.__annotations__ = {one.name: one.annotation for one in order}
         return checked(row)
 
@@ -95,7 +96,7 @@ def region_loss(
 
     Soft labels: the sums have the L1 form TP = Σ min(p, g) = (|p| + |g| - |p - g|) / 2, which is
     Σpg where g is 0 or 1; so FP = FN = 0, and a Dice loss 0, exactly where p = g
-    (Wang et al. 2023, arXiv:2303.16296). A formula with a setting `squared` gets Σpg, Σp² and
+    [Wang Z 2023]. A formula with a setting `squared` gets Σpg, Σp² and
     Σg² where it is set, which has the same zero.
     """
     sums = region_sums(

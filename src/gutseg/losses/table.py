@@ -1,6 +1,8 @@
 """LOSSES: every loss, where it comes from and what it works on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from gutseg.losses import compound, nested, pixel, region, third_party
 from gutseg.losses.reductions import Mode
@@ -23,9 +25,9 @@ class LossSpec(Spec):
     takes: frozenset[str] = IGNORE | {"annotated"}
 
     @property
-    def is_nested(self) -> bool:
-        """Whether it is made of other losses."""
-        return hasattr(self.build, "within")
+    def within(self) -> Callable[..., dict[str, Any]] | None:
+        """What changes the parameters of the losses inside; None when it is not made of others."""
+        return getattr(self.build, "within", None)
 
 
 LOSSES: dict[str, LossSpec] = {

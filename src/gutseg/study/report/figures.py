@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from gutseg.study.statistics import Ranks, cliques
 BLUE = "#0072B2"
 
 
-def _tidy(axis: Axes, grid: str = "x") -> None:
+def _tidy(axis: Axes, grid: Literal["both", "x", "y"] = "x") -> None:
     axis.grid(axis=grid, alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
 
