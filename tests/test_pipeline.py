@@ -14,7 +14,6 @@ from folders import draw, write_csv, write_scan
 
 from gutseg import experiment, runs
 from gutseg.blend import blend
-from gutseg.cli import VERBS
 from gutseg.config import load, load_blend
 from gutseg.constants import CLASSES
 from gutseg.engine import checkpoint
@@ -274,11 +273,6 @@ def test_killed_and_resumed_is_the_same_to_the_bit(trained, tmp_path, processes)
 def _cli(*words, **settings):
     command = [sys.executable, "-m", "gutseg", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, **settings)
-
-
-def test_help_lists_the_verbs_without_loading_them():
-    shown = _cli("--help").stdout
-    assert all(verb in shown for verb in VERBS)
 
 
 def test_bad_input_ends_with_one_sentence_and_code_2(tmp_path):

@@ -1,10 +1,12 @@
 """gutseg VERB ...: the command line; every verb is a file of the same name."""
 
 import logging
+import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from gutseg import __version__
 from gutseg.ending import guarded, ready_streams
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 # What --help shows. Only the verb that was asked for is imported: torch alone takes seconds.
 VERBS = {
+    "config": "print all settings of an experiment with what they mean",
     "phantom": "write a synthetic competition folder",
     "prepare": "index the slices and cache every scan as arrays",
     "split": "assign patients to folds",
@@ -24,15 +27,23 @@ VERBS = {
     "bench": "compare losses and networks at an equal budget, with intervals and tests",
     "demo": "run the whole job on a synthetic competition folder",
 }
+# Verbs whose file is not called like them.
+FILES = {"config": "config.show"}
 
 
 def main() -> None:
     """Run one verb; bad input ends with one sentence and exit code 2 instead of a traceback."""
-    wanted = next((word for word in sys.argv[1:] if word in VERBS), None)
+    wanted = next((word for word in _words() if word in VERBS), None)
     with guarded(wanted or "", working=False):
         ready_streams()
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         app(wanted)()
+
+
+def _words() -> list[str]:
+    """Return what was typed; a shell that asks how to complete it says so in its environment."""
+    typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    return typed.split() if "_GUTSEG_COMPLETE" in os.environ else sys.argv[1:]
 
 
 def app(wanted: str | None = None) -> "typer.Typer":
@@ -40,18 +51,28 @@ def app(wanted: str | None = None) -> "typer.Typer":
     import typer  # after main has its handlers: a key may be pressed at any time
 
     application = typer.Typer(
-        add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # boxes need a wide terminal, and one that knows their characters
         help="UW-Madison GI tract segmentation, from the Kaggle download to a submission.",
     )
+    version = typer.Option("--version", callback=_print_version, is_eager=True, help="show it")
+
+    @application.callback()
+    def options(version: Annotated[bool, version] = False) -> None: ...
+
     for name, summary in VERBS.items():
         command = _absent
         if name == wanted:
-            command = guarded(name)(getattr(import_module(f"gutseg.{name}"), name))
+            command = guarded(name)(getattr(import_module(f"gutseg.{FILES.get(name, name)}"), name))
         application.command(name, short_help=summary)(command)
     return application
 
 
 def _absent() -> None: ...
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"gutseg {__version__}")
+        sys.exit()

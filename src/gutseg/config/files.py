@@ -1,14 +1,13 @@
 """Reading configs with errors that name the key and the choices, and writing them back."""
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from gutseg.config.blend import Blend
+from gutseg.config.plain_yaml import as_yaml, parse
 from gutseg.config.sections import Config
 from gutseg.files import read_text, replacing
 from gutseg.registry import as_json, explain, listed, shown, suggest
@@ -16,8 +15,7 @@ from gutseg.settings import Section
 
 AnySection = TypeVar("AnySection", bound=Section)
 
-# far above any config; a deeper one would overrun the stack, a longer one take minutes to parse
-DEEPEST = 32
+# bytes, far above any config; a longer one takes minutes to parse
 LARGEST = 2**20
 
 # Keys of older configs and blends: section (* any key or place of a list, ** any number of them),
@@ -45,82 +43,6 @@ RENAMED_VALUES = (
         for section, key in (("loss", "name"), ("loss.params.**", "loss"))
     ),
 )
-
-TAG = "tag:yaml.org,2002:"
-REPLACED = ("int", "float", "timestamp")
-# a longer number becomes a float, which no whole number of a config may be
-INT = re.compile(r"[-+]?(0|[1-9][0-9_]{0,17})$")
-FLOAT = re.compile(
-    r"([-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.(nan|NaN))$"
-)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with 1.2's numbers and without what bites: PyYAML would read 3e-4 as a string, 010
-    as 8, 1:30 as 90 and 2024-01-05 as a date, and take the later one of two equal keys.
-    """
-
-    level = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
-        event = self.peek_event()
-        if isinstance(event, yaml.AliasEvent):
-            raise _problem(event, f"*{event.anchor} repeats another place; write its value out")
-        if getattr(event, "tag", None) is not None:
-            raise _problem(event, f"the tag {event.tag} is not supported; write the plain value")
-        if self.level == DEEPEST:
-            raise _problem(event, f"nested deeper than {DEEPEST} levels")
-        self.level += 1
-        node = super().compose_node(parent, index)
-        self.level -= 1
-        return node
-
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if key.tag != f"{TAG}str":
-                kind = key.tag.removeprefix(TAG)
-                raise _problem(key, f"a key of type {kind}; keys are text, write it in quotes")
-            if key.value in seen:
-                raise _problem(key, f"the key {shown(key.value)} is given twice")
-            seen.add(key.value)
-        return node
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes what _Loader reads back: quotes around text that it would take for a number."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in rows if tag.removeprefix(TAG) not in REPLACED]
-    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-for _kind in (_Loader, _Dumper):
-    _kind.add_implicit_resolver(f"{TAG}int", INT, list("-+0123456789"))
-    _kind.add_implicit_resolver(f"{TAG}float", FLOAT, list("-+0123456789."))
-
-
-def _problem(place: yaml.Node | yaml.Event, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
-
-
-def parse(text: str, where: str = "the text") -> Any:
-    """Read YAML in which 3e-4 is a number; where names the source in errors.
-
-    Raises ValueError naming the line, also of a key given twice, an alias and deep nesting.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        problem = f"line {error.problem_mark.line + 1}: {error.problem}"
-    except yaml.YAMLError as error:
-        # characters that YAML forbids
-        problem = " ".join(str(error).split())
-    raise ValueError(f"{where} is not valid YAML: {problem}")
 
 
 def load(path: Path, overrides: list[str] | None = None) -> Config:
@@ -231,7 +153,6 @@ def _explain(kind: type[Section], problem: Mapping[str, Any]) -> str:
 
 
 def dump(section: Section, path: Path) -> None:
-    """Write a resolved config or blend, every default spelled out."""
-    text = yaml.dump(section.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
+    """Write a resolved config or blend, every default spelled out and explained."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(as_yaml(section), encoding="utf-8")

@@ -46,7 +46,7 @@ POOLED_COLUMN = re.compile(rf"pooled\.({'|'.join(POOLED)})(_fg|\..+)?")
 class Data(Section):
     """Where the images come from, how they are divided, and which of them an epoch sees."""
 
-    # a row of SOURCES: competition, isbi, png_folder, conic or monusac
+    # a row of SOURCES (`gutseg list datasets`): competition, isbi, png_folder, conic or monusac
     source: str = "competition"
     # what `gutseg prepare` wrote, or the downloaded data set
     folder: Place = Path("cache")
@@ -74,14 +74,14 @@ class Component(Section):
 class Augment(Component):
     """What is done to training images at random, after crops are cut."""
 
-    # a row of AUGMENTATIONS
+    # a row of AUGMENTATIONS (`gutseg list augmentations`)
     name: str
 
 
 class Model(Component):
     """The network."""
 
-    # a row of MODELS
+    # a row of MODELS (`gutseg list networks`)
     name: str = "hybrid4"
     # a local file that fills the encoder; nothing is ever fetched for it
     encoder_weights: Place | None = None
@@ -90,7 +90,7 @@ class Model(Component):
 class Loss(Component):
     """The loss."""
 
-    # a row of LOSSES
+    # a row of LOSSES (`gutseg list losses`)
     name: str = "bce_dice"
     # a row of WEIGHTS, computed from the training folds alone
     class_weights: str | None = None
@@ -207,7 +207,8 @@ class Config(Section):
     stack: Stack = Stack()
     scaling: Scaling = Scaling()
     geometry: Geometry = Geometry()
-    # random crops of the training images, cut after the window; null: whole images
+    # random crops of the training images, cut after the window, as {size: [128, 128], flips: true,
+    # quarter_turns: true}; null: whole images
     crop: Crop | None = None
     # numbers of the images' channels that are used; null: all
     channels: Annotated[list[Natural], Field(min_length=1)] | None = None

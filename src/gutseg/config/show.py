@@ -1,0 +1,20 @@
+"""gutseg config CONFIG key=value...: the settings of an experiment, each with what it means."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gutseg.config.files import load
+from gutseg.config.plain_yaml import as_yaml
+
+
+def config(
+    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="a YAML of configs/")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value ...")] = None,
+) -> None:
+    """Print all settings of an experiment, defaults included, with a comment above each.
+
+    What is printed is itself a config that gives the same settings.
+    """
+    print(as_yaml(load(file, overrides)), end="")
