@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from benchmarks.measure import geometric_mean, in_turn, machine, main, table
-from gutseg.data.elastic import CoarseElastic
+from gutseg.data.augment import CoarseElastic
 
 # alpha and sigma of three common recipes, and what albumentations offers to make them faster
 LIBRARY = {

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.measure import in_turn, machine, main, table
 from gutseg.constants import NATIVE_SIZES
-from gutseg.data.stack import Stack, gather, neighbours
+from gutseg.data.inputs import Stack, gather, neighbours
 
 BATCH = 32
 

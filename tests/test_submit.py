@@ -14,10 +14,7 @@ from folders import draw, png_path, write_csv, write_scan
 from gutseg import runs
 from gutseg.config import Predict
 from gutseg.constants import CLASSES
-from gutseg.data.geometry import Geometry
-from gutseg.data.inputs import Inputs
-from gutseg.data.scaling import Scaling
-from gutseg.data.stack import Stack
+from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor

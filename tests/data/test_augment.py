@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gutseg.data.augment import AUGMENTATIONS, Augmenter
-from gutseg.data.elastic import CoarseElastic
+from gutseg.data.augment import AUGMENTATIONS, Augmenter, CoarseElastic
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((6, 5, 48, 64)).astype(np.float32)

@@ -4,13 +4,10 @@ import torch
 
 from gutseg.data.augment import Augmenter
 from gutseg.data.batches import Whole, loader
-from gutseg.data.geometry import Geometry
-from gutseg.data.inputs import Inputs
+from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 from gutseg.data.maps import Maps
 from gutseg.data.sampler import Batch, BatchSampler
-from gutseg.data.scaling import Scaling
 from gutseg.data.sources.competition import Competition
-from gutseg.data.stack import Stack
 
 INPUTS = Inputs(Stack(slices=3), Scaling(kind="scan"), Geometry(kind="pad", size=(48, 64)))
 

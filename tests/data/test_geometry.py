@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gutseg.constants import NATIVE_SIZES
-from gutseg.data.geometry import Geometry, Window, window
+from gutseg.data.inputs import Geometry, Window, window
 
 SIZES = [(height, width) for width, height in NATIVE_SIZES]
 BODY = (50, 200, 20, 230)

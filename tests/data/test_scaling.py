@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gutseg.data.scaling import Scaling, scale
+from gutseg.data.inputs import Scaling, scale
 from gutseg.data.volume import describe
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gutseg.data.stack import Stack, gather, neighbours
+from gutseg.data.inputs import Stack, gather, neighbours
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,13 @@ import torch
 from torch import nn
 
 from gutseg.config import Predict
-from gutseg.data.geometry import Geometry
-from gutseg.data.inputs import Inputs
-from gutseg.data.scaling import Scaling
+from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 from gutseg.data.sources.competition import Competition
-from gutseg.data.stack import Stack
 from gutseg.data.volume import describe
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.evaluate import Evaluator, _columns
 from gutseg.inference.postprocess import Rule
-from gutseg.inference.predictor import Predictor
-from gutseg.inference.tta import probabilities
+from gutseg.inference.predictor import Predictor, probabilities
 from gutseg.losses import Criterion
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, compare, summarise

@@ -8,8 +8,15 @@ from readings import PLAIN
 
 from gutseg.constants import CLASSES
 from gutseg.masks.bit_rows import BitRows
-from gutseg.metrics.competition import METRICS, combine, compare, of_class, summarise
-from gutseg.metrics.overlap import accuracy_rows, iou_rows
+from gutseg.metrics.competition import (
+    METRICS,
+    accuracy_rows,
+    combine,
+    compare,
+    iou_rows,
+    of_class,
+    summarise,
+)
 from gutseg.synthetic import draw_labels, roster
 
 

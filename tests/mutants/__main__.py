@@ -31,8 +31,12 @@ GROUPS = {
     "metrics/competition.py": ["tests/metrics/test_competition.py"],
     "metrics/": ["tests/metrics"],
     "data/maps.py": ["tests/data/test_maps.py"],
-    "data/elastic.py": ["tests/data/test_augment.py"],
-    "data/geometry.py": ["tests/data/test_geometry.py"],
+    "data/augment.py": ["tests/data/test_augment.py"],
+    "data/inputs.py": [
+        "tests/data/test_geometry.py",
+        "tests/data/test_stack.py",
+        "tests/data/test_scaling.py",
+    ],
     "inference/": ["tests/inference"],
 }
 

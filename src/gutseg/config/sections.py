@@ -12,11 +12,8 @@ from pydantic import Field, PlainValidator, field_validator, model_validator
 from gutseg.config.losses import check_fit, check_loss
 from gutseg.constants import CLASSES
 from gutseg.data.augment import AUGMENTATIONS
-from gutseg.data.geometry import Geometry
-from gutseg.data.inputs import Crop
-from gutseg.data.scaling import Scaling
+from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
 from gutseg.data.sources import SOURCES, mode_of
-from gutseg.data.stack import Stack
 from gutseg.losses import LOSSES, rows_inside
 from gutseg.losses.reductions import Mode
 from gutseg.models import MODELS

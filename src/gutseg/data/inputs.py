@@ -1,16 +1,18 @@
-"""From a scan to what a network sees, and back: stack, intensity scaling and geometry in one."""
+"""From a scan to what a network sees, and back.
+
+A slice and its neighbours become channels, 16-bit grey values, whose scale differs tenfold between
+scans, become [0, 1], and the slice becomes the network's input size, exactly back for predictions.
+"""
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
+import cv2
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from gutseg.data.geometry import Geometry, Window, window
-from gutseg.data.scaling import Scaling, scale
-from gutseg.data.stack import Stack, gather, neighbours
 from gutseg.data.volume import Scan
-from gutseg.settings import LARGEST_SIDE, Section
+from gutseg.settings import LARGEST_SIDE, Choice, Section, Side
 
 CropSide = Annotated[int, Field(ge=8, le=LARGEST_SIDE)]
 
@@ -24,6 +26,47 @@ class Crop(Section):
     flips: bool = True
     # turn crops by 0, 90, 180 or 270 degrees; an oblong crop by 0 or 180
     quarter_turns: bool = True
+
+
+class Stack(Section):
+    """The neighbouring slices that become channels."""
+
+    # slices of one input, its centre slice included; odd, so that there is a centre
+    slices: Annotated[Literal[1, 3, 5, 7], Choice] = 5
+    # every slice, every second or every third one
+    stride: Annotated[Literal[1, 2, 3], Choice] = 1
+    # beyond the first and the last slice: clamp repeats it, reflect mirrors, blank gives zeros
+    edge: Literal["clamp", "reflect", "blank"] = "clamp"
+
+
+class Scaling(Section):
+    """How 16-bit grey values become [0, 1]."""
+
+    # stack: by the maximum of each stack (1st place of the competition); scan: by that of the
+    # scan; percentile: the scan's low and high percentile become 0 and 1, values beyond are clipped
+    kind: Literal["stack", "scan", "percentile"] = "percentile"
+    # of kind percentile alone: becomes 0
+    low: Annotated[float, Field(ge=0, lt=100)] = 1.0
+    # of kind percentile alone: becomes 1
+    high: Annotated[float, Field(gt=0, le=100)] = 99.5
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Scaling":
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low:g}, high = {self.high:g}; expected low < high")
+        return self
+
+
+class Geometry(Section):
+    """How native slices become the network's input."""
+
+    # resize: the whole slice is stretched; pad: it lies in the middle, not resampled; body: the
+    # body and a margin are stretched; native: the slice as it is, of whatever size
+    kind: Literal["resize", "pad", "body", "native"] = "resize"
+    # [height, width] of the input in pixels; not used by kind native
+    size: tuple[Side, Side] = (320, 384)
+    # of kind body alone: pixels around the body
+    margin: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 8
 
 
 @dataclass(frozen=True)
@@ -50,7 +93,7 @@ class Inputs:
         """
         return replace(self, grow=True)
 
-    def window(self, scan: Scan) -> Window:
+    def window(self, scan: Scan) -> "Window":
         """Return the window of a scan; one for all of its slices."""
         return window(scan.shape[1:], scan.body, self.geometry, grow=self.grow)
 
@@ -76,3 +119,150 @@ class Inputs:
         batch, classes = planes.shape[:2]
         rows = planes.swapaxes(0, 1).reshape(batch * classes, *planes.shape[2:])
         return self.window(scan).inverse(rows).reshape(classes, batch, *scan.shape[1:])
+
+
+def neighbours(z: np.ndarray, depth: int, stack: Stack) -> np.ndarray:
+    """Return the planes of the stacks around z: (B, slices), centre in the middle.
+
+    z: (B,) plane numbers. depth: planes of the scan. Where the edge is `blank`, -1 stands for a
+    plane beyond the ends; `reflect` does not repeat the end itself.
+    """
+    offsets = (np.arange(stack.slices) - stack.slices // 2) * stack.stride
+    planes = np.asarray(z)[:, None] + offsets  # (B, slices)
+    if stack.edge == "clamp":
+        return planes.clip(0, depth - 1)
+    if stack.edge == "blank":
+        return np.where((planes < 0) | (planes >= depth), -1, planes)
+    if depth == 1:
+        return np.zeros_like(planes)
+    period = 2 * (depth - 1)
+    folded = planes % period
+    return np.where(folded >= depth, period - folded, folded)
+
+
+def gather(volume: np.ndarray, planes: np.ndarray) -> np.ndarray:
+    """Copy the planes of a whole batch out of a (memory-mapped) volume: (B, S, H, W).
+
+    volume: (Z, H, W). planes: (B, S) from `neighbours`; -1 gives a plane of zeros.
+    """
+    # indexing the memmap itself is three times slower than indexing a plain view of it
+    stack = np.asarray(volume)[planes]
+    if planes.min() < 0:
+        stack[planes < 0] = 0
+    return stack
+
+
+def scale(stack: np.ndarray, scan: Scan, scaling: Scaling) -> np.ndarray:
+    """Scale stacks (B, S, H, W) uint16 of one scan to float32 in [0, 1]."""
+    values = stack.astype(np.float32)
+    if scaling.kind == "stack":
+        return values / values.max(axis=(1, 2, 3), keepdims=True).clip(min=1)
+    if scaling.kind == "scan":
+        return values / max(scan.percentile(100), 1)
+    bottom, top = scan.percentile(scaling.low), scan.percentile(scaling.high)
+    values -= bottom
+    values /= max(top - bottom, 1)
+    return values.clip(0, 1, out=values)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A box of the native slice that becomes the network's input.
+
+    native: (H, W) of the slice. box: (top, bottom, left, right) in native pixels, may reach
+    beyond the slice (zeros there). size: (H, W) of the input. When the box already has that
+    size nothing is resampled and the way back is exact to the bit.
+    """
+
+    native: tuple[int, int]
+    box: tuple[int, int, int, int]
+    size: tuple[int, int]
+
+    def _cut(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Where the box and the slice overlap: in native and in box coordinates."""
+        native, boxed = [], []  # rows, columns
+        for (start, stop), length in zip((self.box[:2], self.box[2:]), self.native, strict=True):
+            first, last = max(start, 0), min(stop, length)
+            native.append(slice(first, last))
+            boxed.append(slice(first - start, last - start))
+        return (native[0], native[1]), (boxed[0], boxed[1])
+
+    @property
+    def _box_size(self) -> tuple[int, int]:
+        top, bottom, left, right = self.box
+        return bottom - top, right - left
+
+    def forward(self, planes: np.ndarray, *, labels: bool = False) -> np.ndarray:
+        """Bring planes (N, H, W) to the input size: (N, h, w) of the same type.
+
+        labels: nearest neighbour instead of area (shrinking) or linear (growing) averaging.
+        """
+        native, boxed = self._cut()
+        if self._box_size == self.native and native == boxed:
+            inside = planes
+        else:
+            inside = np.zeros((len(planes), *self._box_size), planes.dtype)
+            inside[:, *boxed] = planes[:, *native]
+        return _resample(inside, self.size, labels)
+
+    def inverse(self, planes: np.ndarray, *, labels: bool = False) -> np.ndarray:
+        """Bring planes (N, h, w) of the input size back: (N, H, W), zeros outside the box."""
+        native, boxed = self._cut()
+        inside = _resample(planes, self._box_size, labels)
+        if self._box_size == self.native and native == boxed:
+            return inside
+        out = np.zeros((len(planes), *self.native), planes.dtype)
+        out[:, *native] = inside[:, *boxed]
+        return out
+
+
+def window(
+    native: tuple[int, int],
+    body: tuple[int, int, int, int],
+    geometry: Geometry,
+    *,
+    grow: bool = False,
+) -> Window:
+    """Choose the window of a scan.
+
+    native: (H, W). body: (top, bottom, left, right) of the scan. grow: a side of `pad` that is
+    too small for the slice becomes the next multiple of 32, which networks of any size take;
+    without it such a slice raises ValueError.
+    """
+    height, width = native
+    size, margin = geometry.size, geometry.margin
+    if geometry.kind == "native":
+        return Window(native, (0, height, 0, width), native)
+    if geometry.kind == "resize":
+        return Window(native, (0, height, 0, width), size)
+    if geometry.kind == "body":
+        top, bottom, left, right = body
+        box = (top - margin, bottom + margin, left - margin, right + margin)
+        limits = (max(box[0], 0), min(box[1], height), max(box[2], 0), min(box[3], width))
+        return Window(native, limits, size)
+    if grow:
+        rows, columns = (
+            given if length <= given else -(-length // 32) * 32
+            for given, length in zip(size, native, strict=True)
+        )
+        size = rows, columns
+    if height > size[0] or width > size[1]:
+        raise ValueError(
+            f"a {height}x{width} slice does not fit into the padded size {size[0]}x{size[1]}; "
+            "expected at least 310x360 (height x width) for all native sizes"
+        )
+    top, left = -((size[0] - height) // 2), -((size[1] - width) // 2)
+    return Window(native, (top, top + size[0], left, left + size[1]), size)
+
+
+def _resample(planes: np.ndarray, size: tuple[int, int], labels: bool) -> np.ndarray:
+    if planes.shape[1:] == size:
+        return planes
+    if labels:
+        how = cv2.INTER_NEAREST_EXACT
+    else:
+        how = cv2.INTER_AREA if planes.shape[1] > size[0] else cv2.INTER_LINEAR
+    out = np.empty((len(planes), *size), planes.dtype)
+    for target, plane in zip(out, planes, strict=True):
+        cv2.resize(plane, size[::-1], dst=target, interpolation=how)
+    return out

@@ -13,11 +13,9 @@ from gutseg.data.batches import as_target
 from gutseg.data.maps import Maps
 from gutseg.data.sources.source import Source
 from gutseg.inference.postprocess import to_byte
-from gutseg.inference.predictor import Predictor, to_bytes
-from gutseg.inference.tta import activation
+from gutseg.inference.predictor import Predictor, activation, to_bytes
 from gutseg.masks.bit_rows import BitRows
-from gutseg.metrics.competition import METRICS, combine, compare
-from gutseg.metrics.overlap import accuracy_rows, iou_rows
+from gutseg.metrics.competition import METRICS, accuracy_rows, combine, compare, iou_rows
 from gutseg.metrics.pooled import Counts, count, decided, measures
 
 # (logits, target, **maps) -> the loss and its terms

@@ -21,7 +21,7 @@ class MadeWith:
 
     # sha256 of best.pt; None where no network made them
     weights: str | None
-    # a key of tta.FLIPS
+    # a key of predictor.FLIPS
     tta: str
     # sha256 of the settings that a prediction depends on
     settings: str

@@ -1,7 +1,7 @@
 """A trained network over a whole scan, at native size."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -11,11 +11,16 @@ from torch import Tensor, nn
 from gutseg.config import Predict
 from gutseg.data.inputs import Inputs
 from gutseg.data.volume import Scan
-from gutseg.inference.tta import activation, probabilities
 from gutseg.losses.reductions import Mode
 
 # Pixels of context around a tile, of which nothing is kept.
 MARGIN = 32
+# Test-time augmentation: the dimensions of (B, C, H, W) to flip; () is the image as it is.
+FLIPS = {
+    "none": ((),),
+    "hflip": ((), (3,)),
+    "flips": ((), (3,), (2,), (2, 3)),
+}
 
 
 class Predictor:
@@ -113,6 +118,27 @@ class Predictor:
     def activation(self, logits: Tensor) -> Tensor:
         """Return the probabilities (B, C, h, w) that logits stand for."""
         return activation(logits, self.mode)
+
+
+def activation(logits: Tensor, mode: Mode = "multilabel") -> Tensor:
+    """Return the probabilities (B, C, H, W) of logits: a sigmoid per class, or softmax over all."""
+    return logits.sigmoid() if mode == "multilabel" else logits.softmax(dim=1)
+
+
+def probabilities(
+    network: Callable[[Tensor], Tensor], images: Tensor, flips: str, mode: Mode = "multilabel"
+) -> Tensor:
+    """Return the mean probabilities over the flips: (B, C, h, w) float32 in [0, 1].
+
+    images: (B, S, h, w). flips: a key of FLIPS.
+    """
+    total = None
+    for dims in FLIPS[flips]:
+        seen = images.flip(dims) if dims else images
+        found = activation(network(seen).float(), mode)
+        found = found.flip(dims) if dims else found
+        total = found if total is None else total + found
+    return total / len(FLIPS[flips])
 
 
 def to_bytes(found: np.ndarray) -> np.ndarray:

@@ -136,6 +136,19 @@ def dice_rows(
     return np.where(truth == 0, np.nan, dice) if metric.truth_empty == "drop" else dice
 
 
+def iou_rows(intersection: np.ndarray, prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over union of every row; NaN where both sides are empty."""
+    union = prediction + truth - intersection
+    return np.where(union == 0, np.nan, intersection / np.maximum(union, 1))
+
+
+def accuracy_rows(
+    intersection: np.ndarray, prediction: np.ndarray, truth: np.ndarray, pixels: int
+) -> np.ndarray:
+    """Share of the row's pixels that are correct, background included; pixels: in one slice."""
+    return 1 - (prediction + truth - 2 * intersection) / pixels
+
+
 def _distances(prediction: BitRows, truth: BitRows, metric: Metric) -> np.ndarray:
     if metric.volume == "union":
         prediction, truth = prediction.union(), truth.union()

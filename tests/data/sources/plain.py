@@ -2,10 +2,7 @@
 
 from types import SimpleNamespace
 
-from gutseg.data.geometry import Geometry
-from gutseg.data.inputs import Inputs
-from gutseg.data.scaling import Scaling
-from gutseg.data.stack import Stack
+from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 
 NATIVE = Inputs(Stack(), Scaling(), Geometry(kind="native"))
 

@@ -12,11 +12,8 @@ from pydantic import BeforeValidator, Field
 from gutseg.constants import CLASSES
 from gutseg.data import sources
 from gutseg.data.cache import Cache
-from gutseg.data.geometry import Geometry
 from gutseg.data.index import LARGEST_SIDE
-from gutseg.data.inputs import Inputs
-from gutseg.data.scaling import Scaling
-from gutseg.data.stack import Stack
+from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 from gutseg.losses.reductions import Mode
 from gutseg.registry import Spec, check, not_bool
 
