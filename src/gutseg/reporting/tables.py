@@ -40,7 +40,7 @@ def summaries(results: Sequence[ScanResult], metric: Metric) -> dict[str, Summar
 
 
 def score_table(groups: Groups, metric: Metric) -> pd.DataFrame:
-    """Return one row a group; columns (class, dice | 1-hausdorff | score), `all` last."""
+    """Return one row per group; columns (class, dice | 1-hausdorff | score), `all` last."""
     rows = {}
     for name, results in groups.items():
         rows[name] = {
@@ -56,7 +56,7 @@ def score_table(groups: Groups, metric: Metric) -> pd.DataFrame:
 
 
 def as_text(groups: Groups, metric: Metric) -> str:
-    """Return the score table for a terminal; one group alone gets one row a class."""
+    """Return the score table for a terminal; one group alone gets one row per class."""
     table = score_table(groups, metric)
     if len(table) == 1:
         table = table.iloc[0].unstack(sort=False)
@@ -68,8 +68,8 @@ def as_text(groups: Groups, metric: Metric) -> str:
 
 
 def pooled_text(groups: Mapping[str, Mapping[str, float]], classes: Sequence[str]) -> str:
-    """Return measures pooled over pixels as a table; one group alone gets one row a class."""
-    columns = ("dice", "iou", "precision", "recall")
+    """Return measures pooled over pixels as a table; one group alone gets one row per class."""
+    columns = ["dice", "iou", "precision", "recall"]
     if len(groups) == 1:
         (found,) = groups.values()
         rows = {name: [found[f"{key}.{name}"] for key in columns] for name in classes}
@@ -77,9 +77,9 @@ def pooled_text(groups: Mapping[str, Mapping[str, float]], classes: Sequence[str
         if found["iou"] != found["iou_fg"]:
             rows["mean without background"] = [found[f"{key}_fg"] for key in columns]
     else:
-        columns = (*columns, "accuracy")
+        columns = [*columns, "accuracy"]
         rows = {name: [found[key] for key in columns] for name, found in groups.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns))
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return table.to_string(float_format=lambda value: f"{value:.3f}", na_rep="-")
 
 

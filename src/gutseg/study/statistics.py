@@ -1,4 +1,4 @@
-"""How sure a comparison is: intervals, paired tests, average ranks. Arrays in, numbers out."""
+"""Intervals, paired tests and average ranks: arrays in, numbers out."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Return p-values corrected for the number of tests (Holm 1979), in the given order."""
+    """Return p-values corrected for the number of tests ([Holm 1979]), in the given order."""
     p = np.asarray(p_values, float)
     order = np.argsort(p)
     factors = np.arange(len(p), 0, -1)
@@ -30,7 +30,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def wilcoxon_p(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the two-sided p of the paired signed-rank test; 1 where nothing differs."""
+    """Return the two-sided p of the paired signed-rank test; 1 if no pair differs."""
     difference = np.asarray(one, float) - np.asarray(other, float)
     difference = difference[np.isfinite(difference)]
     if not difference.any():
@@ -39,14 +39,14 @@ def wilcoxon_p(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def smallest_p(pairs: int) -> float:
-    """Return the smallest p that a two-sided signed-rank test of so many pairs can give."""
+    """Return the smallest p that a two-sided signed-rank test of that many pairs can give."""
     return min(2.0 ** (1 - pairs), 1.0)
 
 
 def against_best(scores: pd.DataFrame) -> pd.Series:
-    """Return Holm's p of every column against the column of the highest mean, which has NaN.
+    """Return Holm's p of every column against the column with the highest mean; its own is NaN.
 
-    scores: one row a block (seed, fold, ...), one column a contender; blocks are paired.
+    scores: one row per block (seed, fold), one column per contender; blocks are paired.
     """
     best = scores.mean().idxmax()
     others = [name for name in scores if name != best]
@@ -63,11 +63,11 @@ class Ranks(NamedTuple):
 
 
 def ranks(scores: pd.DataFrame, level: float = 0.05) -> Ranks:
-    """Rank the columns in every row, ties sharing; a missing score ranks last.
+    """Rank the columns in every row; ties share a rank, a missing score ranks last.
 
     Two contenders differ when their average ranks are `critical` apart or more, q √(k(k+1)/6N)
     for k contenders on N blocks. p and critical are NaN with fewer than 3 columns or 2 rows.
-    Source: Demšar 2006, Journal of Machine Learning Research 7, section 3.2.2.
+    Source: [Demšar 2006], section 3.2.2.
     """
     filled = scores.fillna(-np.inf)
     placed = filled.rank(axis=1, ascending=False)
@@ -82,7 +82,7 @@ def ranks(scores: pd.DataFrame, level: float = 0.05) -> Ranks:
 
 
 def cliques(average: pd.Series, critical: float) -> list[tuple[str, str]]:
-    """Return the widest runs of neighbours, best and worst of each, that do not differ."""
+    """Return the best and worst of every longest run of neighbours that do not differ."""
     names, values = list(average.index), average.to_numpy()
     runs, furthest = [], 0
     for start in range(len(names)):

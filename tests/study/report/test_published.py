@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from pytest import approx
 
+from gutseg.losses import LOSSES
 from gutseg.study.report.published import (
     FOLDER,
     cite,
@@ -54,6 +55,12 @@ def test_every_file_is_a_table_with_the_number_of_the_printed_one(name):
     assert not table.duplicated(list(table.columns[:-1])).any()
     page = published_table(name)
     assert page.startswith(f"{cite(name)}:") and f"\n\n| {table.columns[0]} |" in page
+
+
+@pytest.mark.parametrize("name", sorted(read("index")["name"]))
+def test_every_printed_loss_is_one_of_ours(name):
+    losses = read(name).get("loss", pd.Series(dtype=str)).str.split("+").explode()
+    assert set(losses.str.split(":").str[0]) <= set(LOSSES)
 
 
 def test_the_predictor_of_background_alone_recalls_one_class_of_seven():

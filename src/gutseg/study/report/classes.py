@@ -28,7 +28,7 @@ def data(view: View, published: str) -> str:
 
 
 def _counts(view: View) -> pd.DataFrame:
-    """One row a fold and class."""
+    """One row per fold and class."""
     known = view.frame.dropna(subset=["images"]).drop_duplicates("fold").sort_values("fold")
     counts = known[["fold", "train_images", "images"]]
     parts = [

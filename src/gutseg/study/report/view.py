@@ -28,7 +28,7 @@ class Study(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """One row a cell, the score that ranks them, and the folder of the figures."""
+    """One row per cell, the score that ranks them, and the folder of the figures."""
 
     frame: pd.DataFrame
     score: str
@@ -56,7 +56,7 @@ class View:
 
 
 def blocks(frame: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return scores with one row a block (seed, fold) and one column a loss; frame: tuned."""
+    """Return scores with one row per block (seed, fold) and one column per loss; frame: tuned."""
     if score not in frame:
         frame = frame.assign(**{score: np.nan})
     return frame.pivot(index=BLOCK, columns="label", values=score)[frame["label"].unique()]
