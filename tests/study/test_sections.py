@@ -5,7 +5,7 @@ import pytest
 from bench_cases import blobs, tiny
 
 from gutseg.config import read_with, validate
-from gutseg.data.sources import DATASETS
+from gutseg.data.sources.labelled import DATASETS
 from gutseg.registry import check
 from gutseg.study.report.tables import check_tables
 from gutseg.study.sections import Bench, check_data, criterion
