@@ -123,7 +123,7 @@ def test_what_lies_below_an_ignore_mask_changes_nothing(folders):
         for one in (labels, other):
             plane = picture("a", image, one, ignore=unknown)
             # as it lies below the mask
-            object.__setattr__(plane, "mask", one[None].astype(np.uint8))
+            object.__setattr__(plane, "labels", one[None].astype(np.uint8))
             data = Pictures([plane], experiment.inputs(config), ("a", "b", "c"), mode)
             changes = {"name": loss, "params": {"mode": mode}, "class_weights": None}
             settings = config.model_copy(update={"loss": config.loss.model_copy(update=changes)})

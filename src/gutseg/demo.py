@@ -76,7 +76,7 @@ def write_prior(config: Config) -> Path:
         write_json(folder / "meta.json", folds | {"fold": fold})
         opened = runs.open_fold(folder)
         scans = table["scan"][table["fold"] != fold].unique()
-        prior = Prior().fit(data.scan(name).mask for name in scans)
+        prior = Prior().fit(data.scan(name).labels for name in scans)
         for name, z in opened.planes.items():
             found = prior.predict(data.scan(name).shape)
             oof.save(oof.folder(run, fold) / f"{name}.npz", found[:, z], z)
@@ -90,7 +90,7 @@ def picture(path: Path, run: Path, blend_file: Path) -> None:
     scan = predictions.data.scan(predictions.scans[0])
     probabilities, _ = predictions.load(scan.name, scan.shape)
     masks = finish_scan(probabilities, runs.rules(load_blend(blend_file))).to_arrays()
-    organs = np.stack([scan.mask >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
+    organs = np.stack([scan.labels >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
     shown = np.flatnonzero(organs.any(axis=(0, 2, 3)))
     panels = [
         Panel(

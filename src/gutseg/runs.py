@@ -231,7 +231,7 @@ def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
         scan = members[0].data.scan(name)
         loaded = [member.load(name, scan.shape) for member in members]
         probabilities = np.stack([whole for whole, _ in loaded])
-        truth = np.where(loaded[0][1][:, None, None], scan.mask, 0)
+        truth = np.where(loaded[0][1][:, None, None], scan.labels, 0)
         labelled |= bool(truth.any())
         for bit, organ in enumerate(found):
             present = (truth >> bit & 1).astype(bool)

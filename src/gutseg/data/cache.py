@@ -98,15 +98,6 @@ class Cache:
         except (ValueError, OSError) as error:
             raise ValueError(f"{path} {error}; {self.remedy} again") from None
 
-    def class_shares(self, rows: pd.DataFrame) -> list[float]:
-        """Return the share of the pixels that each class has on some rows of the index."""
-        found, pixels = np.zeros(len(CLASSES)), 0
-        for name, z in rows.groupby("scan")["z"]:
-            labels = self.scan(name).labels[z.to_numpy()]
-            pixels += labels.size
-            found += [np.count_nonzero(labels >> bit & 1) for bit in range(len(CLASSES))]
-        return (found / max(pixels, 1)).tolist()
-
     # Worker processes reopen the memory maps instead of receiving copies of them.
     def __getstate__(self) -> dict:
         return {"folder": self.folder, "remedy": self.remedy, "index": self.index}

@@ -111,8 +111,8 @@ class Inputs:
         return planes.reshape(batch, slices, *planes.shape[1:])
 
     def labels(self, scan: Scan, z: np.ndarray) -> np.ndarray:
-        """Return the labels of planes z (B,) as (B, h, w) uint8, as `scan.mask` holds them."""
-        return self.window(scan).forward(scan.mask[z], labels=True)
+        """Return the labels of planes z (B,) as (B, h, w) uint8, as `scan.labels` holds them."""
+        return self.window(scan).forward(scan.labels[z], labels=True)
 
     def native(self, scan: Scan, planes: np.ndarray) -> np.ndarray:
         """Bring predictions (B, C, h, w) float32 back to the slices: (C, B, H, W)."""

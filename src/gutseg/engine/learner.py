@@ -105,8 +105,9 @@ class Learner:
         losses = {"loss": loss} | terms
         return logits, {key: value.detach() for key, value in losses.items()}
 
-    def update(self, position: float) -> None:
-        """Take a step; position: on the schedule."""
+    def update(self, spent: float) -> None:
+        """Take a step; spent: the share of a budget of seconds, whose schedule counts by it."""
+        position = self.step if self.train.seconds is None else spent * self.schedule.steps
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule(position)
         scaler = self.precision.scaler

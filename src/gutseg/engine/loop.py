@@ -1,6 +1,7 @@
 """The training loop: plain PyTorch, one process or many, resumable to the bit."""
 
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import History, Meter, best_epoch, is_finished, is_spent
@@ -148,9 +150,7 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
     learner.wrapped.train()
     watch, tail = _Watch(epoch), deque(maxlen=train.tail)
     before, spent = learner.step, meter.share(learner.step)
-    bar = progress(
-        loader, desc=f"epoch {epoch}", unit="batch", leave=False, disable=not learner.world.is_main
-    )
+    bar = _bar(learner, loader, epoch)
     for number, batch in enumerate(bar):
         first = number // train.accumulate * train.accumulate
         # batches of the last, shorter group of accumulated ones
@@ -163,22 +163,35 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
         if number % LOOK_EVERY == 0:
             bar.set_postfix(loss=f"{watch.look():.4f}", refresh=False)
         if ends_group:
-            # a schedule of seconds counts by what is spent of them
-            timed = train.seconds is not None
-            position = spent * learner.schedule.steps if timed else learner.step
-            learner.update(position)
+            learner.update(spent)
             if (spent := meter.share(learner.step)) >= 1:
                 break
     watch.look()
-    seconds = meter.seconds
-    found = {"lr": learner.optimizer.param_groups[0]["lr"], **watch.means(learner.world)}
-    found |= {"loss_first": watch.first, "loss_end": sum(watch.last) / len(watch.last)}
-    found |= {"steps": learner.step, "seconds": seconds}
-    found["seconds_per_step"] = seconds / max(learner.step - before, 1)
-    found["parameters"] = sum(weights.numel() for weights in learner.model.parameters())
-    if learner.memory:
-        found["peak_mb"] = learner.memory.growth()
-    return found | _quartiles(tail)
+    steps, seconds = learner.step - before, meter.seconds
+    return {
+        "lr": learner.optimizer.param_groups[0]["lr"],
+        **watch.means(learner.world),
+        "loss_first": watch.first,
+        "loss_end": sum(watch.last) / len(watch.last),
+        "steps": learner.step,
+        "seconds": seconds,
+        "seconds_per_step": seconds / max(steps, 1),
+        "parameters": sum(weights.numel() for weights in learner.model.parameters()),
+        **({"peak_mb": learner.memory.growth()} if learner.memory else {}),
+        **_quartiles(tail),
+    }
+
+
+def _bar(learner: Learner, loader: DataLoader, epoch: int) -> tqdm:
+    timed = learner.train.seconds and not learner.train.steps_per_epoch
+    return progress(
+        loader,
+        desc=f"epoch {epoch}",
+        unit="batch",
+        leave=False,
+        disable=not learner.world.is_main,
+        total=math.inf if timed else len(loader),
+    )
 
 
 def _quartiles(tail: deque[float]) -> dict[str, float]:

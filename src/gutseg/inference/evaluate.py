@@ -152,7 +152,7 @@ def _compare(scan: Any, z: np.ndarray, probabilities: np.ndarray, with_score: bo
     prediction = np.zeros((len(CLASSES), *scan.shape), bool)
     prediction[:, z] = probabilities >= to_byte(0.5)
     labels = np.zeros(scan.shape, np.uint8)
-    labels[z] = scan.mask[z]
+    labels[z] = scan.labels[z]
     truth = BitRows.from_class_bits(labels, len(CLASSES))
     predicted = BitRows.from_arrays(prediction)
     result = compare(scan.name, predicted, truth, METRIC, distances=with_score)

@@ -165,7 +165,7 @@ def compare_scans(
         for fold in [*folds, None] if len(folds) > 1 else folds:
             parts = [member.load(name, scan.shape, fold) for member in members]
             mean = weighted_mean([whole for whole, _ in parts], weights)
-            truth = np.where(parts[0][1][:, None, None], scan.mask, 0)
+            truth = np.where(parts[0][1][:, None, None], scan.labels, 0)
             masks = finish_scan(mean, rules), BitRows.from_class_bits(truth, len(rules))
             result = compare(name, *masks, metric)
             result.dice[:, ~parts[0][1]] = np.nan

@@ -20,7 +20,7 @@ def plain(build):
             background=source.background,
             channels=source.inputs.channels,
             images=[one.image.transpose(1, 2, 0) for one in pictures],
-            labels=[one.mask[0] for one in pictures],
+            labels=[one.labels[0] for one in pictures],
             names=[one.name for one in pictures],
             groups=[one.group for one in pictures],
         )

@@ -173,7 +173,7 @@ def read(name: str, folder: Path, params: Mapping[str, Any]) -> Labelled:
     pictures = list(found.pictures.values())
     return Labelled(
         [np.ascontiguousarray(one.image.transpose(1, 2, 0)) for one in pictures],
-        [one.mask[0] for one in pictures],
+        [one.labels[0] for one in pictures],
         [one.name for one in pictures],
         [one.group for one in pictures],
         found.classes,

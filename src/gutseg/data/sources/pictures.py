@@ -23,7 +23,7 @@ class Picture:
     # (S, H, W) float32 in [0, 1]
     image: np.ndarray
     # (1, H, W) uint8 as the source's mode says, or soft labels (1, C, H, W) float32 in [0, 1]
-    mask: np.ndarray
+    labels: np.ndarray
     # (1, H, W) bool: pixels that count nowhere
     ignore: np.ndarray | None = None
 
@@ -73,9 +73,9 @@ class WholePictures(Inputs):
 
     def labels(self, scan: Picture, z: np.ndarray) -> np.ndarray:
         """Return the labels as (1, h, w) uint8; soft ones (1, C, h, w) as float32."""
-        planes = scan.mask.reshape(-1, *scan.shape[1:])
+        planes = scan.labels.reshape(-1, *scan.shape[1:])
         seen = self.window(scan).forward(planes, labels=True)
-        return seen.reshape(*scan.mask.shape[:-2], *seen.shape[1:])
+        return seen.reshape(*scan.labels.shape[:-2], *seen.shape[1:])
 
 
 class Pictures(Source):
@@ -123,7 +123,7 @@ class Pictures(Source):
         """Return a hash of an image, its labels and what is ignored."""
         one = self.pictures[name]
         digest = hashlib.sha256()
-        for part in (one.image, one.mask, one.ignore):
+        for part in (one.image, one.labels, one.ignore):
             digest.update(b"" if part is None else f"{part.shape}".encode() + part.tobytes())
         return digest.hexdigest()
 

@@ -32,7 +32,7 @@ class Source(ABC):
 
     @abstractmethod
     def scan(self, name: str) -> Any:
-        """Open a scan: name, shape (Z, H, W), mask (Z, H, W) uint8 and what `inputs` needs."""
+        """Open a scan: name, shape (Z, H, W), labels (Z, H, W) uint8 and what `inputs` needs."""
 
     @abstractmethod
     def fingerprint(self, name: str) -> str:
@@ -78,7 +78,7 @@ class Source(ABC):
 
     def truth(self, scan: Any, z: np.ndarray) -> np.ndarray:
         """Return the masks of planes z at native size: (C, B, H, W) bool."""
-        return self.masks(scan.mask[z]).swapaxes(0, 1) >= 0.5
+        return self.masks(scan.labels[z]).swapaxes(0, 1) >= 0.5
 
     def shows_object(self, rows: pd.DataFrame) -> np.ndarray:
         """(N,) bool: whether a plane shows any class but the background."""
