@@ -37,7 +37,7 @@ from gutseg.registry import brief
 
 def inputs(config: Config) -> Inputs:
     """Return the settings of what the network sees."""
-    selected = config.channels and tuple(config.channels)
+    selected = tuple(config.channels) if config.channels else None
     return Inputs(config.stack, config.scaling, config.geometry, selected)
 
 
@@ -57,11 +57,12 @@ def network(config: Config, channels: int, classes: int, *, published: bool = Fa
 
 def model(config: Config, channels: int, classes: int) -> nn.Module:
     """Build the network to be trained: published weights or a local file fill its encoder."""
-    path, state = config.model.encoder_weights, None
+    path = config.model.encoder_weights
+    state = None
     if path:
         state = _read_weights(need_file(path, "give a local .pth or .safetensors file"))
     built = network(config, channels, classes, published=True)
-    if path:
+    if state is not None:
         try:
             models.load_encoder(built, state)
         except ValueError as error:
@@ -143,7 +144,7 @@ def sampler(
     if isinstance(made, Crops):
         # as many crops as there are images
         whole = -(-len(made.rows) // (train.batch_size * world.size))
-        found = StepSampler(steps or whole, **ranks)
+        found: StepSampler | BatchSampler = StepSampler(steps or whole, **ranks)
     else:
         found = BatchSampler(
             made.source.shows_object(made.rows),
@@ -166,7 +167,7 @@ def learner(
     seed_everything(config.seed, INITIAL, stream)
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     built = model(config, data.inputs.channels, len(data.classes))
-    built = built.to(world.device, memory_format=layout)
+    built = built.to(world.device).to(memory_format=layout)
     return Learner(
         built,
         loss,
@@ -189,7 +190,7 @@ def schedule(config: Config, batches: int) -> Schedule:
         whole = round(1000 * train.seconds)
         return Schedule(config.optim, steps=whole, warmup_steps=round(whole * min(warmup, 1)))
     steps = -(-batches // train.accumulate)  # the last, shorter group is a step too
-    whole = train.steps or steps * train.epochs
+    whole = train.steps or steps * (train.epochs or 1)
     return Schedule(config.optim, steps=whole, warmup_steps=round(steps * warmup))
 
 

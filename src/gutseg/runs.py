@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -43,7 +43,12 @@ from gutseg.registry import counted
 log = logging.getLogger(__name__)
 
 # What a prediction depends on, beside the weights and the images.
-SETTINGS = {"stack": True, "scaling": True, "geometry": True, "model": {"name", "params"}}
+SETTINGS: dict[str, Any] = {
+    "stack": True,
+    "scaling": True,
+    "geometry": True,
+    "model": {"name", "params"},
+}
 # of a fold; 00 would be fold 0 a second time
 NUMBER = "(0|[1-9][0-9]{0,3})"
 Missing = Literal["refuse", "empty"]
@@ -225,7 +230,7 @@ def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
     predicted different scans, or when no organ is labelled in them.
     """
     check_same_scans(members)
-    found = [[] for _ in CLASSES]
+    found: list[list[Volume]] = [[] for _ in CLASSES]
     labelled = False
     for name in progress(members[0].scans, desc="out of fold", unit="scan"):
         scan = members[0].data.scan(name)

@@ -60,7 +60,7 @@ def score(
             raise ValueError(f"--fold is for a run or a blend, {source} is scored whole")
         fold_of = _fold_of_cases(folds) if "fold" in wanted else {}
         results = score_csv(source, truth, slices, METRICS[metric], missing)
-        by_fold = _by_fold(results, fold_of, folds) if "fold" in wanted else {}
+        by_fold = _by_fold(results, fold_of, folds) if folds and "fold" in wanted else {}
     else:
         if truth or slices or folds:
             raise ValueError(

@@ -35,8 +35,7 @@ def train(
     try:
         for number, best in run(folds, work, jobs=jobs, ray=ray, desc="train", unit="fold"):
             if world.is_main:
-                keys = ("epoch", "val_loss", "dice", "score")
-                keys = dict.fromkeys([*keys, settings.train.monitor])
+                keys = dict.fromkeys(("epoch", "val_loss", "dice", "score", settings.train.monitor))
                 shown = ", ".join(f"{key} {best[key]:.4g}" for key in keys if key in best)
                 log.info(
                     "fold %d, best: %s, %s", number, shown, experiment.run_folder(settings, number)

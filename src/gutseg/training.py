@@ -88,7 +88,8 @@ def _train_here(
         raise FloatingPointError(f"{folder}: {error}") from None
     if journal:
         journal.close()
-    return history[best_epoch(history, config.train)]
+    best = best_epoch(history, config.train)
+    return history[-1 if best is None else best]
 
 
 def _check_monitor(config: Config, evaluate: Evaluator) -> None:

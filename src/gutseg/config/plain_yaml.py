@@ -99,7 +99,7 @@ def as_yaml(section: Section) -> str:
     for key, comment in comments(type(section)).items():
         inner = getattr(section, key)
         if isinstance(inner, Section):
-            about = comment or inspect.getdoc(inner).split("\n")[0]
+            about = comment or (inspect.getdoc(inner) or "").split("\n")[0]
             value = f"{key}:\n{textwrap.indent(as_yaml(inner), '  ')}"
         else:
             about, value = comment, _written(key, values[key])
@@ -119,7 +119,8 @@ def _written(key: str, value: Any) -> str:
 def comments(kind: type[Section]) -> dict[str, str]:
     """Return the comment above each field of a section's class, or of the class it extends."""
     inherited = comments(kind.__base__) if kind.__base__ is not Section else {}
-    found, above = dict.fromkeys(kind.model_fields, "") | inherited, []
+    found = dict.fromkeys(kind.model_fields, "") | inherited
+    above: list[str] = []
     for line in inspect.getsource(kind).splitlines():
         comment = re.fullmatch(r"    # (.*)", line)
         field = re.match(r"    (\w+):", line)

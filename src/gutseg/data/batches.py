@@ -5,13 +5,13 @@ numbers or (B, C, h, w) float32 in [0, 1], `maps`, what the loss weights pixels 
 `ignore` (B, h, w) bool where some pixel counts nowhere, and `ids`, the list of plane ids.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from gutseg.data.augment import Augmenter
 from gutseg.data.inputs import Crop
@@ -21,6 +21,7 @@ from gutseg.data.sources.source import Source
 
 # Images (B, S, h, w), labels (B, h, w) and ignored pixels (B, h, w) or None.
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+Change = Callable[[np.ndarray], np.ndarray]
 
 # Pixels around a crop that an augmentation may move into it; what comes from farther is black
 # and background, as at the edge of a scan.
@@ -74,13 +75,13 @@ class Crops(Dataset):
     def __getitem__(self, step: int) -> dict:
         random = np.random.default_rng([self.seed, self.fold, step])
         margin = MARGIN * self.augment.changes
-        size = tuple(side + 2 * margin for side in self.crop.size)
-        crops = [self._crop(random, size) for _ in range(self.batch_size)]
+        height, width = (side + 2 * margin for side in self.crop.size)
+        crops = [self._crop(random, (height, width)) for _ in range(self.batch_size)]
         planes = _joined([crop for _, crop in crops])
         if margin:
             planes = _augmented(self.augment, planes, int(random.integers(2**32)))
-            inside = (..., *[slice(margin, -margin)] * 2)
-            planes = [None if part is None else part[inside] for part in planes]
+            inside = slice(margin, -margin)
+            planes = _each(planes, lambda part: part[..., inside, inside])
         return as_batch(self.source, planes, self.maps, [name for name, _ in crops])
 
     def _crop(self, random: np.random.Generator, size: tuple[int, int]) -> tuple[str, Planes]:
@@ -90,15 +91,16 @@ class Crops(Dataset):
             random.integers(max(length - side, 0) + 1)
             for length, side in zip(planes[0].shape[2:], size, strict=True)
         ]
-        window = tuple(slice(start, start + side) for start, side in zip(corner, size, strict=True))
-        turned = self._turn(random)
-        return row["id"], tuple(
-            None if part is None else turned(_grown(part[..., *window], size)) for part in planes
+        rows, columns = (
+            slice(start, start + side) for start, side in zip(corner, size, strict=True)
         )
+        turned = self._turn(random)
+        cut = _each(planes, lambda part: turned(_grown(part[..., rows, columns], size)))
+        return row["id"], cut
 
-    def _turn(self, random: np.random.Generator):
+    def _turn(self, random: np.random.Generator) -> Change:
         """Draw how to turn and mirror, the same numbers whatever is switched on."""
-        turns, mirrored = random.integers(4), random.integers(2)
+        turns, mirrored = int(random.integers(4)), int(random.integers(2))
         if self.crop.size[0] != self.crop.size[1]:
             turns = 2 * (turns % 2)
 
@@ -107,6 +109,11 @@ class Crops(Dataset):
             return part[..., ::-1] if self.crop.flips and mirrored else part
 
         return turned
+
+
+def _each(planes: Planes, change: Change) -> Planes:
+    images, labels, ignored = planes
+    return change(images), change(labels), None if ignored is None else change(ignored)
 
 
 def _grown(part: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -121,11 +128,11 @@ def _grown(part: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _joined(parts: Sequence[Planes]) -> Planes:
     images, labels, ignored = zip(*parts, strict=True)
     if any(part is not None for part in ignored):
-        ignored = [
+        filled = [
             np.zeros((1, *image.shape[2:]), bool) if part is None else part
             for image, part in zip(images, ignored, strict=True)
         ]
-        return np.concatenate(images), np.concatenate(labels), np.concatenate(ignored)
+        return np.concatenate(images), np.concatenate(labels), np.concatenate(filled)
     return np.concatenate(images), np.concatenate(labels), None
 
 
@@ -159,7 +166,7 @@ def as_target(source: Source, labels: np.ndarray, ignored: np.ndarray | None, ma
     return found
 
 
-def loader(batches: Dataset, sampler: Sampler, workers: int, pin: bool) -> DataLoader:
+def loader(batches: Dataset, sampler: Iterable, workers: int, pin: bool) -> DataLoader:
     """Wrap batches for training; workers > 0 pays when augmentation costs more than transport.
 
     Whole batches come from the dataset, so nothing is collated. pin: page-locked memory for

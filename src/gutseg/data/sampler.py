@@ -58,7 +58,7 @@ class BatchSampler:
     def __iter__(self) -> Iterator[Batch]:
         order = np.random.default_rng([self.seed, self.epoch])
         needed = self.steps * self.batch_size * self.world_size
-        rounds = []
+        rounds: list[np.ndarray] = []
         while sum(map(len, rounds)) < needed:
             kept = order.permutation(self.empty)[: self.num_empty]
             rounds.append(order.permutation(np.concatenate([self.full, kept])))

@@ -66,7 +66,7 @@ def is_spent(history: History, train: Train) -> bool:
         return False
     if train.steps:
         return history[-1]["steps"] >= train.steps
-    return spent_seconds(history) >= train.seconds
+    return train.seconds is not None and spent_seconds(history) >= train.seconds
 
 
 def is_finished(history: History, train: Train) -> bool:

@@ -41,7 +41,8 @@ class Learner:
     memory: PeakMemory | None = None
     step: int = 0
     average: AveragedModel | None = field(init=False, default=None)
-    wrapped: nn.Module = field(init=False)
+    # the model, compiled and distributed where asked: torch types neither as a module
+    wrapped: Any = field(init=False)
 
     def __post_init__(self) -> None:
         if self.train.ema:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +124,7 @@ def _check_weights(learner: Learner, epoch: int) -> None:
 
 
 def _shown(row: dict[str, float]) -> list[str]:
-    keys = ("train_loss", "val_loss", "dice", "hausdorff", "score")
+    keys: tuple[str, ...] = ("train_loss", "val_loss", "dice", "hausdorff", "score")
     keys = keys if "dice" in row else (*keys, "pooled.dice_fg", "pooled.iou_fg")
     values = [f"{key} {row[key]:.4f}" for key in keys if key in row]
     seconds = row["seconds"] + row["seconds_test"]
@@ -146,9 +147,11 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
     epoch, train = len(history), learner.train
     meter = Meter(train, history, learner.world)
     seed_everything(learner.seed, epoch, learner.stream + learner.world.rank)
-    loader.sampler.set_epoch(epoch)
+    sampler: Any = loader.sampler  # one of gutseg.data.sampler
+    sampler.set_epoch(epoch)
     learner.wrapped.train()
-    watch, tail = _Watch(epoch), deque(maxlen=train.tail)
+    watch = _Watch(epoch)
+    tail: deque[float] = deque(maxlen=train.tail)
     before, spent = learner.step, meter.share(learner.step)
     bar = _bar(learner, loader, epoch)
     for number, batch in enumerate(bar):

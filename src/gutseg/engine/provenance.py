@@ -53,7 +53,7 @@ def check_folds(folder: Path, fold: int, folds: Path | int, identity: str | None
         raise ValueError(
             f"{folder} was trained as fold {found.get('fold')}; give the folder its name back"
         )
-    if identity is None:
+    if identity is None and isinstance(folds, Path):
         identity = fold_identity(need_file(folds, f"{folder} was trained with it"), {})
     if found["folds_sha256"] == identity:
         return

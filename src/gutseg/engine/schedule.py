@@ -15,8 +15,8 @@ class Schedule:
     steps: int
     warmup_steps: int = 0
 
-    def __call__(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
+    def __call__(self, step: float) -> float:
+        """Return the learning rate of a step, counted from 0; a budget of seconds has fractions."""
         lr, final = self.optim.lr, self.optim.final_lr_ratio
         if step < self.warmup_steps:
             return lr * (step + 1) / self.warmup_steps

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from gutseg.masks.intrinsics import frozen
 from gutseg.masks.rle_reading import decode_rows, issue
 
 Label = Callable[[int], str] | Sequence[str] | None
-Texts = pa.Array | pa.ChunkedArray | Sequence[str | float | None]
+Texts: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str | float | None]
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def decode(text: str | float | None, height: int, width: int) -> np.ndarray:
     Raises ValueError naming the pair (from 1) and the value.
     """
     mask = np.zeros(height * width, np.uint8)
-    if text is not None and text == text and text:
+    if isinstance(text, str) and text:
         data = np.frombuffer(text.encode("ascii", "replace") + _PADDING, np.uint8)
         if not _decode_flat(data, len(text), mask):
             raise ValueError(issue(text, height, width))
