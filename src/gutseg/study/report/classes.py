@@ -40,20 +40,17 @@ def _counts(view: View) -> pd.DataFrame:
 
 def weights(view: View, published: str) -> str:
     """Class shares of the training images and the weights that follow from them."""
-    classes = view.classes()
-    known = view.frame.dropna(subset=[f"share.{key}" for key in classes])
-    shares = [known[f"share.{key}"].mean() for key in classes]
+    shares = pd.Series({key: view.frame[f"share.{key}"].mean() for key in view.classes()})
     ground = view.background()
-    background = classes.index(ground) if ground else None
-    columns = {kind: class_weights(kind, shares, background) for kind in WEIGHTS}
+    background = shares.index.get_loc(ground) if ground else None
+    columns = {kind: class_weights(kind, shares.to_list(), background) for kind in WEIGHTS}
     rows = [
-        [key, f"{share:.4%}", *(number(column[place], 4) for column in columns.values())]
-        for place, (key, share) in enumerate(zip(classes, shares, strict=True))
+        [key, f"{share:.4%}", *(number(value, 4) for value in values)]
+        for (key, share), *values in zip(shares.items(), *columns.values(), strict=True)
     ]
     ours = markdown(["class", "share", *columns], rows)
     said = f"Printed / computed from the printed shares. Two misprints (*): {note(published)}"
-    parts = [ours, said, recomputed(published), recomputed("binary_weights")]
-    return "\n\n".join(parts)
+    return "\n\n".join([ours, said, recomputed(published), recomputed("binary_weights")])
 
 
 def recomputed(name: str) -> str:
