@@ -93,7 +93,7 @@ def focal(
     if alpha is None:
         return loss
     g = target.to(loss.dtype)
-    return loss * (alpha * g + (1 - alpha) * (1 - g))
+    return loss * (1 - g).mul_(1 - alpha).add_(g, alpha=alpha)
 
 
 @pixel_loss

@@ -109,21 +109,22 @@ def region_sums(
 
 
 class _Overlap(torch.autograd.Function):
-    """Σ min(p, g) and Σp of every plane, with one pass over the pixels on the way back.
+    """Σ min(p, g) and Σp of every plane, as fast as Σpg, which is the same for g of 0 and 1.
 
-    Autograd's own of min() is three passes slower than that of the product Σpg, which is the
-    same for g of 0 and 1, in values and gradients.
+    Autograd's own gradient of min() takes twice the time.
     """
 
     @staticmethod
     def forward(ctx: Any, p: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(p < g)
+        ctx.save_for_backward(p, g)
         return torch.minimum(p, g).sum((2, 3)), p.sum((2, 3))
 
     @staticmethod
     def backward(ctx: Any, overlap: Tensor, size: Tensor) -> tuple[Tensor, None]:
-        (below,) = ctx.saved_tensors
-        return torch.where(below, (overlap + size)[..., None, None], size[..., None, None]), None
+        p, g = ctx.saved_tensors
+        # 1.0 where p < g; written as a float, and at once, it costs a third of a mask and where()
+        below = torch.gt(g, p, out=torch.empty_like(p))
+        return below.mul_(overlap[..., None, None]).add_(size[..., None, None]), None
 
 
 def over_classes(
@@ -151,8 +152,7 @@ def cross_entropy(logits: Tensor, target: Tensor, mode: Mode) -> Tensor:
         return functional.binary_cross_entropy_with_logits(
             logits, target.to(logits.dtype), reduction="none"
         )
-    labels = target.to(logits.dtype) if target.dim() == 4 else target.long()
-    return functional.cross_entropy(logits, labels, reduction="none")[:, None]
+    return -of_the_truth(logits.log_softmax(dim=1), target)
 
 
 def of_the_truth(planes: Tensor, target: Tensor) -> Tensor:

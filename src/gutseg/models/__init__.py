@@ -12,13 +12,13 @@ from gutseg.registry import Spec, brief, check, shown
 __all__ = ["MODELS", "build", "load_encoder"]
 
 MODELS: dict[str, Spec] = {
-    "unet": Spec(unet, "Ronneberger 2015, free widths"),
-    "unet4": Spec(unet4, "seed 001, 4 poolings, widths reconstructed"),
-    "unet5": Spec(unet5, "seed 001, 5 poolings, widths reconstructed"),
-    "hybrid_unet": Spec(hybrid_unet, "seed 001; Wang 2022 (local) and Guo 2021 (external)"),
-    "hybrid4": Spec(hybrid4, "seed 001, 4 poolings, places reconstructed"),
-    "hybrid5": Spec(hybrid5, "seed 001, 5 poolings, places reconstructed"),
-    "smp": Spec(smp, "segmentation-models-pytorch, with its own or timm's encoders"),
+    "unet": Spec(unet, "[Ronneberger 2015], free widths"),
+    "unet4": Spec(unet4, "[Xu 2022], 4 poolings, widths reconstructed"),
+    "unet5": Spec(unet5, "[Xu 2022], 5 poolings, widths reconstructed"),
+    "hybrid_unet": Spec(hybrid_unet, "[Xu 2022]; [Wang H 2022] (local), [Guo 2021] (external)"),
+    "hybrid4": Spec(hybrid4, "[Xu 2022], 4 poolings, places reconstructed"),
+    "hybrid5": Spec(hybrid5, "[Xu 2022], 5 poolings, places reconstructed"),
+    "smp": Spec(smp, "[Iakubovskii 2019], with its own or timm's [Wightman 2019] encoders"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The U-Nets of seed 001: one class, plain or with attention at any level."""
+"""The U-Nets of [Xu 2022]: one class, plain or with attention at any level."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -55,8 +55,8 @@ class UNet(nn.Module):
     widths: channels of every level, from full resolution to the bottom; n widths make n − 1
     poolings. attention(level, channels) makes the block that follows the convolutions of a level,
     called once for the encoder's stage and, above the bottom, once for the decoder's.
-    dropout drops whole channels at the bottom. Source: Ronneberger et al. 2015, arXiv:1505.04597;
-    padded convolutions after seed 001, section V.B.
+    dropout drops whole channels at the bottom. Source: [Ronneberger 2015] arXiv:1505.04597;
+    padded convolutions as in [Xu 2022] section V.B.
     """
 
     def __init__(
@@ -162,8 +162,8 @@ def hybrid_unet(
 
     Levels count from 0 at full resolution; negative ones from the bottom, which is -1. A level
     above the bottom gets a block on the encoder's and on the decoder's side; where both kinds
-    meet, local comes first. The seed does not say where its blocks sit: the defaults reconstruct
-    its parameter counts. Source: seed 001, section II.
+    meet, local comes first. [Xu 2022] does not say where its blocks are: the defaults reconstruct
+    its parameter counts. Source: [Xu 2022] section II.
     """
     _check_widths(widths)
     local = _levels(local_levels, len(widths), "local_levels")
@@ -187,33 +187,33 @@ def hybrid_unet(
 
 
 def unet4(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
-    """Seed 001's U-Net with 4 poolings, 2.50 M parameters.
+    """U-Net of [Xu 2022] with 4 poolings, 2.50 M parameters.
 
-    A reconstruction: the seed prints the total only, and 40-64-80-144-256 is the plain set of
+    A reconstruction: the paper prints the total only, and 40-64-80-144-256 is the plain set of
     widths (all multiples of 8) that gives both its totals, not the only one.
     """
     return unet(in_channels, classes, widths=PLAIN_WIDTHS, norm=norm, dropout=dropout)
 
 
 def unet5(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
-    """Seed 001's U-Net with 5 poolings, 5.72 M parameters.
+    """U-Net of [Xu 2022] with 5 poolings, 5.72 M parameters.
 
     A reconstruction like unet4: its widths and one more level of 256, which is exactly the
-    difference between the seed's two totals.
+    difference between the paper's two totals.
     """
     return unet(in_channels, classes, widths=(*PLAIN_WIDTHS, 256), norm=norm, dropout=dropout)
 
 
 def hybrid4(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
-    """Seed 001's hybrid-attention U-Net with 4 poolings, 2.50 M parameters.
+    """Hybrid-attention U-Net of [Xu 2022] with 4 poolings, 2.50 M parameters.
 
     A reconstruction: doubling widths 16 to 256, external attention at the bottom and local
-    attention on both sides of the 64-channel level give the seed's total too.
+    attention on both sides of the 64-channel level give the paper's total too.
     """
     return hybrid_unet(in_channels, classes, widths=HYBRID_WIDTHS, norm=norm, dropout=dropout)
 
 
 def hybrid5(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
-    """Seed 001's hybrid-attention U-Net with 5 poolings, 5.72 M parameters; see hybrid4."""
+    """Hybrid-attention U-Net of [Xu 2022] with 5 poolings, 5.72 M parameters; see hybrid4."""
     widths = (*HYBRID_WIDTHS, 256)
     return hybrid_unet(in_channels, classes, widths=widths, norm=norm, dropout=dropout)

@@ -28,7 +28,7 @@ class ExternalAttention(nn.Module):
     The softmax runs over all H·W pixels, padding included, so the answer for one pixel depends on
     the share of everything else in view: repeating the image changes nothing (the quotient cancels
     N), more margin or a narrower crop does. Train and predict on the same framing and size.
-    Source: Guo et al. 2021, arXiv:2105.02358 (EANet), as in table 2 of seed 001.
+    Source: [Guo 2021] arXiv:2105.02358 (EANet), as in table 2 of [Xu 2022].
     """
 
     def __init__(self, channels: int, *, heads: int = 32, residual: bool = True):

@@ -15,7 +15,7 @@ class LocalAttention(nn.Module):
     the bottom, and the padding is masked out of the softmax: the source has no mask, but a padded
     token's key is the bias, so real pixels of the last windows would attend to a constant.
     There is no position term, hence a shift of the image by whole windows shifts the result.
-    Source: Wang et al. 2022, arXiv:2111.04734 (MT-UNet), as in table 1 of seed 001.
+    Source: [Wang H 2022] arXiv:2111.04734 (MT-UNet), as in table 1 of [Xu 2022].
     """
 
     def __init__(self, channels: int, *, heads: int = 8, window: int = 4, residual: bool = True):
