@@ -19,7 +19,7 @@ LAYERS = (
     ("experiment",),
     ("runs", "training"),
     ("phantom", "prepare", "split", "train", "predict", "blend", "score", "submit"),
-    ("kernel", "bench", "report", "demo"),
+    ("kernel", "bench", "report", "demo", "list"),
     ("cli",),
     ("__main__",),
 )

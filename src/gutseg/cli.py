@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # What --help shows. Only the verb that was asked for is imported: torch alone takes seconds.
 VERBS = {
     "config": "print all settings of an experiment with what they mean",
+    "list": "print the losses, networks, ... that a config can name",
     "phantom": "write a synthetic competition folder",
     "prepare": "index the slices and cache every scan as arrays",
     "split": "assign patients to folds",

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 # What a verb that was stopped leaves behind.
 KEPT = {
     "config": "nothing was written",
+    "list": "nothing was written",
     "phantom": "finished scans are kept; the same command continues",
     "prepare": "finished scans are kept; the same command continues",
     "split": "nothing was written",
