@@ -132,6 +132,7 @@ loss:
     terms:
     - {loss: dice, params: {absent: ABSENT}}
     - {loss: weighted_sum, params: {terms: [{loss: jaccard, params: {absent: ABSENT}}]}}
+    - {loss: LOSS}
 """
 
 
@@ -161,9 +162,12 @@ def test_a_blend_of_an_older_version_means_the_same(path):
 
 
 def test_values_are_renamed_inside_sums_of_losses(tmp_path):
-    for word in ("present", "skip"):
-        (tmp_path / f"{word}.yaml").write_text("name: x" + TERMS.replace("ABSENT", word))
+    for word, name in (("present", "soft_dice_001"), ("skip", "soft_dice_per_pixel")):
+        text = "name: x" + TERMS.replace("ABSENT", word).replace("LOSS", name)
+        (tmp_path / f"{word}.yaml").write_text(text)
     assert load(tmp_path / "present.yaml") == load(tmp_path / "skip.yaml")
+    (tmp_path / "x.yaml").write_text("loss: {name: wce_003}\n")
+    assert load(tmp_path / "x.yaml").loss.name == "weighted_bce_from_predictions"
 
 
 def test_old_keys_on_the_command_line_work_unless_the_new_one_is_given_too(path):

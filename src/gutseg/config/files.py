@@ -26,22 +26,19 @@ RENAMED = (
     ("optim", "final_lr", "final_lr_ratio"),
     ("rules.*", "smallest", "min_component_size"),
 )
-# Likewise values: section, key, old value, new value.
-RENAMED_VALUES = (
-    ("loss.params.**", "absent", "present", "skip"),
-    ("augment", "name", "seed001", "elastic_blur_noise"),
-    *(
-        (section, key, old, new)
-        for old, new in (
-            ("wce_003", "weighted_bce_from_predictions"),
-            ("soft_dice_001", "soft_dice_per_pixel"),
-            ("dice_as_printed_001", "dice_as_printed"),
-            ("generalised_dice_as_printed_003", "generalised_dice_as_printed"),
-            ("asymmetric_as_printed_004", "asymmetric_as_printed"),
-            ("penalty_as_printed_004", "penalty_as_printed"),
-        )
-        for section, key in (("loss", "name"), ("loss.params.**", "loss"))
-    ),
+RENAMED_LOSSES = {
+    "asymmetric_as_printed_004": "asymmetric_as_printed",
+    "dice_as_printed_001": "dice_as_printed",
+    "generalised_dice_as_printed_003": "generalised_dice_as_printed",
+    "penalty_as_printed_004": "penalty_as_printed",
+    "soft_dice_001": "soft_dice_per_pixel",
+    "wce_003": "weighted_bce_from_predictions",
+}
+# Likewise values: section, key, new values by old ones.
+RENAMED_VALUES: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("loss", "name", RENAMED_LOSSES),
+    ("loss.params.**", "loss", RENAMED_LOSSES),
+    ("loss.params.**", "absent", {"present": "skip"}),
 )
 
 
@@ -95,10 +92,10 @@ def _rename(content: dict, where: str) -> None:
                     f"{where}: {pattern}.{old} is called {pattern}.{new} now; give that alone"
                 )
             inner[key] = section.pop(old)
-    for pattern, key, old, new in RENAMED_VALUES:
+    for pattern, key, values in RENAMED_VALUES:
         for section in _sections(content, pattern.split(".")):
-            if section.get(key) == old:
-                section[key] = new
+            if isinstance(value := section.get(key), str) and value in values:
+                section[key] = values[value]
 
 
 def _sections(content: Any, pattern: list[str]) -> Iterator[dict]:
