@@ -70,16 +70,16 @@ class Evaluator:
             probabilities, counts = self._predict(predictor, scan, z, losses)
             pooled += counts
             slices += len(z)
-            if self.source.has_volumes:
+            if probabilities is not None:
                 sums += _compare(scan, z, probabilities, with_score)
         keys = self._loss_names(losses)
         parts = (sums.ravel(), pooled.vector, [*(losses[key] for key in keys), slices])
         total = np.array(self.all_reduce(torch.tensor(np.concatenate(parts)).double()).tolist())
-        sums, pooled, lost = np.split(total, np.cumsum([len(part) for part in parts[:2]]))
+        summed, counted, lost = np.split(total, np.cumsum([len(part) for part in parts[:2]]))
         found = {f"val_{key}": lost[i] / max(lost[-1], 1) for i, key in enumerate(keys)}
         if self.source.has_volumes:
-            found |= _columns(sums.reshape(len(CLASSES), len(COLUMNS), 2), with_score)
-        found |= _pooled(Counts.of_vector(pooled), self.source)
+            found |= _columns(summed.reshape(len(CLASSES), len(COLUMNS), 2), with_score)
+        found |= _pooled(Counts.of_vector(counted), self.source)
         # plain numbers: the history goes into a checkpoint, which holds no NumPy scalars
         return {key: float(value) for key, value in found.items()}
 

@@ -16,7 +16,7 @@ from gutseg.losses.reductions import Mode
 # Pixels of context around a tile, of which nothing is kept.
 MARGIN = 32
 # Test-time augmentation: the dimensions of (B, C, H, W) to flip; () is the image as it is.
-FLIPS = {
+FLIPS: dict[str, tuple[tuple[int, ...], ...]] = {
     "none": ((),),
     "hflip": ((), (3,)),
     "flips": ((), (3,), (2,), (2, 3)),
@@ -132,12 +132,16 @@ def probabilities(
 
     images: (B, S, h, w). flips: a key of FLIPS.
     """
-    total = None
-    for dims in FLIPS[flips]:
-        seen = images.flip(dims) if dims else images
-        found = activation(network(seen).float(), mode)
-        found = found.flip(dims) if dims else found
-        total = found if total is None else total + found
+
+    def flipped(dims: tuple[int, ...]) -> Tensor:
+        seen = images.flip(dims) if dims else images  # (B, S, h, w)
+        found = activation(network(seen).float(), mode)  # (B, C, h, w)
+        return found.flip(dims) if dims else found
+
+    first, *others = FLIPS[flips]
+    total = flipped(first)
+    for dims in others:
+        total = total + flipped(dims)
     return total / len(FLIPS[flips])
 
 

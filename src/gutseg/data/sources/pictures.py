@@ -67,11 +67,12 @@ class WholePictures(Inputs):
         """Channels of a picture."""
         return self.count
 
-    def stacks(self, scan: Picture, z: np.ndarray) -> np.ndarray:
+    # Source.scan gives these inputs pictures alone
+    def stacks(self, scan: Picture, z: np.ndarray) -> np.ndarray:  # type: ignore[override]
         """Return a picture as (1, S, H, W)."""
         return scan.image[None]
 
-    def labels(self, scan: Picture, z: np.ndarray) -> np.ndarray:
+    def labels(self, scan: Picture, z: np.ndarray) -> np.ndarray:  # type: ignore[override]
         """Return the labels as (1, h, w) uint8; soft ones (1, C, h, w) as float32."""
         planes = scan.labels.reshape(-1, *scan.shape[1:])
         seen = self.window(scan).forward(planes, labels=True)
