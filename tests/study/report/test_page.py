@@ -43,7 +43,7 @@ def test_the_page_says_which_dice_is_meant(tmp_path):
     )
     assert "Device: cpu." in plain and "competition" not in plain
     scans = page.write(_frame(**SCANS), _Study(), tmp_path).read_text()
-    assert "`score` is 0.4 times `competition_dice`" in scans
+    assert "`score` is 0.4 `competition_dice` + 0.6 (1 - `hausdorff`)" in scans
     assert "## main: losses ranked by score, with tests and cost\n" in scans
     assert scans.endswith("## Cells without a result\n\nNone.\n")
 

@@ -11,12 +11,13 @@ from gutseg.study.report.view import Study, View
 PAGE = "README.md"
 MEASURES = (
     "Dice, IoU, precision and recall are pooled: they are counted over all pixels of a fold's "
-    "held-out images, for every class, and averaged over the classes."
+    "held-out images, for every class, and averaged over the classes (`_fg`: without the "
+    "background)."
 )
 COMPETITION = (
-    " The competition's measures are averages over slices and scans instead: `score` is 0.4 times "
-    "`competition_dice`, which is the mean Dice of slices and classes, plus 0.6 times "
-    "(1 - `hausdorff`), the normalised Hausdorff distance."
+    " The competition's own measures are averages over slices and scans: `competition_dice` is "
+    "the mean Dice of a class on a slice, `hausdorff` the mean normalised Hausdorff distance of a "
+    "class in a scan, and `score` is 0.4 `competition_dice` + 0.6 (1 - `hausdorff`)."
 )
 
 
