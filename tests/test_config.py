@@ -108,8 +108,6 @@ def test_one_budget_and_forty_epochs_by_default(tmp_path, settings, found):
     ("override", "message"),
     [
         ("train.steps=3", "train: epochs 3 and steps 3 are given; give exactly one"),
-        ("train.monitor=scor", "train.monitor: unknown column 'scor'; did you mean 'score'"),
-        ("train.monitor=pooled.area", "train.monitor: unknown column 'pooled.area'"),
         ("data.source=nuclei", "data: unknown name 'nuclei'; .*choices: competition, "),
         ("data.folds=1", "data.folds: 1 folds; expected 2 to 1000"),
         ("data.folds=true", "data.folds: found True, expected a fold file or a number"),
@@ -123,8 +121,8 @@ def test_the_newer_keys_are_checked(path, override, message):
         load(path, [override])
 
 
-def test_folds_are_a_file_or_a_number_and_columns_may_name_a_class(path):
-    config = load(path, ["data.folds=3", "train.monitor=pooled.iou.inside", "crop={}"])
+def test_folds_are_a_file_or_a_number(path):
+    config = load(path, ["data.folds=3", "crop={}"])
     assert config.data.folds == 3 and config.crop.size == (128, 128)
     assert load(path, ["data.folds=f.csv"]).data.folds == Path("f.csv")
 

@@ -1,6 +1,7 @@
 """Reading configs with errors that name the key and the choices, and writing them back."""
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -34,11 +35,12 @@ RENAMED_LOSSES = {
     "soft_dice_001": "soft_dice_per_pixel",
     "wce_003": "weighted_bce_from_predictions",
 }
-# Likewise values: section, key, new values by old ones.
+# Likewise values: section, key, new values by old ones, in which ? is any character.
 RENAMED_VALUES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("loss", "name", RENAMED_LOSSES),
     ("loss.params.**", "loss", RENAMED_LOSSES),
     ("loss.params.**", "absent", {"present": "skip"}),
+    ("augment", "name", {"seed00?": "elastic_blur_noise"}),
 )
 
 
@@ -94,8 +96,9 @@ def _rename(content: dict, where: str) -> None:
             inner[key] = section.pop(old)
     for pattern, key, values in RENAMED_VALUES:
         for section in _sections(content, pattern.split(".")):
-            if isinstance(value := section.get(key), str) and value in values:
-                section[key] = values[value]
+            for old, new in values.items():
+                if isinstance(value := section.get(key), str) and fnmatchcase(value, old):
+                    section[key] = new
 
 
 def _sections(content: Any, pattern: list[str]) -> Iterator[dict]:
