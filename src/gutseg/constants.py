@@ -14,9 +14,9 @@ NATIVE_SIZES = {(266, 266): 25_920, (360, 310): 11_232, (276, 276): 1_200, (234,
 
 # Scans with faulty masks. Off by default; a config names a list under `data.params.blacklist`.
 BLACKLISTS = {
-    # CarnoZhao/Kaggle-UWMGIT, data_preprocess.py (1st place); also dropped by most others
+    # [Carno 2022], data_preprocess.py (1st place); also dropped by most others
     "winners2": ("case7_day0", "case81_day30"),
-    # Hesene, 3rd place
+    # [Hesene 2022], 3rd place
     "third5": ("case7_day0", "case81_day30", "case138_day0", "case43_day18", "case43_day26"),
     # the host's own evaluation: happyharrycn/UW-Madison-GI-Tract-Segmentation-Data-Tools
     "host12": (

@@ -18,7 +18,7 @@ class CoarseElastic(A.DualTransform):
 
     A grid x grid lattice of normal numbers, resized bicubically to the image; the same family
     as the control grids of batchgenerators v2. The mask goes through nearest neighbour, so a
-    plane that holds one bit per class stays valid. Source of the idea: Simard et al. 2003.
+    plane that holds one bit per class stays valid. Source of the idea: [Simard 2003].
     """
 
     def __init__(self, displacement: float = 0.02, grid: int = 8, p: float = 0.5) -> None:

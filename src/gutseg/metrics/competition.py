@@ -57,7 +57,7 @@ METRICS = {
     ),
     "no_sqrt3_clip": Metric("as default, clipped at 1 instead of divided by √3", scale="clip"),
     "voxel_diagonal": Metric(
-        "abhivij/GI-Tract-Image-Segmentation, best calibrated against the leaderboard",
+        "[abhivij 2025], best calibrated against the leaderboard",
         dice_mean="slices",
         direction="one_sided",
         points="surface",
@@ -65,12 +65,12 @@ METRICS = {
         hausdorff_mean="scans",
     ),
     "mle_bench": Metric(
-        "openai/mle-bench grade.py: union of the classes, tenfold predictions count as 1",
+        "[Chan 2024], grade.py: union of the classes, tenfold predictions count as 1",
         volume="union",
         oversize=10.0,
     ),
     "carno_april": Metric(
-        "Carno Zhao, tract-competiton-metrics, April 2022: the metric before its repair",
+        "[Carno 2022], a kernel of April 2022: the metric before its repair",
         both_empty=1.0,
         smooth=1.0,
         dice_mean="slices",
@@ -79,7 +79,7 @@ METRICS = {
         hausdorff_mean="scans",
     ),
     "slice_2d": Metric(
-        "yiheng's MONAI kernel: 2-D distances between edges, rows with an empty truth left out",
+        "[yiheng 2022], with MONAI: 2-D distances between edges, rows with an empty truth left out",
         truth_empty="drop",
         volume="slice",
         direction="one_sided",

@@ -62,7 +62,7 @@ def smooth_path(knots: np.ndarray, step_mm: float) -> np.ndarray:
     """Round the corners of a polyline and resample it at even steps.
 
     knots: (K, 3 + D), points (z, y, x) and D more columns (radius, ...) that ride along.
-    Returns (N, 3 + D). Chaikin 1974, "An algorithm for high-speed curve generation".
+    Returns (N, 3 + D). Source: [Chaikin 1974].
     """
     path = np.asarray(knots, float)
     for _ in range(3):

@@ -15,11 +15,11 @@ from gutseg.losses.reductions import Mode
 from gutseg.registry import Spec, check
 
 SOURCES = {
-    "competition": Spec(Competition, "UW-Madison GI Tract, Lee 2024, a cache of `gutseg prepare`"),
-    "isbi": Spec(isbi, "ISBI 2012, Arganda-Carreras 2015, folders as in zhixuhao/unet"),
-    "png_folder": Spec(png_folder, "RGB images and label maps, e.g. PanNuke (Gamper 2019)"),
-    "conic": Spec(conic, "CoNIC, Graham 2021, the challenge's own arrays"),
-    "monusac": Spec(monusac, "MoNuSAC, Verma 2021, tiles and Aperio XML"),
+    "competition": Spec(Competition, "[Lee 2024]: UW-Madison GI Tract, a prepared cache"),
+    "isbi": Spec(isbi, "[Arganda-Carreras 2015]: ISBI 2012, folders as in zhixuhao/unet"),
+    "png_folder": Spec(png_folder, "RGB images and label maps, e.g. PanNuke [Gamper 2019]"),
+    "conic": Spec(conic, "[Graham 2021]: CoNIC, the challenge's own arrays"),
+    "monusac": Spec(monusac, "[Verma 2021]: MoNuSAC, tiles and Aperio XML"),
 }
 
 

@@ -31,7 +31,7 @@ def conic(
     limit: keep so many patches, evenly spread over all; the 4,981 of the challenge take 4.2 GB
     in memory. With patch_info.csv (names such as consep_1-0000) a group is the image that a
     patch was cut from, without it every patch is a group.
-    Source: Graham et al. 2021, arXiv:2111.14485.
+    Source: [Graham 2021].
     """
     images = _open(folder / "images.npy", "(N, H, W, 3) uint8", 3, np.uint8)
     labels = _open(folder / "labels.npy", "(N, H, W, 2) of whole numbers", 2, np.integer)

@@ -13,7 +13,7 @@ def isbi(folder: Path, inputs: Inputs) -> Pictures:
     Images are grey. One class, the inside of a cell: 255 in the label map, bit 0 of the labels;
     the membrane is 0 in both. A group is an image, though the 30 of the challenge are
     neighbouring sections of one stack. Raises ValueError or FileNotFoundError naming the file.
-    Source: Arganda-Carreras et al. 2015, Front. Neuroanat. 9:142.
+    Source: [Arganda-Carreras 2015].
     """
     found, part = [], folder / "train"
     for image_file, label_file in image_io.pairs(part / "image", part / "label"):

@@ -23,7 +23,7 @@ def monusac(folder: Path, inputs: Inputs) -> Pictures:
     Regions called Ambiguous are left background, and so is a region of fewer than three
     corners. Where nuclei overlap the later one of the file is on top. A group is a patient,
     the first 12 characters of the folder. Raises ValueError or FileNotFoundError naming the
-    file and what to do. Source: Verma et al. 2021, IEEE TMI 40(12).
+    file and what to do. Source: [Verma 2021].
     """
     found = []
     for image_file, xml_file in _tiles(folder):
