@@ -144,43 +144,10 @@ def score_csv(
     those that the truth does not have.
     """
     known = Slices.read(slices)
-    right, ours = MaskCsv.read(truth, known), MaskCsv.read(source, known)
-    left_out = right.unlisted_scans()
-    if left_out:
-        names = listed(sorted(left_out), len(left_out))
-        log.warning(
-            "%s: %d scans that %s does not list are left out: %s",
-            *(truth, len(left_out), slices, names),
-        )
-    if (unknown := (right.key < 0) & ~right.of_scans(left_out)).any():
-        row = int(np.flatnonzero(unknown)[0])
-        raise ValueError(f"{right.label(row)}: no such slice in {slices}, or no such class")
-    wanted = right.key >= 0
-    if not wanted.any():
-        raise ValueError(f"{truth} and {slices} have no scan in common; nothing can be scored")
-    problems, count = compare_rows(ours, right, left_out)
-    pairs = zip(
-        ours.rows_by_scan(np.isin(ours.key, right.key[wanted])),
-        right.rows_by_scan(wanted),
-        strict=True,
-    )
-    found: list[Issue] = []
-
-    def one(scan: int, our_rows: np.ndarray, right_rows: np.ndarray) -> ScanResult:
-        prediction = ours.masks(scan, our_rows, found)
-        result = compare(known.names[scan], prediction, right.masks(scan, right_rows), metric)
-        listed = np.zeros_like(result.truth, bool)
-        listed[right.organ[right_rows], known.z[right.slice[right_rows]]] = True
-        result.dice[~listed] = np.nan
-        return result
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [pool.submit(one, scan, *rows) for scan, rows in enumerate(pairs) if len(rows[1])]
-        results = [job.result() for job in jobs]
-    twice = "a second row for"
-    unread = sorted(
-        (issue for issue in found if twice not in issue.message), key=lambda issue: issue.row
-    )
+    theirs, ours = MaskCsv.read(truth, known), MaskCsv.read(source, known)
+    left_out = _left_out(theirs, slices)
+    problems, count = compare_rows(ours, theirs, left_out)
+    results, unread = _compare(ours, theirs, metric)
     problems += [issue.message for issue in unread[:NAMED]]
     if len(unread) > NAMED:
         problems.append(f"{len(unread) - NAMED} more rows do not read as run-length text")
@@ -192,6 +159,54 @@ def score_csv(
     for problem in problems:
         log.warning("%s; taken for empty", problem)
     return results
+
+
+def _left_out(truth: MaskCsv, slices: Path) -> set[str]:
+    """Return the scans that the slices do not list.
+
+    Raises ValueError for any other row with an unknown id or class, and when no scan is left.
+    """
+    left_out = truth.unlisted_scans()
+    if left_out:
+        names = listed(sorted(left_out), len(left_out))
+        log.warning(
+            "%s: %d scans that %s does not list are left out: %s",
+            *(truth.path, len(left_out), slices, names),
+        )
+    if (unknown := (truth.key < 0) & ~truth.of_scans(left_out)).any():
+        row = int(np.flatnonzero(unknown)[0])
+        raise ValueError(f"{truth.label(row)}: no such slice in {slices}, or no such class")
+    if not (truth.key >= 0).any():
+        raise ValueError(f"{truth.path} and {slices} have no scan in common; nothing can be scored")
+    return left_out
+
+
+def _compare(
+    ours: MaskCsv, theirs: MaskCsv, metric: Metric
+) -> tuple[list[ScanResult], list[Issue]]:
+    """Compare the scans of a truth; also return our rows that could not be read, in order."""
+    slices, known = theirs.slices, theirs.key >= 0
+    pairs = zip(
+        ours.rows_by_scan(np.isin(ours.key, theirs.key[known])),
+        theirs.rows_by_scan(known),
+        strict=True,
+    )
+    found: list[Issue] = []
+
+    def one(scan: int, our_rows: np.ndarray, their_rows: np.ndarray) -> ScanResult:
+        prediction, truth = ours.masks(scan, our_rows, found), theirs.masks(scan, their_rows)
+        result = compare(slices.names[scan], prediction, truth, metric)
+        has_row = np.zeros_like(result.truth, bool)  # (C, Z)
+        has_row[theirs.organ[their_rows], slices.z[theirs.slice[their_rows]]] = True
+        result.dice[~has_row] = np.nan
+        return result
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [pool.submit(one, scan, *rows) for scan, rows in enumerate(pairs) if len(rows[1])]
+        results = [job.result() for job in jobs]
+    # compare_rows names the rows that come a second time
+    unread = [issue for issue in found if not issue.repeated]
+    return results, sorted(unread, key=lambda issue: issue.row)
 
 
 def _fold_of_cases(path: Path | None) -> dict[int, int]:

@@ -17,10 +17,13 @@ Texts: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str | float | None]
 
 @dataclass(frozen=True)
 class Issue:
-    """A row that could not be read: its index in the column, and why."""
+    """A row that could not be read."""
 
+    # its index in the column
     row: int
     message: str
+    # another row of the same class and slice came before
+    repeated: bool
 
 
 class Column:
@@ -84,7 +87,7 @@ class Column:
                 why = issue(self.texts[row].as_py(), height, width)
             else:
                 why = f"a second row for the class and slice of {_name(label, int(seen[slots[m]]))}"
-            found = Issue(row, f"{_name(label, row)}: {why}")
+            found = Issue(row, f"{_name(label, row)}: {why}", repeated=bool(invalid[m] == 2))
             if issues is None:
                 raise ValueError(found.message)
             issues.append(found)
