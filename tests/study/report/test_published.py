@@ -40,6 +40,7 @@ def test_every_file_is_in_the_index_and_is_shown():
     assert files == set(read("index")["name"])
     with_tables = {table.published for table in TABLES.values()}
     shown_with_others = {"binary_weights", "scans_per_case", "organs_together", "slice_sizes"}
+    shown_with_others |= {"hard_pixel_counts"}
     assert files == (with_tables - {""}) | shown_with_others
 
 
@@ -111,6 +112,12 @@ def test_one_row_of_each_kind_as_printed():
 )
 def test_no_printed_row_is_lost(name, rows):
     assert read(name).iloc[:, 0].value_counts(sort=False).to_dict() == rows
+
+
+def test_the_printed_shares_are_of_all_pixels_and_agree():
+    shares = read("hard_pixel_shares").iloc[:, 2:-1].astype(float)
+    assert shares.sum(axis=1).to_list() == approx([100] * 7, abs=0.02)
+    assert shares.iloc[-1].to_list() == read("weights")["share"].astype(float).to_list()
 
 
 def test_the_paper_counts_every_slice_once():

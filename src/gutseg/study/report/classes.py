@@ -76,7 +76,7 @@ def recomputed(name: str) -> str:
     return markdown(["class", *drawn], drawn.reset_index().to_numpy().tolist())
 
 
-def hard_pixels(view: View) -> str:
+def hard_pixels(view: View, published: str) -> str:
     """Classes of the n hardest pixels of each held-out image: shares, and counts of rare ones."""
     frame, classes = view.frame, view.classes()
     numbers = sorted({int(key.split(".")[0][4:]) for key in frame if key.startswith("hard")})
@@ -96,5 +96,6 @@ def hard_pixels(view: View) -> str:
     shares = [[n, *(f"{value:.2%}" for value in row / row.sum())] for n, row in counts.items()]
     absolute = [[n, *(f"{row[key]:.0f}" for key in rare)] for n, row in counts.items()]
     said = "Mean over losses, networks, learning rates, patches and seeds; `all`: every pixel."
-    second = markdown(["n", *(f"{key}, pixels" for key in rare)], absolute)
-    return "\n\n".join([said, markdown(["n", *classes], shares), *([second] if rare else [])])
+    parts = [said, markdown(["n", *classes], shares)]
+    parts += [markdown(["n", *(f"{key}, pixels" for key in rare)], absolute)] if rare else []
+    return "\n\n".join([*parts, *map(published_table, (published, "hard_pixel_counts"))])

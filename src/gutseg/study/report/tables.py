@@ -61,7 +61,7 @@ TABLES = {
                               rows=of.bootstrapped, by={"network": "network", "n": "n"},
                               columns=of.WITHOUT_DICE),
     "hard_pixel_classes": Table("classes of the hardest pixels", classes.hard_pixels,
-                                source="[Tongji 2022], tables 3.1 and 4.14"),
+                                "hard_pixel_shares"),
     "combinations": _of("Dice, focal loss with weights ⑤ and the 4096 hardest pixels, combined",
                         "combinations", rows=partial(of.made_of, parts=_PARTS), whole=True,
                         missing="No cell has one of these combinations."),
