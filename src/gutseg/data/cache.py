@@ -17,6 +17,7 @@ from gutseg.data.index import INDEX, SCAN_FOLDER, SLICE_COLUMNS, Issues
 from gutseg.data.volume import Scan, read_file, read_scan
 from gutseg.files import need_file, read_json, replacing_folder, write_json
 from gutseg.masks.rle_reading import decode
+from gutseg.registry import brief
 
 FACTS = "scan.json"
 ARRAYS = {
@@ -113,7 +114,7 @@ def _read_index(path: Path, remedy: str) -> pd.DataFrame:
         index = pd.read_parquet(path, page_checksum_verification=True)
     # which of them depends on the byte that is damaged
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise ValueError(f"{path} is damaged ({_first_line(error)}); {remedy} again") from None
+        raise ValueError(f"{path} is damaged ({brief(error)}); {remedy} again") from None
     missing = [column for column in columns if column not in index.columns]
     if missing:
         raise ValueError(f"{path} has no column {', '.join(missing)}; {remedy} again")
@@ -135,10 +136,6 @@ def _kinds(column: str) -> str:
     if column.startswith("spacing"):
         return "f"
     return "OT" if column in ("id", "scan", "file") else "iu"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _facts(path: Path) -> dict[str, Any] | None:

@@ -169,6 +169,7 @@ def pack_at_least(data, width, threshold, words):
     """
     rows, row_words = words.shape
     roomy = _rows_with_room(data.size, width, rows, row_words)
+    # bits beyond the width are zero, which all other operations rely on
     keep = _ALL >> np.uint64(64 * row_words - width)
     for row in range(roomy):
         for k in range(row_words):
@@ -231,6 +232,7 @@ def _count_common(first, second, counts):
 def _hidden(words, z, y, k, flat):
     """Bits of a word whose six neighbours are all set, four if flat; not at a border of y or z."""
     here = words[z, y, k]
+    # the neighbours along x of a word's first and last bit lie in the words beside it
     before = words[z, y, k - 1] >> _TOP if k > 0 else _ZERO
     after = words[z, y, k + 1] << _TOP if k + 1 < words.shape[2] else _ZERO
     inner = ((here << _ONE) | before) & ((here >> _ONE) | after)

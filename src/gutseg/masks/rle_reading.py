@@ -130,9 +130,10 @@ def _number(data, start, stop):
 def _parse(data, start, stop, pixels, bounds, runs):
     """Read the pairs of one text into runs as (first, end) from 0; return how many, -1 = invalid.
 
-    A run that touches the one before it is read as it stands.
+    A run that touches the one before it stays a run of its own.
     """
     count = _find_numbers(data, start, stop, bounds)
+    # four bounds per pair: where its two numbers begin and end
     if count < 0 or count & 3:
         return -1
     previous, sound = 0, True
@@ -151,6 +152,7 @@ def _parse(data, start, stop, pixels, bounds, runs):
 def _set_bits(words, base, first, end):
     """Set the bits first..end - 1 of the row whose words start at base."""
     low, high = first >> 6, (end - 1) >> 6
+    # the masks name the last bit and not the one after it: a shift by 64 is undefined
     from_first = _ALL << np.uint64(first & 63)
     to_end = _ALL >> np.uint64(63 - ((end - 1) & 63))
     if low == high:

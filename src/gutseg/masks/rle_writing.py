@@ -36,6 +36,8 @@ def encode(mask: np.ndarray) -> str:
     text = np.empty(16384, np.uint8)
     end = _encode_flat(data, text)
     if end < 0:
+        # at most half as many runs as pixels, each of a start and a shorter length, and what the
+        # loop wants to find free
         text = np.empty((data.size // 2 + 64) * 2 * _digits(data.size) + 64 * 21, np.uint8)
         end = _encode_flat(data, text)
     return text[: max(0, end - 1)].tobytes().decode("ascii")

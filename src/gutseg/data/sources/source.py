@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gutseg.data.folds import draw
 from gutseg.data.inputs import Inputs
 from gutseg.losses.reductions import Mode
 
@@ -114,18 +115,13 @@ class Source(ABC):
         stratum of fewer planes than folds is joined to the largest. Raises ValueError with fewer
         groups than folds.
         """
-        from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
-
         groups = self.index["group"].nunique()
         if not 2 <= number <= groups:
             raise ValueError(f"folds = {number}; expected 2 to {groups}, the number of groups")
         stratum = self._rarest(self._amounts())
         values, sizes = np.unique(stratum, return_counts=True)
         stratum[np.isin(stratum, values[sizes < number])] = values[sizes.argmax()]
-        splitter = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
-        fold = np.empty(len(stratum), int)
-        for value, (_, held) in enumerate(splitter.split(stratum, stratum, self.index["group"])):
-            fold[held] = value
+        fold = draw(self.index["group"], stratum, number, seed)
         return pd.Series(fold, index=self.index.index)
 
     def _amounts(self) -> np.ndarray:
