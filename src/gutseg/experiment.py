@@ -22,7 +22,7 @@ from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import World
 from gutseg.engine.learner import Learner
-from gutseg.engine.memory import PeakMemory
+from gutseg.engine.memory import PeakMemory, warm_up
 from gutseg.engine.optim import optimizer
 from gutseg.engine.provenance import fold_identity
 from gutseg.engine.schedule import Schedule
@@ -161,6 +161,7 @@ def learner(
     config: Config, data: Source, loss: Criterion, batches: int, fold: int, world: World
 ) -> Learner:
     """Build the network and everything that trains it; batches: of one epoch."""
+    warm_up(world.device)
     memory = PeakMemory(world.device)
     # crops are drawn by (seed, fold, step), and so is all else that is random about them
     stream = fold if config.crop else 0

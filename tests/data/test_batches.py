@@ -3,11 +3,13 @@ import pytest
 import torch
 
 from gutseg.data.augment import Augmenter
-from gutseg.data.batches import Whole, loader
-from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
+from gutseg.data.batches import Crops, Whole, loader
+from gutseg.data.inputs import Crop, Geometry, Inputs, Scaling, Stack
 from gutseg.data.maps import Maps
 from gutseg.data.sampler import Batch, BatchSampler
 from gutseg.data.sources.competition import Competition
+from gutseg.data.sources.pictures import Picture, Pictures
+from gutseg.losses import Criterion
 
 INPUTS = Inputs(Stack(slices=3), Scaling(kind="scan"), Geometry(kind="pad", size=(48, 64)))
 
@@ -75,3 +77,62 @@ def test_workers_change_nothing(samples):
 def test_which_planes_show_an_object(samples):
     found = samples.source.shows_object(samples.rows)
     assert found.sum() == samples.rows[["large_bowel", "small_bowel", "stomach"]].any(axis=1).sum()
+
+
+def _picture(labels, ignore=None):
+    image = np.random.default_rng(0).random((3, 40, 40)).astype(np.float32)
+    return Picture("a", "a", image, labels, ignore)
+
+
+NATIVE = Inputs(Stack(), Scaling(), Geometry(kind="native"))
+CROP = Crop(size=(24, 24))
+
+
+@pytest.mark.parametrize("name", ["none", "mild"])
+def test_ignored_pixels_move_with_the_labels(name):
+    labels = np.zeros((1, 40, 40), np.uint8)
+    labels[:, 5:25, 10:30] = 1
+    data = Pictures([_picture(labels, labels == 1)], NATIVE, ("a", "b"), "multiclass")
+    whole = Whole(data, data.index, Augmenter(name))[Batch(np.array([0, 0]), 5)]
+    crops = Crops(data, data.index, CROP, 3, seed=0, fold=0, augment=Augmenter(name))[7]
+    for batch in (whole, crops):
+        assert batch["target"].dtype == torch.int64 and batch["target"].any()
+        assert torch.equal(batch["ignore"], batch["target"] == 1)
+
+
+@pytest.mark.parametrize("mode", ["multilabel", "multiclass"])
+@pytest.mark.parametrize("name", ["none", "flips"])
+def test_soft_labels_reach_the_target(mode, name):
+    """Channel 0 is 0.25 left and 0.5 right; flips keep both."""
+    soft = np.full((1, 2, 40, 40), 0.25, np.float32)
+    soft[..., 20:] = 0.5
+    soft[:, 1] = 1 - soft[:, 0]
+    data = Pictures([_picture(soft)], NATIVE, ("a", "b"), mode)
+    whole = Whole(data, data.index, Augmenter(name))[Batch(np.array([0, 0]), 5)]
+    crops = Crops(data, data.index, CROP, 8, seed=0, fold=0, augment=Augmenter(name))[7]
+    for batch in (whole, crops):
+        target = batch["target"]
+        assert target.shape[1] == 2 and set(target[:, 0].unique().tolist()) == {0.25, 0.5}
+        assert torch.equal(target[:, 1], 1 - target[:, 0])
+        total, _ = Criterion("dice", mode=mode)(torch.zeros_like(target), target)
+        assert 0 < total < 1
+    assert data.class_shares(data.index) == [0.5, 1.0]
+
+
+def test_crops_are_cut_where_the_image_is(samples):
+    """Every crop of the first channel lies somewhere in its image, turned or mirrored."""
+    image = np.arange(3 * 40 * 40, dtype=np.float32).reshape(3, 40, 40)
+    data = Pictures(
+        [Picture("a", "a", image, np.zeros((1, 40, 40), np.uint8))], NATIVE, ("x",), "multilabel"
+    )
+    plain = Crop(size=(24, 24), flips=False, quarter_turns=False)
+    for crop in Crops(data, data.index, plain, 6, seed=1, fold=0)[2]["images"]:
+        top, left = divmod(int(crop[0, 0, 0]), 40)
+        inside = torch.from_numpy(image)[:, top : top + 24, left : left + 24]
+        assert torch.equal(crop, inside)
+    turned = Crops(data, data.index, CROP, 40, seed=1, fold=0)[2]["images"]
+    steps = {
+        (float(plane[0, 1] - plane[0, 0]), float(plane[1, 0] - plane[0, 0]))
+        for plane in turned[:, 0]
+    }
+    assert len(steps) == 8

@@ -19,7 +19,7 @@ from gutseg.data.maps import Maps
 from gutseg.data.sampler import Batch
 from gutseg.data.sources.source import Source
 
-# Images (B, S, h, w), labels (B, h, w) and ignored pixels (B, h, w) or None.
+# Images (B, S, h, w), labels (B, h, w) or soft ones (B, C, h, w), ignored pixels (B, h, w) or None.
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 Change = Callable[[np.ndarray], np.ndarray]
 
@@ -138,12 +138,16 @@ def _joined(parts: Sequence[Planes]) -> Planes:
 
 def _augmented(augment: Augmenter, planes: Planes, seed: int) -> Planes:
     images, labels, ignored = planes
-    if ignored is None:
+    if ignored is None and labels.ndim == 3:
         return *augment(images, labels, seed), None
-    # as one map of two numbers, so that both move alike
-    both = np.stack([labels, ignored], axis=-1)  # (B, h, w, 2)
-    images, both = augment(images, both, seed)
-    return images, both[..., 0], both[..., 1].astype(bool)
+    # as one map of several numbers, so that all move alike: (B, h, w, 1 or C, and 1)
+    maps = labels[..., None] if labels.ndim == 3 else np.moveaxis(labels, 1, -1)
+    classes = maps.shape[-1]
+    if ignored is not None:
+        maps = np.concatenate([maps, ignored[..., None].astype(maps.dtype)], axis=-1)
+    images, maps = augment(images, np.ascontiguousarray(maps), seed)
+    found = maps[..., 0] if labels.ndim == 3 else np.moveaxis(maps[..., :classes], -1, 1)
+    return images, found, None if ignored is None else maps[..., -1] > 0.5
 
 
 def as_batch(source: Source, planes: Planes, maps: Maps, ids: list[str]) -> dict:

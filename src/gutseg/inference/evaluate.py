@@ -85,9 +85,8 @@ class Evaluator:
 
     @property
     def columns(self) -> list[str]:
-        """The means that training may be judged by: overall, no class's own."""
-        none = Counts.none(len(self.source.classes))
-        found = [key for key in _pooled(none, self.source) if key.count(".") == 1]
+        """What training may be judged by."""
+        found = _pooled(Counts.none(len(self.source.classes)), self.source)
         return ["val_loss", *(("score", *COLUMNS) if self.source.has_volumes else ()), *found]
 
     def _loss_names(self, losses: dict[str, float]) -> list[str]:
