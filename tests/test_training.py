@@ -1,6 +1,8 @@
 """One trainer for all data: folders of images from a YAML to their scores, crops, budgets."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -228,3 +230,14 @@ def test_crops_hold_a_share_of_the_empty_planes(cache, folders):
     kept = (~data.shows_object(made.rows)).sum()
     assert kept == round(0.5 * empty)
     assert len(made.rows) == len(table) - empty + kept
+
+
+def test_ranks_whose_clocks_differ_stop_together(folders, tmp_path):
+    """A budget of seconds under torchrun: one rank more for a step would wait for ever."""
+    changes = ["train.steps=null", "train.seconds=0.3", f"runs={tmp_path}"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "gutseg.train", str(folders / "nuclei.yaml"), "--fold", "0", *changes]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    last = pd.read_csv(tmp_path / "nuclei" / "fold0" / "metrics.csv").iloc[-1]
+    assert last["epoch"] == 0 and last["seconds"] >= 0.3 and last["pooled.iou"] > 0

@@ -21,24 +21,21 @@ class Meter:
     world: World
     started: float = field(init=False, default_factory=time.perf_counter)
 
-    @property
     def seconds(self) -> float:
-        """Seconds of this epoch so far."""
-        return time.perf_counter() - self.started
+        """Return the seconds of this epoch so far, the mean over ranks: they must stop together."""
+        own = torch.tensor(time.perf_counter() - self.started, dtype=torch.double)
+        return float(self.world.all_reduce(own)) / self.world.size
 
     def share(self, step: int) -> float:
         """Return the share of a budget of steps or seconds that is spent after so many steps.
 
-        Of seconds all ranks have spent the mean of theirs, so that they stop together. A budget
-        of epochs is no matter of steps: 0.
+        A budget of epochs is no matter of steps: 0.
         """
         if self.train.steps:
             return step / self.train.steps
         if not self.train.seconds:
             return 0.0
-        spent = spent_seconds(self.history) + self.seconds
-        total = self.world.all_reduce(torch.tensor(spent, dtype=torch.double))
-        return float(total) / self.world.size / self.train.seconds
+        return (spent_seconds(self.history) + self.seconds()) / self.train.seconds
 
 
 def spent_seconds(history: History) -> float:

@@ -170,7 +170,7 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
             if (spent := meter.share(learner.step)) >= 1:
                 break
     watch.look()
-    steps, seconds = learner.step - before, meter.seconds
+    steps, seconds = learner.step - before, meter.seconds()
     return {
         "lr": learner.optimizer.param_groups[0]["lr"],
         **watch.means(learner.world),
