@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 # OpenMP threads that spin while they wait starve each other when another program shares the
-# cores: a training step took 2.8 s instead of 0.2 s beside one busy process on two cores.
+# cores: a training step took 2.8 s instead of 0.2 s next to one busy process on two cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"

@@ -85,7 +85,7 @@ def _lock(handle: int, folder: Path) -> None:
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EAGAIN):
-            return  # a file system without locks: nobody can be kept out
+            return  # a file system without locks: no process can be kept out
         holder = os.read(handle, 300).decode(errors="replace").strip()
         raise FileExistsError(
             f"{folder} is being written by another process ({holder}); wait for it or stop it"

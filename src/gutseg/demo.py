@@ -39,7 +39,7 @@ def demo(
         int, typer.Option(help="choices the blend tries", min=1, max=MOST_TRIALS)
     ] = 100,
 ) -> None:
-    """Run the whole job on a synthetic competition folder; run again, it goes on.
+    """Run the whole job on a synthetic competition folder; run again, it continues.
 
     phantom, prepare, split, train five folds, predict, blend, score, submit, and the same for
     a baseline that sees no image.

@@ -200,8 +200,8 @@ def _leaves(folder: Path) -> Iterator[str]:
 
 # numpy.save keeps the number of the system's error to itself.
 _NUMPY_FULL = re.compile(r"\d+ requested and \d+ written")
-# A private folder beside the target, for what is being written: nobody can have put a link
-# there, and whoever holds its lock is alive.
+# A private folder next to the target, for what is being written: no other user can have put a
+# link there, and a process that holds its lock is alive.
 _ROOM = re.compile(r"\.(?P<name>.+)\.([a-z0-9_]{8}|\d+)\.tmp", re.DOTALL)
 _rooms: set[Path] = set()
 

@@ -129,7 +129,7 @@ def _in_pool(
                 return
             except Exception:
                 name = tasks[running[future]]
-                log.error("%s %s failed; what runs beside it goes on to its end", unit, name)
+                log.error("%s %s failed; what is already running continues to its end", unit, name)
                 raise
             yield running[future], result
 
@@ -252,7 +252,7 @@ def _on_ray(
 ) -> Iterator[tuple[Task, Result]]:
     """Yield tasks with their results as they end on a Ray cluster, one core or GPU a task.
 
-    Ray's workers run at niceness 15: beside other work on a node they hardly move
+    Ray's workers run at niceness 15: next to other work on a node they hardly progress
     (RAY_worker_niceness=0 to change).
     """
     ray = _ray()

@@ -15,7 +15,7 @@ def phantom(
     preset: Annotated[
         str, typer.Option(help="small (half size, a third of the slices) or full.")
     ] = "small",
-    workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes; 0 means one per core.")] = 0,
 ) -> None:
     """Write a synthetic competition folder, with a hidden test as Kaggle scores it.
 

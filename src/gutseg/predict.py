@@ -38,7 +38,7 @@ def predict(
 
     One file a scan, RUN/fold<k>/oof/<scan>.npz: native size, uint8, 255 = 1, and made_with.json,
     which says what made them. Whole files made with the same are left alone: a stopped
-    prediction goes on.
+    prediction continues.
     """
     folds = [runs.open_fold(folder) for folder in runs.fold_folders(run, fold)]
     for one in folds:

@@ -13,7 +13,7 @@ tqdm.set_lock(threading.RLock())
 
 
 def progress(items: Iterable | None = None, *, disable: bool = False, **settings: Any) -> tqdm:
-    """Return a tqdm bar; where nobody watches a terminal it writes a line every 30 seconds.
+    """Return a tqdm bar; without a terminal it writes a line every 30 seconds.
 
     A process that works for another has no bar: several would write over each other.
     settings: tqdm's own keyword arguments.

@@ -42,7 +42,7 @@ from gutseg.registry import counted
 
 log = logging.getLogger(__name__)
 
-# What a prediction depends on, beside the weights and the images.
+# What a prediction depends on, besides the weights and the images.
 SETTINGS: dict[str, Any] = {
     "stack": True,
     "scaling": True,
@@ -52,7 +52,7 @@ SETTINGS: dict[str, Any] = {
 # of a fold; 00 would be fold 0 a second time
 NUMBER = "(0|[1-9][0-9]{0,3})"
 Missing = Literal["refuse", "empty"]
-# What makes a folder a fold of a run; an absent config.yaml beside the others is an issue.
+# What makes a folder a fold of a run; an absent config.yaml next to the others is an issue.
 OWN = ("config.yaml", "best.pt", "last.pt", "oof")
 
 
@@ -148,7 +148,7 @@ def check_finished(fold: Fold) -> None:
     if not is_finished(history, fold.config.train):
         raise ValueError(
             f"{fold.folder} has {len(history)} of {fold.config.train.epochs} epochs and is still "
-            f"to be trained; go on with gutseg train, {hint}"
+            f"to be trained; continue with gutseg train, {hint}"
         )
 
 

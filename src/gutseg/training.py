@@ -117,7 +117,7 @@ def _check_opened(folder: Path, config: Config, fold: int, folds: str) -> None:
     if _is_trained(folder):
         need_file(path, f"{folder} was trained with it: copy it back, or give another name=...")
     if path.is_file():
-        before = load(path).model_dump(mode="json")  # raises for somebody else's
+        before = load(path).model_dump(mode="json")  # raises for a file of something else
         changed = list(_changes(before, config.model_dump(mode="json")))
         if changed and _is_trained(folder):
             raise FileExistsError(

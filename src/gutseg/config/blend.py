@@ -52,7 +52,7 @@ class Rules(Section):
 
 
 class Blend(Section):
-    """What submit needs beside images and weights."""
+    """What submit needs besides images and weights."""
 
     # the runs whose probabilities are averaged
     members: Annotated[list[Member], Field(min_length=1)]

@@ -1,6 +1,6 @@
 """Every section of a config with its defaults, ranges and checks.
 
-The comment above a key is what `gutseg config` prints beside it.
+The comment above a key is what `gutseg config` prints above it.
 """
 
 from pathlib import Path
@@ -48,7 +48,7 @@ class Data(Section):
     )
     # of folds given as a number alone
     fold_seed: Seed = 0
-    # share of the slices without any organ that an epoch sees, drawn anew every epoch
+    # share of the slices without any organ that an epoch sees, drawn again every epoch
     empty_share: Share = 1.0
 
 

@@ -147,7 +147,7 @@ AUGMENTATIONS = {
 
 
 class Augmenter:
-    """A preset, seeded anew for every batch so that the number of workers changes nothing."""
+    """A preset, seeded for every batch so that the number of workers changes nothing."""
 
     def __init__(self, name: str = "none", **params: Any) -> None:
         """name, params: a row of AUGMENTATIONS and its keyword arguments."""

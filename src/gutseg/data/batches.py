@@ -60,7 +60,7 @@ class Crops(Dataset):
 
     Every loss and network sees the same: comparisons are paired. rows: of the source's index.
     With an augmentation crops are cut with a margin, so that a deformation moves in what lies
-    beside them. Images smaller than a crop are mirrored at their edges.
+    next to them. Images smaller than a crop are mirrored at their edges.
     """
 
     source: Source
@@ -161,7 +161,7 @@ def as_batch(source: Source, planes: Planes, maps: Maps, ids: list[str]) -> dict
 
 
 def as_target(source: Source, labels: np.ndarray, ignored: np.ndarray | None, maps: Maps) -> dict:
-    """Return what a criterion takes beside logits: target, maps and, where some, ignore."""
+    """Return what a criterion takes besides logits: target, maps and, if any pixel is, ignore."""
     masks = source.masks(labels)  # (B, C, h, w)
     target = np.ascontiguousarray(source.target(labels))
     found = {"target": torch.from_numpy(target), "maps": maps.tensors(masks)}

@@ -109,8 +109,8 @@ def chosen(wanted: str, known: Sequence[int], where: str) -> list[int]:
 def assign(index: pd.DataFrame, folds: pd.DataFrame, path: Path) -> pd.Series:
     """Return the fold of every row of the index; path names the fold file in errors.
 
-    Raises ValueError for rows without a fold, and when all rows are in one: whoever is held
-    out leaves nobody to learn from.
+    Raises ValueError for rows without a fold, and when all rows are in one: holding it
+    out would leave nothing to train on.
     """
     key = folds.columns[0]
     fold = index[key].map(folds.set_index(key)["fold"])

@@ -33,7 +33,7 @@ def list_pngs(folder: Path) -> list[Path]:
 def pairs(images: Path, labels: Path) -> list[tuple[Path, Path]]:
     """Join the PNGs of two folders by name.
 
-    Raises FileNotFoundError naming the first picture that stands in one folder alone.
+    Raises FileNotFoundError naming the first image that is in only one of the folders.
     """
     left, right = ({path.name: path for path in list_pngs(folder)} for folder in (images, labels))
     for name in sorted(left.keys() ^ right.keys()):

@@ -180,7 +180,7 @@ class Window:
 
     native: (H, W) of the slice. box: (top, bottom, left, right) in native pixels, may reach
     beyond the slice (zeros there). size: (H, W) of the input. When the box already has that
-    size nothing is resampled and the way back is exact to the bit.
+    size nothing is resampled and the way back is bit-exact.
     """
 
     native: tuple[int, int]

@@ -19,7 +19,7 @@ class BatchSampler:
     """Deal one epoch's samples out to batches and ranks.
 
     has_label: (N,) bool, whether a sample shows any organ. empty_share: how many of the empty
-    samples an epoch sees, drawn anew every epoch (1 = all, 0 = annotated only).
+    samples an epoch sees, drawn again every epoch (1 = all, 0 = annotated only).
     steps: batches an epoch per rank; None takes every sample once. Every rank gets the same
     number of batches, the last one is filled up from the epoch's beginning.
     """

@@ -1,4 +1,4 @@
-"""Run folders: last.pt to go on from, best.pt to predict with; written whole or not at all."""
+"""Run folders: last.pt to resume from, best.pt to predict with; written whole or not at all."""
 
 import os
 import re
@@ -99,14 +99,14 @@ def history(path: Path) -> list[dict[str, float]]:
 def state(path: Path) -> dict[str, Any]:
     """Return what a last.pt holds, `learner` and `history`.
 
-    Raises ValueError unless training can go on from it: whole, and every number finite.
+    Raises ValueError unless training can resume from it: whole, and every number finite.
     """
     content = _state(path)
     learner = content["learner"]
     if bad := not_finite(learner):
         raise ValueError(
             f"{path} holds numbers that are not finite ({counted(bad, 'tensor')}), so "
-            f"training cannot go on; delete {path.parent} or give another name=..., and train "
+            f"training cannot resume; delete {path.parent} or give another name=..., and train "
             "with a lower optim.lr"
         )
     return content
@@ -127,7 +127,7 @@ def fill(network: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
     """Copy weights into a network; raises ValueError naming what does not fit, path and all."""
     if problem := misfit(network, found):
         raise ValueError(
-            f"{path} does not fit the network of the config.yaml beside it: {problem}; put the "
+            f"{path} does not fit the network of the config.yaml next to it: {problem}; put the "
             "config.yaml back that it was trained with, or train this fold again"
         )
     network.load_state_dict(dict(found))

@@ -58,7 +58,7 @@ class Learner:
         return self.average.module if self.average else self.model
 
     def state(self) -> dict[str, Any]:
-        """Everything a later process needs to go on bit for bit."""
+        """Everything a later process needs to resume bit-exactly."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average else None,

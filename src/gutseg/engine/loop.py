@@ -1,4 +1,4 @@
-"""The training loop: plain PyTorch, one process or many, resumable to the bit."""
+"""The training loop: plain PyTorch, one process or many, bit-exact on resume."""
 
 import logging
 import math
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 LAST = 20
 # Looking at a loss stops the GPU until it is there; a few steps are looked at together.
 LOOK_EVERY = 16
-# A run goes on with its own config alone, so that advice to change it says how.
+# A run resumes with its own config only, so that advice to change it says how.
 OTHERWISE = (
     "lower optim.lr or set train.clip_norm and start again under another name=... "
     "(or delete the run folder)"
@@ -47,7 +47,7 @@ def fit(
     """Train until the budget is spent; return the history, one row an epoch.
 
     evaluate(model, with_score): the validation columns. folder: takes last.pt after every
-    epoch and best.pt; when last.pt is there already, training goes on from it. Raises
+    epoch and best.pt; when last.pt is there already, training resumes from it. Raises
     FloatingPointError when losses, weights or all monitored values are not finite.
     """
     train = learner.train
@@ -99,7 +99,7 @@ def _resume(learner: Learner, folder: Path) -> list[dict[str, float]]:
 
 
 def _check_first(folder: Path) -> None:
-    """Refuse to train anew over a best.pt of later epochs than the first.
+    """Refuse to start again over a best.pt of later epochs than the first.
 
     One of the first epoch stays alone when the process is killed before last.pt is written.
     """

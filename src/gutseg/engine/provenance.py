@@ -16,7 +16,7 @@ LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "
 
 
 def provenance(folds: Path | int, identity: str) -> dict[str, Any]:
-    """Return plain values to stand beside the weights; folds: a file or a number of folds."""
+    """Return plain values to store next to the weights; folds: a file or a number of folds."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "commit": _commit(),

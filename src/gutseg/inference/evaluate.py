@@ -45,7 +45,7 @@ class Evaluator:
         world_size: int = 1,
         all_reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor,
     ) -> None:
-        """wrap: turns the network into a Predictor. maps: what the loss needs beside labels."""
+        """wrap: turns the network into a Predictor. maps: what the loss needs besides labels."""
         self.source = source
         self.wrap = wrap
         self.criterion = criterion

@@ -70,12 +70,12 @@ def hash_values(values: Mapping[str, Any]) -> str:
 
 
 def write(folder: Path, made: MadeWith) -> None:
-    """Write the note beside the predictions of a fold."""
+    """Write the note next to the predictions of a fold."""
     write_json(folder / NOTE, asdict(made))
 
 
 def read(folder: Path) -> MadeWith | None:
-    """Read the note beside the predictions of a fold; None where there is none that is whole."""
+    """Read the note next to the predictions of a fold; None where none is complete."""
     try:
         found = MadeWith(**read_json(folder / NOTE))
     except (OSError, ValueError, TypeError):

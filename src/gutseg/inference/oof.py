@@ -115,7 +115,7 @@ class OutOfFold:
 class Scored:
     """Predictions against labels, by group: `fold 0` ... and `all`."""
 
-    # of volumes: the competition's results, one a scan
+    # of volumes: the competition's results, one per scan
     results: dict[str, list[ScanResult]]
     # measures over all pixels
     pooled: dict[str, dict[str, float]]

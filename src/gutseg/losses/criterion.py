@@ -12,7 +12,7 @@ from gutseg.registry import check
 
 
 def check_params(name: str, params: Mapping[str, Any], *, where: str = "loss") -> dict[str, Any]:
-    """Check a loss and what stands inside it, at any depth; where: the config key, for errors.
+    """Check a loss and the losses inside it, at any depth; where: the config key, for errors.
 
     Returns the parameters coerced, defaults included; those inside a sum stay as few as they
     were. Raises ValueError naming the key and the choices.

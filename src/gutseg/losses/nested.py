@@ -89,7 +89,7 @@ class DeepSupervision:
     ) -> None:
         """loss, params: a row of LOSSES. decay: weight of a scale over the next finer one.
 
-        The coarsest of several scales weighs nothing and the rest add up to 1, as in nnU-Net.
+        The coarsest of several scales has weight 0 and the others add up to 1, as in nnU-Net.
         """
         from gutseg.losses.criterion import Criterion
 

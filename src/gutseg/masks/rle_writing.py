@@ -1,6 +1,6 @@
 """Pixels to run-length text: row-major, 1-indexed `start length` pairs, as in train.csv.
 
-Runs are sorted, as long as they can be, and may go on into the next row. The compiled loops turn
+Runs are sorted, as long as they can be, and may continue in the next row. The compiled loops turn
 bits into edges, edges into numbers and numbers into characters.
 """
 

@@ -24,7 +24,7 @@ CGROUP = Path("/sys/fs/cgroup/memory.max")
 def plain_options(options: Any) -> Any:
     """Return options that load nothing and hold no absurd number; raise ValueError for others.
 
-    They may come in somebody else's config.yaml. Looked at to any depth: keys that load weights,
+    They may come in another person's config.yaml. Looked at to any depth: keys that load weights,
     text that is a path, an address or a name on a hub (`hf-hub:...`), numbers beyond LARGEST.
     """
     for key, value in _leaves(options):

@@ -14,7 +14,7 @@ from gutseg.synthetic.streams import DAY, PATIENT, random
 class Anatomy:
     """A patient on a day. Paths are (N, 4): points (z, y, x) and radius in mm, see shapes.py.
 
-    label_end_mm: below this z nothing is annotated although the bowel goes on; real labels end
+    label_end_mm: below this z nothing is annotated although the bowel continues; real labels end
     the same way, on one slice. overlap_mm: how far labels (large and small bowel, small bowel
     and stomach, large bowel and stomach) reach into each other; negative is a gap.
     """

@@ -39,11 +39,11 @@ def write_folder(
 ) -> tuple[list[Visit], list[Visit]]:
     """Write, resume or complete a synthetic competition folder; return train and hidden scans.
 
-    workers: processes, 0 for one a core. The result does not depend on it. Raises ValueError
+    workers: processes, 0 for one per core. The result does not depend on it. Raises ValueError
     for bad arguments, FileExistsError when out holds something else.
     """
     if workers < 0:
-        raise ValueError(f"workers is {workers}; 0 (one a core) or more is needed")
+        raise ValueError(f"workers is {workers}; expected 0 (one per core) or more")
     train, hidden = roster(cases, seed, preset)
     settings = {"cases": cases, "seed": seed, "preset": preset, "drawing": DRAWING}
     _check(out, settings)

@@ -56,5 +56,5 @@ class Competition(Source):
         return self.cache.fingerprint(name)
 
     def _amounts(self) -> np.ndarray:
-        # planes in place of pixels: whoever draws folds need not read every mask
+        # planes in place of pixels: drawing folds should not read every mask
         return self.index[list(CLASSES)].to_numpy().astype(int)

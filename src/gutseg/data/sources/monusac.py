@@ -18,7 +18,7 @@ FARTHEST = 1 << 20  # pixels; beyond it a coordinate is an issue, and cv2 would 
 
 
 def monusac(folder: Path, inputs: Inputs) -> Pictures:
-    """Read folder/TCGA-*/tile.tif (or .png) and the tile.xml beside each.
+    """Read folder/TCGA-*/tile.tif (or .png) and the tile.xml next to each.
 
     Regions called Ambiguous are left background, and so is a region of fewer than three
     corners. Where nuclei overlap the later one of the file is on top. A group is a patient,
@@ -54,9 +54,11 @@ def _tile(stem: Path) -> tuple[Path, Path]:
     found = [file for end in PICTURES if (file := stem.with_name(stem.name + end)).is_file()]
     slide = stem.with_name(f"{stem.name}.svs")
     if not found and slide.is_file():
-        raise FileNotFoundError(f"{slide} needs openslide to be read; put a .tif or .png beside it")
+        raise FileNotFoundError(
+            f"{slide} needs openslide; put a .tif or .png next to it"
+        )
     if not found:
-        raise FileNotFoundError(f"{xml_file} has no picture; put {stem.name}.tif or .png beside it")
+        raise FileNotFoundError(f"{xml_file} has no image; put {stem.name}.tif or .png next to it")
     if not xml_file.is_file():
         raise FileNotFoundError(f"{xml_file} does not exist; add it or remove {found[0]}")
     return found[0], xml_file

@@ -25,7 +25,7 @@ def png_folder(
 
     An image is RGB, its label map 8-bit grey with class numbers, 0 the background. classes:
     their names, number 0 first; None names them by number as far as they occur. ignore: the
-    number of pixels that nobody labelled: they count neither in a loss nor in a measure.
+    number of unlabelled pixels: they count neither in a loss nor in a measure.
     Raises ValueError or FileNotFoundError naming the file and what to do.
     """
     found, highest = [], 0
