@@ -54,9 +54,7 @@ def _tile(stem: Path) -> tuple[Path, Path]:
     found = [file for end in PICTURES if (file := stem.with_name(stem.name + end)).is_file()]
     slide = stem.with_name(f"{stem.name}.svs")
     if not found and slide.is_file():
-        raise FileNotFoundError(
-            f"{slide} needs openslide; put a .tif or .png next to it"
-        )
+        raise FileNotFoundError(f"{slide} needs openslide; put a .tif or .png next to it")
     if not found:
         raise FileNotFoundError(f"{xml_file} has no image; put {stem.name}.tif or .png next to it")
     if not xml_file.is_file():
