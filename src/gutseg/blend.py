@@ -8,10 +8,9 @@ from typing import Annotated, Any
 import optuna
 import typer
 
-from gutseg.config import Blend, Member, OrganRule, Rules, dump
+from gutseg.config import Blend, Member, Rule, Rules, dump
 from gutseg.constants import CLASSES
 from gutseg.files import check_output
-from gutseg.inference.postprocess import Rule
 from gutseg.inference.search import Search
 from gutseg.metrics.competition import METRICS
 from gutseg.progress import progress
@@ -59,12 +58,7 @@ def blend(
             for member, weight in zip(members, _weights(study.best_trial, len(runs)), strict=True)
             if weight > 0
         ],
-        rules=Rules(
-            **{
-                organ: OrganRule(**vars(rule))
-                for organ, rule in zip(CLASSES, _rules(study.best_trial), strict=True)
-            }
-        ),
+        rules=Rules(**dict(zip(CLASSES, _rules(study.best_trial), strict=True))),
         metric=metric,
         score=study.best_value,
     )

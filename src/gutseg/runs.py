@@ -13,7 +13,7 @@ from torch import nn
 
 from gutseg import config as configuration
 from gutseg import experiment
-from gutseg.config import Blend, Config
+from gutseg.config import Blend, Config, Rule
 from gutseg.constants import CLASSES
 from gutseg.data.inputs import Inputs
 from gutseg.data.sources.source import Source
@@ -32,7 +32,7 @@ from gutseg.inference.oof import (
     count_pictures,
     count_results,
 )
-from gutseg.inference.postprocess import Rule, to_byte
+from gutseg.inference.postprocess import to_byte
 from gutseg.inference.predictor import Predictor
 from gutseg.inference.search import Volume
 from gutseg.metrics.competition import Metric
@@ -250,7 +250,7 @@ def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
 
 def rules(solved: Blend) -> list[Rule]:
     """Return a blend's rules in the order of CLASSES."""
-    return [Rule(**getattr(solved.rules, organ).model_dump()) for organ in CLASSES]
+    return [getattr(solved.rules, organ) for organ in CLASSES]
 
 
 def ensemble(path: Path) -> Ensemble:

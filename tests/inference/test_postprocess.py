@@ -87,9 +87,9 @@ def test_every_class_has_its_own_rule(volume):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"threshold": 1.5}, "threshold = 1.5"),
-        ({"gate": -1}, "gate = -1"),
-        ({"min_component_size": -2}, "-2"),
+        ({"threshold": 1.5}, "threshold\\n.*less than or equal to 1 "),
+        ({"gate": -1}, "gate\\n.*greater than or equal to 0 "),
+        ({"min_component_size": -2}, "input_value=-2"),
     ],
 )
 def test_rules_out_of_range(settings, message):

@@ -1,6 +1,6 @@
 """One YAML per experiment: `sections` says what can stand in it, `files` reads and writes it."""
 
-from gutseg.config.blend import Blend, Member, OrganRule, Rules
+from gutseg.config.blend import Blend, Member, Rule, Rules
 from gutseg.config.files import dump, load, load_blend, parse, read_with, validate
 from gutseg.config.sections import Config, Optim, Predict, Train
 
@@ -9,8 +9,8 @@ __all__ = [
     "Config",
     "Member",
     "Optim",
-    "OrganRule",
     "Predict",
+    "Rule",
     "Rules",
     "Train",
     "dump",

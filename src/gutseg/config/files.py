@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from gutseg.config.blend import Blend
-from gutseg.config.plain_yaml import as_yaml, parse
+from gutseg.config.plain_yaml import keys, parse, plain
 from gutseg.config.sections import Config
 from gutseg.files import read_text, replacing
 from gutseg.registry import as_json, explain, listed, shown, suggest
@@ -140,19 +140,19 @@ def validate(kind: type[AnySection], content: dict, where: str) -> AnySection:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _explain(kind: type[Section], problem: Mapping[str, Any]) -> str:
+def _explain(kind: type, problem: Mapping[str, Any]) -> str:
     location = problem["loc"]
     key = ".".join(part if part.isprintable() else repr(part) for part in map(str, location))
-    if problem["type"] != "extra_forbidden":
+    if problem["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{key}: {explain(problem)}" if key else explain(problem)
     for part in location[:-1]:
-        if part in kind.model_fields:
-            inner = kind.model_fields[part].annotation
+        if part in keys(kind):
+            inner = keys(kind)[part].annotation
             kind = (get_args(inner) or (inner,))[0]
-    return f"{key}: unknown key; {suggest(location[-1], list(kind.model_fields))}"
+    return f"{key}: unknown key; {suggest(location[-1], list(keys(kind)))}"
 
 
 def dump(section: Section, path: Path) -> None:
-    """Write a resolved config or blend, every default spelled out and explained."""
+    """Write a resolved config or blend, every default spelled out."""
     with replacing(path) as temporary:
-        temporary.write_text(as_yaml(section), encoding="utf-8")
+        temporary.write_text(plain(section), encoding="utf-8")

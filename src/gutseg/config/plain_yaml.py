@@ -3,10 +3,10 @@
 import inspect
 import re
 import textwrap
-from functools import cache
 from typing import Any
 
 import yaml
+from pydantic.fields import FieldInfo
 
 from gutseg.registry import shown
 from gutseg.settings import Section
@@ -93,18 +93,30 @@ def parse(text: str, where: str = "the text") -> Any:
     raise ValueError(f"{where} is not valid YAML: {problem}")
 
 
-def as_yaml(section: Section) -> str:
-    """Return a resolved config or blend, every default spelled out, comments above the keys."""
-    text, values = "", section.model_dump(mode="json")
-    for key, comment in comments(type(section)).items():
-        inner = getattr(section, key)
-        if isinstance(inner, Section):
-            about = comment or (inspect.getdoc(inner) or "").split("\n")[0]
-            value = f"{key}:\n{textwrap.indent(as_yaml(inner), '  ')}"
-        else:
-            about, value = comment, _written(key, values[key])
-        text += textwrap.indent(about, "# ") + "\n" + value if about else value
+def plain(section: Section) -> str:
+    """Return a resolved config or blend, every default spelled out."""
+    return yaml.dump(section.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
+
+
+def commented(section: Section) -> str:
+    """Return the same with a comment above every key."""
+    return _commented(section, section.model_dump(mode="json"))
+
+
+def _commented(section: Any, values: dict[str, Any]) -> str:
+    text = ""
+    for key, about in comments(type(section)).items():
+        inner, value = getattr(section, key), _written(key, values[key])
+        if keys(type(inner)):
+            about = about or (inspect.getdoc(inner) or "").split("\n")[0]
+            value = f"{key}:\n{textwrap.indent(_commented(inner, values[key]), '  ')}"
+        text += textwrap.indent(about, "# ") + "\n" + value
     return text
+
+
+def keys(kind: type) -> dict[str, FieldInfo]:
+    """Return the keys of a section's class, none for other classes."""
+    return getattr(kind, "__pydantic_fields__", {})
 
 
 def _written(key: str, value: Any) -> str:
@@ -115,11 +127,10 @@ def _written(key: str, value: Any) -> str:
     )
 
 
-@cache
-def comments(kind: type[Section]) -> dict[str, str]:
+def comments(kind: type) -> dict[str, str]:
     """Return the comment above each field of a section's class, or of the class it extends."""
-    inherited = comments(kind.__base__) if kind.__base__ is not Section else {}
-    found = dict.fromkeys(kind.model_fields, "") | inherited
+    base = kind.__base__
+    found = dict.fromkeys(keys(kind), "") | (comments(base) if base and keys(base) else {})
     above: list[str] = []
     for line in inspect.getsource(kind).splitlines():
         comment = re.fullmatch(r"    # (.*)", line)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gutseg.config.files import load
-from gutseg.config.plain_yaml import as_yaml
+from gutseg.config.plain_yaml import commented
 
 
 def config(
@@ -17,4 +17,4 @@ def config(
 
     What is printed is itself a config that gives the same settings.
     """
-    print(as_yaml(load(file, overrides)), end="")
+    print(commented(load(file, overrides)), end="")

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gutseg.config import Rule
 from gutseg.data.volume import Scan
-from gutseg.inference.postprocess import Rule, finish_scan
+from gutseg.inference.postprocess import finish_scan
 from gutseg.inference.predictor import Predictor
 from gutseg.masks.bit_rows import BitRows
 

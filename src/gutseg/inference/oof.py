@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gutseg.config import Rule
 from gutseg.data.sources.source import Source
 from gutseg.files import need_file, replacing
 from gutseg.inference.ensemble import weighted_mean
 from gutseg.inference.made_with import MadeWith
-from gutseg.inference.postprocess import Rule, finish_scan
+from gutseg.inference.postprocess import finish_scan
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import Metric, ScanResult, compare
 from gutseg.metrics.pooled import Counts, count, decided

@@ -1,38 +1,13 @@
 """From probabilities to masks: threshold, smallest component, presence gate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from gutseg.config import Rule
 from gutseg.masks.bit_rows import BitRows
 from gutseg.masks.components import Components
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How one class becomes a mask.
-
-    A slice keeps the organ only when it has a voxel that reaches the gate.
-    """
-
-    # a voxel belongs to the organ from this probability on
-    threshold: float = 0.5
-    # 26-connected components of fewer voxels are dropped: one false speck far away costs more
-    # Hausdorff distance than it can bring Dice
-    min_component_size: int = 0
-    # the highest probability of a slice must reach it (1st place: .5 over a threshold of .4)
-    gate: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("threshold", "gate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} = {getattr(self, name)}; expected 0 to 1")
-        if self.min_component_size < 0:
-            raise ValueError(
-                f"min_component_size = {self.min_component_size}; expected 0 or more voxels"
-            )
 
 
 class Cut:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gutseg.config import Rule
 from gutseg.inference.ensemble import weighted_mean
-from gutseg.inference.postprocess import Cut, Rule, to_byte
+from gutseg.inference.postprocess import Cut, to_byte
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import Metric, combine, dice_rows, distance
 
