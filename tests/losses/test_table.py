@@ -57,7 +57,7 @@ def test_a_new_region_loss_is_a_formula_and_a_row():
         """The share of a class that was missed."""
         return (sums.fn / sums.target.clamp(min=1)) ** power
 
-    table = {"missed": losses.table.LossSpec(missed, "[Nobody 2026]")}
+    table = {"missed": losses.LossSpec(missed, "[Nobody 2026]")}
     assert check(table, "missed", {"power": 2, "absent": "one"}) == {
         "mode": "multilabel",
         "power": 2.0,

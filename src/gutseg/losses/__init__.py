@@ -2,17 +2,17 @@
 
 Every loss is a function of logits and target (gutseg.losses.rows says what they and the shared
 arguments mean) that returns a scalar, or a dict of named terms whose sum is the loss. A new one
-is a formula under a decorator of gutseg.losses.rows and a row of gutseg.losses.table.
+is a formula under a decorator of gutseg.losses.rows, and a row here.
 """
 
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
 from gutseg.losses.compound import bce_dice, bce_iou_ssim, d_bce, dice_focal, ssim
-from gutseg.losses.criterion import (
-    Criterion,
-    check_params,
-    rows_inside,
-    takes_class_weights,
-    with_class_weights,
-)
 from gutseg.losses.nested import DeepSupervision, WeightedSum
 from gutseg.losses.pixel import (
     bce,
@@ -30,6 +30,7 @@ from gutseg.losses.pixel import (
     topk_threshold,
     weighted_bce_from_predictions,
 )
+from gutseg.losses.reductions import Mode
 from gutseg.losses.region import (
     asymmetric,
     asymmetric_as_printed,
@@ -46,51 +47,185 @@ from gutseg.losses.region import (
     sensitivity_specificity,
     tversky,
 )
-from gutseg.losses.table import LOSSES
+from gutseg.losses.rows import MULTICLASS, MULTILABEL
 from gutseg.losses.third_party import hausdorff_dt, lovasz
+from gutseg.registry import Spec, check
 
-__all__ = [
-    "LOSSES",
-    "Criterion",
-    "DeepSupervision",
-    "WeightedSum",
-    "asymmetric",
-    "asymmetric_as_printed",
-    "bce",
-    "bce_dice",
-    "bce_iou_ssim",
-    "border_weight_ce",
-    "boundary_aware",
-    "boundary_kervadec",
-    "ce",
-    "check_params",
-    "d_bce",
-    "dice",
-    "dice_as_printed",
-    "dice_focal",
-    "distance_ce",
-    "dl2",
-    "focal",
-    "focal_dice",
-    "focal_softmax",
-    "focal_tversky",
-    "generalised_dice",
-    "generalised_dice_as_printed",
-    "hausdorff_dt",
-    "jaccard",
-    "lovasz",
-    "online_bootstrapping",
-    "penalty_as_printed",
-    "penalty_generalised_dice",
-    "pixel_lesion",
-    "rows_inside",
-    "sensitivity_specificity",
-    "soft_dice_per_pixel",
-    "ssim",
-    "takes_class_weights",
-    "topk_percent",
-    "topk_threshold",
-    "tversky",
-    "weighted_bce_from_predictions",
-    "with_class_weights",
-]
+BOTH = MULTILABEL + MULTICLASS
+IGNORE = frozenset({"ignore"})
+
+
+@dataclass(frozen=True)
+class LossSpec(Spec):
+    """One row of LOSSES: what computes it, its source, and what it works on."""
+
+    # of the data: sigmoids, a softmax or either
+    modes: tuple[Mode, ...] = BOTH
+    # what the pipeline may pass besides logits and target
+    takes: Set[str] = IGNORE | {"annotated"}
+    # rows of gutseg.data.maps.MAPS that it cannot do without
+    required_maps: Set[str] = frozenset()
+
+    @property
+    def within(self) -> Callable[..., dict[str, Any]] | None:
+        """What changes the parameters of the losses inside; None when it is not made of others."""
+        return getattr(self.build, "within", None)
+
+
+LOSSES: dict[str, LossSpec] = {
+    # per-pixel maps
+    "bce": LossSpec(bce, "[Xu 2022], [Wang T 2022]: binary cross-entropy", MULTILABEL),
+    "ce": LossSpec(ce, "[Tongji 2022], [Chen 2023]: CE and WCE", MULTICLASS, IGNORE),
+    "weighted_bce_from_predictions": LossSpec(
+        weighted_bce_from_predictions, "[Sudre 2017]: WCE", MULTILABEL, IGNORE
+    ),
+    "focal": LossSpec(focal, "[Lin 2017]; [Tongji 2022] equation 2.1", MULTILABEL),
+    "focal_softmax": LossSpec(
+        focal_softmax, "[Tongji 2022] equation 2.2; [Chen 2023] equation 3", MULTICLASS, IGNORE
+    ),
+    "topk_threshold": LossSpec(topk_threshold, "[Wu 2016]; [Chen 2023]", BOTH, IGNORE),
+    "topk_percent": LossSpec(topk_percent, "[Chen 2023]; [Isensee 2021]: 10 %", BOTH, IGNORE),
+    "online_bootstrapping": LossSpec(
+        online_bootstrapping, "[Tongji 2022] equations 2.3-2.4", BOTH, IGNORE
+    ),
+    # overlap
+    "dice": LossSpec(dice, "[Milletari 2016]; [Tongji 2022] equations 2.6-2.9"),
+    "jaccard": LossSpec(jaccard, "[Chen 2023]"),
+    "dl2": LossSpec(dl2, "[Sudre 2017]"),
+    "tversky": LossSpec(tversky, "[Salehi 2017] arXiv:1706.05721"),
+    "focal_tversky": LossSpec(focal_tversky, "[Abraham 2018] arXiv:1810.07842"),
+    "focal_dice": LossSpec(focal_dice, "[Wang 2018]; [Chen 2023] equation 5"),
+    "asymmetric": LossSpec(asymmetric, "[Hashemi 2018]; [Chen 2023] equation 7"),
+    "generalised_dice": LossSpec(generalised_dice, "[Sudre 2017] arXiv:1707.03237"),
+    "penalty_generalised_dice": LossSpec(
+        penalty_generalised_dice, "[Yang 2019]; [Chen 2023] equation 8"
+    ),
+    "sensitivity_specificity": LossSpec(
+        sensitivity_specificity, "[Brosch 2015]; [Sudre 2017]", BOTH, IGNORE
+    ),
+    # where a pixel lies
+    "distance_ce": LossSpec(
+        distance_ce, "[Caliva 2019]; [Chen 2023] equation 10", required_maps={"distance"}
+    ),
+    "boundary_aware": LossSpec(
+        boundary_aware, "[Kim 2021]; [Chen 2023] equation 11", BOTH, IGNORE, {"band"}
+    ),
+    "border_weight_ce": LossSpec(
+        border_weight_ce, "[Ronneberger 2015]; [Wang T 2022]", required_maps={"border"}
+    ),
+    "pixel_lesion": LossSpec(
+        pixel_lesion, "[Zhu 2022]; [Chen 2023] equation 9", BOTH, IGNORE, {"lesion"}
+    ),
+    "boundary_kervadec": LossSpec(
+        boundary_kervadec, "[Kervadec 2019] arXiv:1812.07032", required_maps={"signed"}
+    ),
+    # sums
+    "bce_dice": LossSpec(bce_dice, "[Xu 2022] sections V.F.4-5", MULTILABEL),
+    "d_bce": LossSpec(d_bce, "[Su 2021]; [Chen 2023] equation 1", MULTILABEL),
+    "bce_iou_ssim": LossSpec(
+        bce_iou_ssim, "[Chen 2023] equation 2; [Qin 2019], [Huang 2020]", MULTILABEL, IGNORE
+    ),
+    "ssim": LossSpec(ssim, "[Wang 2004] equation 13", BOTH, IGNORE),
+    "dice_focal": LossSpec(dice_focal, "[Zhu 2019]; [Chen 2023]", MULTILABEL),
+    "weighted_sum": LossSpec(WeightedSum, "[Tongji 2022] equation 3.6"),
+    "deep_supervision": LossSpec(
+        DeepSupervision, "[Tongji 2022], [Huang 2020]; weights of [Isensee 2021]"
+    ),
+    # as libraries have them
+    "lovasz": LossSpec(lovasz, "[Berman 2018]; symmetric: [Hesene 2022]", BOTH, IGNORE),
+    "hausdorff_dt": LossSpec(hausdorff_dt, "[Karimi 2019]; [Cardoso 2022]", MULTILABEL, IGNORE),
+    # as printed, to show what the misprints do
+    "soft_dice_per_pixel": LossSpec(soft_dice_per_pixel, "[Xu 2022] section V.F.3"),
+    "dice_as_printed": LossSpec(dice_as_printed, "[Xu 2022] section V.F.2"),
+    "generalised_dice_as_printed": LossSpec(
+        generalised_dice_as_printed, "[Sudre 2017] as translated"
+    ),
+    "asymmetric_as_printed": LossSpec(asymmetric_as_printed, "[Chen 2023] equation 7"),
+    "penalty_as_printed": LossSpec(penalty_as_printed, "[Chen 2023] equation 8"),
+}
+
+
+def check_params(name: str, params: Mapping[str, Any], *, where: str = "loss") -> dict[str, Any]:
+    """Check a loss and the losses inside it, at any depth; where: the config key, for errors.
+
+    Returns the parameters coerced, defaults included; those inside a sum stay as few as they
+    were. Raises ValueError naming the key and the choices.
+    """
+    found = check(LOSSES, name, params, where=where)
+
+    def inside(name: str, params: dict, where: str) -> dict:
+        if "mode" in params:
+            raise ValueError(f"{where}.params.mode: the data decide it; leave it out")
+        full = check_params(name, params, where=where)
+        return {key: full[key] for key in params}
+
+    within = LOSSES[name].within
+    return found if within is None else within(found, f"{where}.params", inside)
+
+
+def rows_inside(
+    name: str, params: Mapping[str, Any], *, where: str = "loss"
+) -> Iterator[tuple[str, dict, str]]:
+    """Give every loss that is not made of others: its name, parameters and config key."""
+    within = LOSSES[name].within
+    if within is None:
+        yield name, dict(params), where
+        return
+    found: list[tuple[str, dict, str]] = []
+
+    def collect(name: str, params: dict, where: str) -> dict:
+        found.extend(rows_inside(name, params, where=where))
+        return params
+
+    within(dict(params), f"{where}.params", collect)
+    yield from found
+
+
+def takes_class_weights(name: str) -> bool:
+    """Say whether a loss that is not made of others takes class weights."""
+    return "class_weights" in check(LOSSES, name, {})
+
+
+def with_class_weights(
+    name: str, params: Mapping[str, Any], class_weights: Sequence[float]
+) -> dict[str, Any]:
+    """Return a loss's parameters with class weights wherever a loss inside takes them."""
+    if (within := LOSSES[name].within) is not None:
+        return within(
+            dict(params),
+            name,
+            lambda inner, given, _: with_class_weights(inner, given, class_weights),
+        )
+    given = {"class_weights": class_weights} if takes_class_weights(name) else {}
+    return dict(params) | given
+
+
+class Criterion:
+    """A loss with its parameters set; returns the total and its terms."""
+
+    def __init__(self, name: str, *, mode: Mode | None = None, **params: Any) -> None:
+        """name, params: a row of LOSSES and its keyword arguments.
+
+        mode: of the data; None takes the row's default. Raises ValueError when the loss cannot
+        work in it, and for parameters that configs are refused.
+        """
+        params = check_params(name, params)
+        row = LOSSES[name]
+        if mode is not None:
+            if mode not in row.modes:
+                raise ValueError(f"loss {name!r} works in {' and '.join(row.modes)}, not {mode}")
+            params["mode"] = mode
+        self.name = name
+        self.function = row.build(**params) if row.within else partial(row.build, **params)
+        # a loss made of others knows the maps of its parts
+        self.required_maps = getattr(self.function, "required_maps", row.required_maps)
+        self.takes = row.takes
+
+    def __call__(
+        self, logits: Tensor, target: Tensor, **extras: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its terms; extras that the loss has no use for are left out."""
+        wanted = {key: extras[key] for key in extras if key in self.required_maps | self.takes}
+        value = self.function(logits, target, **wanted)
+        terms = value if isinstance(value, dict) else {self.name: value}
+        return sum(terms.values()), terms

@@ -3,107 +3,101 @@
 What all of them take besides: see gutseg.losses.rows.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from gutseg.losses.inputs import checked, need_weight
+from gutseg.losses.inputs import need_weight
 from gutseg.losses.pixel import bce, focal
 from gutseg.losses.reductions import (
     Absent,
     ClassWeights,
-    Mode,
     NotNegative,
+    Pixels,
     Reduction,
     mean_over_ranks,
-    one_hot,
-    probabilities,
 )
 from gutseg.losses.region import dice, jaccard
+from gutseg.losses.rows import MULTILABEL, Mask, loss
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
+Terms = dict[str, Tensor]
 
 
-@checked
+@loss(modes=MULTILABEL)
 def bce_dice(
-    logits: Tensor,
-    target: Tensor,
-    ignore: Tensor | None = None,
-    annotated: Tensor | None = None,
+    x: Pixels,
+    annotated: Mask = None,
     *,
-    mode: Literal["multilabel"] = "multilabel",
     dice_weight: NotNegative = 0.5,
     class_weights: ClassWeights = None,
     absent: Absent = "skip",
     reduction: Reduction = "batch",
-) -> dict[str, Tensor]:
+) -> Terms:
     """BCE + dice_weight · (1 - Dice), as terms `bce` and `dice`.
 
     BCE carries the empty slices, on which a Dice over present classes says nothing.
     Source: [Xu 2022] sections V.F.4-5, which found 0.5 best (.7006 to .6957, one run).
     """
-    shared = {"ignore": ignore, "annotated": annotated, "class_weights": class_weights}
-    overlap = dice(logits, target, absent=absent, reduction=reduction, **shared)
-    return {"bce": bce(logits, target, **shared), "dice": dice_weight * overlap}
+    given = (x.logits, x.target, x.ignore, annotated)
+    overlap = dice(*given, class_weights=class_weights, absent=absent, reduction=reduction)
+    return {"bce": bce(*given, class_weights=class_weights), "dice": dice_weight * overlap}
 
 
-@checked
-def d_bce(
-    logits: Tensor,
-    target: Tensor,
-    ignore: Tensor | None = None,
-    annotated: Tensor | None = None,
-    *,
-    mode: Literal["multilabel"] = "multilabel",
-    gamma: NotNegative = 1.0,
-) -> dict[str, Tensor]:
+@loss(modes=MULTILABEL)
+def d_bce(x: Pixels, annotated: Mask = None, *, gamma: NotNegative = 1.0) -> Terms:
     """(1 - Dice) + γ BCE. Source: [Su 2021]; [Chen 2023] equation 1, L_D the coefficient."""
-    return {
-        "dice": dice(logits, target, ignore, annotated),
-        "bce": gamma * bce(logits, target, ignore, annotated),
-    }
+    given = (x.logits, x.target, x.ignore, annotated)
+    return {"dice": dice(*given), "bce": gamma * bce(*given)}
 
 
-@checked
+@loss(modes=MULTILABEL)
 def bce_iou_ssim(
-    logits: Tensor,
-    target: Tensor,
-    ignore: Tensor | None = None,
-    *,
-    mode: Literal["multilabel"] = "multilabel",
-    weights: tuple[NotNegative, NotNegative, NotNegative] = (1.0, 1.0, 1.0),
-) -> dict[str, Tensor]:
+    x: Pixels, *, weights: tuple[NotNegative, NotNegative, NotNegative] = (1.0, 1.0, 1.0)
+) -> Terms:
     """W1 BCE + W2 (1 - IoU) + W3 (1 - SSIM): pixel, region and structure.
 
     Source: [Chen 2023] equation 2 (BASNet [Qin 2019], UNet 3+), whose L_S must be 1 - SSIM.
     """
     need_weight(weights=sum(weights))
-    pixel, region, structure = weights
+    parts = {"bce": bce, "iou": jaccard, "ssim": ssim}
     return {
-        "bce": pixel * bce(logits, target, ignore),
-        "iou": region * jaccard(logits, target, ignore),
-        "ssim": structure * ssim(logits, target, ignore),
+        name: weight * part(x.logits, x.target, x.ignore)
+        for weight, (name, part) in zip(weights, parts.items(), strict=True)
     }
 
 
-@checked
-def ssim(
-    logits: Tensor, target: Tensor, ignore: Tensor | None = None, *, mode: Mode = "multilabel"
-) -> Tensor:
+@loss(modes=MULTILABEL)
+def dice_focal(
+    x: Pixels,
+    annotated: Mask = None,
+    *,
+    focal_weight: NotNegative = 0.5,
+    gamma: NotNegative = 2.0,
+    class_weights: ClassWeights = None,
+    absent: Absent = "skip",
+) -> Terms:
+    """(1 - Dice) + λ focal loss, leaving out classes that were not annotated in an image.
+
+    focal_weight: λ, of which [Zhu 2019] (AnatomyNet) tried .1, .5 and 1; [Chen 2023].
+    """
+    given = (x.logits, x.target, x.ignore, annotated)
+    pixels = focal(*given, alpha=None, gamma=gamma, class_weights=class_weights)
+    overlap = dice(*given, class_weights=class_weights, absent=absent)
+    return {"dice": overlap, "focal": focal_weight * pixels}
+
+
+@loss
+def ssim(x: Pixels) -> Tensor:
     """One minus the mean structural similarity of probabilities and target.
 
     Gaussian window of 11 pixels, σ = 1.5, data range 1, valid positions only; ignored pixels
-    are taken for right. Source: [Wang 2004] equation 13.
+    are taken for correct. Source: [Wang 2004] equation 13.
     """
-    p = probabilities(logits, mode)  # (B, C, H, W)
-    g = one_hot(target, logits.shape[1]).to(p.dtype)  # (B, C, H, W)
-    if ignore is not None:
-        p = torch.where(ignore[:, None], g, p)
+    p = x.p if x.ignore is None else torch.where(x.ignore[:, None], x.g, x.p)  # (B, C, H, W)
     size = min(SSIM_WINDOW, *p.shape[2:])
     rows, columns = (_gaussian_band(side, size, p) for side in p.shape[2:])
     # two small matrix products: a third of the time of a convolution on a CPU
-    blurred = rows.T @ torch.stack([p, g, p * p + g * g, p * g]) @ columns
+    blurred = rows.T @ torch.stack([p, x.g, p * p + x.g * x.g, p * x.g]) @ columns
     mean_p, mean_g, squares, product = blurred  # (B, C, H - 10, W - 10) each
     spread = squares - mean_p**2 - mean_g**2  # of both, added up
     common = product - mean_p * mean_g
@@ -122,25 +116,3 @@ def _gaussian_band(side: int, size: int, like: Tensor) -> Tensor:
     for step, weight in enumerate(window / window.sum()):
         band[first + step, first] = weight
     return band
-
-
-@checked
-def dice_focal(
-    logits: Tensor,
-    target: Tensor,
-    ignore: Tensor | None = None,
-    annotated: Tensor | None = None,
-    *,
-    mode: Literal["multilabel"] = "multilabel",
-    focal_weight: NotNegative = 0.5,
-    gamma: NotNegative = 2.0,
-    class_weights: ClassWeights = None,
-    absent: Absent = "skip",
-) -> dict[str, Tensor]:
-    """(1 - Dice) + λ focal loss, leaving out classes that were not annotated in an image.
-
-    focal_weight: λ, of which [Zhu 2019] (AnatomyNet) tried .1, .5 and 1; [Chen 2023].
-    """
-    shared = {"ignore": ignore, "annotated": annotated, "class_weights": class_weights}
-    pixels = focal(logits, target, alpha=None, gamma=gamma, **shared)
-    return {"dice": dice(logits, target, absent=absent, **shared), "focal": focal_weight * pixels}

@@ -1,6 +1,6 @@
 """Losses made of other rows of LOSSES, to any depth."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from torch import Tensor
@@ -24,7 +24,7 @@ class WeightedSum:
 
         What a term adds is named by its loss, the second of a kind tversky_2.
         """
-        from gutseg.losses.criterion import Criterion
+        from gutseg.losses import Criterion
 
         terms = self.within({"terms": terms}, "weighted_sum", lambda _, params, __: params)["terms"]
         names = [term["loss"] for term in terms]
@@ -57,9 +57,9 @@ class WeightedSum:
         return params | {"terms": terms}
 
     @property
-    def required_maps(self) -> frozenset[str]:
+    def required_maps(self) -> Set[str]:
         """The maps that the terms need."""
-        return frozenset().union(*(criterion.required_maps for criterion, _ in self.parts))
+        return set().union(*(criterion.required_maps for criterion, _ in self.parts))
 
     def __call__(self, logits: Tensor, target: Tensor, **extras: Tensor) -> dict[str, Tensor]:
         """Return every term's weighted value."""
@@ -91,7 +91,7 @@ class DeepSupervision:
 
         The coarsest of several scales has weight 0 and the others add up to 1, as in nnU-Net.
         """
-        from gutseg.losses.criterion import Criterion
+        from gutseg.losses import Criterion
 
         self.criterion = Criterion(loss, mode=mode, **(params or {}))
         self.decay = decay
@@ -103,7 +103,7 @@ class DeepSupervision:
         return params | ({"params": inside} if inside else {})
 
     @property
-    def required_maps(self) -> frozenset[str]:
+    def required_maps(self) -> Set[str]:
         """The maps that the loss needs."""
         return self.criterion.required_maps
 

@@ -7,6 +7,7 @@ not losses averaged: those of pixels under `batch`, those of (image, class) loss
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import torch
@@ -60,6 +61,7 @@ class Sums:
     pixels: Tensor
     # the rows are of all ranks, so that every rank has the same
     gathered: bool
+    mode: Mode
 
     @property
     def fp(self) -> Tensor:
@@ -80,7 +82,6 @@ class Sums:
 def region_sums(
     logits: Tensor,
     target: Tensor,
-    *,
     mode: Mode,
     ignore: Tensor | None,
     annotated: Tensor | None,
@@ -105,7 +106,7 @@ def region_sums(
     if reduction == "batch":
         sums = over_ranks(sums.sum(dim=1))[:, None]  # (4, 1, C)
     tp, predicted, size, pixels = sums  # (R, C) each
-    return Sums(tp, predicted, size, pixels, gathered=reduction == "batch")
+    return Sums(tp, predicted, size, pixels, reduction == "batch", mode)
 
 
 class _Overlap(torch.autograd.Function):
@@ -146,13 +147,46 @@ def mean_of_rows(total: Tensor, number: Tensor, sums: Sums) -> Tensor:
     return total / number.clamp(min=TINY) if sums.gathered else ratio_over_ranks(total, number)
 
 
-def cross_entropy(logits: Tensor, target: Tensor, mode: Mode) -> Tensor:
-    """Per-pixel -Σ g log p: (B, C, H, W) of every sigmoid, (B, 1, H, W) of the softmax."""
-    if mode == "multilabel":
-        return functional.binary_cross_entropy_with_logits(
-            logits, target.to(logits.dtype), reduction="none"
-        )
-    return -of_the_truth(logits.log_softmax(dim=1), target)
+@dataclass(frozen=True)
+class Pixels:
+    """What a formula of pixels sees; logits: (B, C, H, W) in float32 or float64."""
+
+    logits: Tensor
+    target: Tensor
+    mode: Mode
+    ignore: Tensor | None
+
+    @cached_property
+    def p(self) -> Tensor:
+        """Probabilities (B, C, H, W)."""
+        return probabilities(self.logits, self.mode)
+
+    @cached_property
+    def g(self) -> Tensor:
+        """Labels (B, C, H, W)."""
+        return one_hot(self.target, self.logits.shape[1]).to(self.logits.dtype)
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """Cross-entropies -Σ g log p: (B, C, H, W) of sigmoids, (B, 1, H, W) of a softmax."""
+        if self.mode == "multiclass":
+            return -self.of_the_truth(self.logits.log_softmax(dim=1))
+        return functional.binary_cross_entropy_with_logits(self.logits, self.g, reduction="none")
+
+    @property
+    def kept(self) -> Tensor:
+        """Whether a pixel counts: (B, C, H, W)."""
+        if self.ignore is None:
+            return torch.ones_like(self.logits, dtype=torch.bool)
+        return (~self.ignore[:, None]).expand_as(self.logits)
+
+    def of_the_truth(self, planes: Tensor) -> Tensor:
+        """All planes of sigmoids; of a softmax that of each pixel's class: (B, 1, H, W)."""
+        return planes if self.mode == "multilabel" else of_the_truth(planes, self.target)
+
+    def mean(self, loss: Tensor) -> Tensor:
+        """Average (B, C or 1, H, W) over the pixels that count."""
+        return pixel_mean(loss, self.target, mode=self.mode, ignore=self.ignore)
 
 
 def of_the_truth(planes: Tensor, target: Tensor) -> Tensor:
@@ -165,7 +199,6 @@ def of_the_truth(planes: Tensor, target: Tensor) -> Tensor:
 def pixel_mean(
     loss: Tensor,
     target: Tensor,
-    *,
     mode: Mode,
     ignore: Tensor | None,
     annotated: Tensor | None = None,

@@ -8,20 +8,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gutseg.losses.inputs import checked, need_weight
+from gutseg.losses.inputs import need_weight
 from gutseg.losses.reductions import (
     TINY,
-    Mode,
     NotNegative,
+    Pixels,
     Positive,
     Share,
     Sums,
     mean_of_rows,
-    one_hot,
     over_ranks,
-    probabilities,
 )
-from gutseg.losses.rows import class_set_loss, region_loss
+from gutseg.losses.rows import class_set_loss, loss, region_loss
 
 Weighting = Literal["square", "simple", "uniform"]
 # A power below 1 has an infinite gradient at 0, and 0 · inf is NaN on the way back.
@@ -108,7 +106,7 @@ def asymmetric(sums: Sums, *, beta: NotNegative = 1.5) -> Tensor:
 
 
 @class_set_loss
-def generalised_dice(sums: Sums, mode: Mode, *, weighting: Weighting = "square") -> Tensor:
+def generalised_dice(sums: Sums, *, weighting: Weighting = "square") -> Tensor:
     """One minus 2 Σ w TP / Σ w (2 TP + FP + FN) over classes l, w = 1 / (Σr)².
 
     weighting: `simple` 1 / Σr, `uniform` 1. A class without target pixels has no weight.
@@ -116,32 +114,32 @@ def generalised_dice(sums: Sums, mode: Mode, *, weighting: Weighting = "square")
     and the result is averaged over the C. Source: [Sudre 2017] and NiftyNet [Gibson 2018]; the
     print's w = 1 / Σ(r+p) is `generalised_dice_as_printed`.
     """
-    return _generalised(sums, mode, weighting)
+    return _generalised(sums, weighting)
 
 
 @class_set_loss
 def penalty_generalised_dice(
-    sums: Sums, mode: Mode, *, k: NotNegative = 2.5, weighting: Weighting = "square"
+    sums: Sums, *, k: NotNegative = 2.5, weighting: Weighting = "square"
 ) -> Tensor:
     """(1 + k) L / (1 + k L) of the generalised Dice loss L; k = 0 is L itself.
 
     Source: [Yang 2019]; [Chen 2023] equation 8 with L_G the score, as k = 0 requires.
     """
-    loss = _generalised(sums, mode, weighting)
-    return (1 + k) * loss / (1 + k * loss)
+    plain = _generalised(sums, weighting)
+    return (1 + k) * plain / (1 + k * plain)
 
 
-def _generalised(sums: Sums, mode: Mode, weighting: Weighting) -> Tensor:
+def _generalised(sums: Sums, weighting: Weighting) -> Tensor:
     power = {"square": 2, "simple": 1, "uniform": 0}[weighting]
-    common, total, size = _with_complement(sums, mode)
+    common, total, size = _with_complement(sums)
     weight = torch.where(size > 0, size.clamp(min=1) ** -power, 0)
     return _weighted_overlap(weight, common, total, sums)
 
 
-def _with_complement(sums: Sums, mode: Mode) -> tuple[Tensor, Tensor, Tensor]:
+def _with_complement(sums: Sums) -> tuple[Tensor, Tensor, Tensor]:
     """TP, 2TP + FP + FN and target pixels: (R, C), for multilabel (R · C, 2) with TN as TP."""
     wrong = sums.fp + sums.fn
-    if mode == "multiclass":
+    if sums.mode == "multiclass":
         return sums.tp, 2 * sums.tp + wrong, sums.target
     pairs = (
         (sums.tp, sums.tn),
@@ -162,30 +160,19 @@ def _weighted_overlap(weight: Tensor, common: Tensor, total: Tensor, sums: Sums)
     return mean_of_rows(((1 - overlap) * kept).sum(), kept.sum().to(overlap.dtype), sums)
 
 
-@checked
-def sensitivity_specificity(
-    logits: Tensor,
-    target: Tensor,
-    ignore: Tensor | None = None,
-    *,
-    mode: Mode = "multilabel",
-    sensitivity: Share = 0.05,
-) -> Tensor:
+@loss
+def sensitivity_specificity(x: Pixels, *, sensitivity: Share = 0.05) -> Tensor:
     """Mean squared error of the positives times λ, plus that of the negatives times 1 - λ.
 
     Class by class over the batch, then averaged; a class without positives (or negatives) has
     no such term. λ = sensitivity: .01 to .10 did alike in NiftyNet, which swaps the names.
     Source: [Brosch 2015]; [Sudre 2017].
     """
-    p = probabilities(logits, mode)  # (B, C, H, W)
-    g = one_hot(target, logits.shape[1]).to(p.dtype)  # (B, C, H, W)
-    kept = torch.ones_like(p) if ignore is None else (~ignore[:, None]).expand_as(p).to(p.dtype)
-    error = kept * (g - p) ** 2
-    parts = (error * g, error * (1 - g), kept * g, kept * (1 - g))
-    wrong, false, positives, negatives = over_ranks(
-        torch.stack([part.sum((0, 2, 3)) for part in parts])
-    )
-    missed, invented = wrong / positives.clamp(min=1), false / negatives.clamp(min=1)
+    kept = x.kept.to(x.p.dtype)  # (B, C, H, W)
+    error = kept * (x.g - x.p) ** 2
+    parts = (error * x.g, error * (1 - x.g), kept * x.g, kept * (1 - x.g))
+    sums = over_ranks(torch.stack([part.sum((0, 2, 3)) for part in parts]))  # (4, C)
+    missed, invented = sums[:2] / sums[2:].clamp(min=1)
     return (sensitivity * missed + (1 - sensitivity) * invented).mean()
 
 
@@ -203,12 +190,12 @@ def dice_as_printed(sums: Sums) -> Tensor:
 
 
 @class_set_loss
-def generalised_dice_as_printed(sums: Sums, mode: Mode) -> Tensor:
+def generalised_dice_as_printed(sums: Sums) -> Tensor:
     """Generalised Dice with w = 1 / Σ(r + p), which makes it a plain mean of Dice losses.
 
     Source: [Sudre 2017] as translated; the original has w = 1 / (Σr)².
     """
-    common, total, _ = _with_complement(sums, mode)
+    common, total, _ = _with_complement(sums)
     weight = torch.where(total > 0, 1 / total.clamp(min=TINY), 0).detach()
     return _weighted_overlap(weight, common, total, sums)
 
@@ -224,10 +211,10 @@ def asymmetric_as_printed(sums: Sums, *, beta: NotNegative = 1.5) -> Tensor:
 
 
 @class_set_loss
-def penalty_as_printed(sums: Sums, mode: Mode, *, k: NotNegative = 2.5) -> Tensor:
+def penalty_as_printed(sums: Sums, *, k: NotNegative = 2.5) -> Tensor:
     """1 - L / (1 + k (1 - L)) with L the generalised Dice *loss*: perfect is 1, worst is 0.
 
     Source: [Chen 2023] equation 8 read literally.
     """
-    loss = _generalised(sums, mode, "square")
-    return 1 - loss / (1 + k * (1 - loss))
+    plain = _generalised(sums, "square")
+    return 1 - plain / (1 + k * (1 - plain))

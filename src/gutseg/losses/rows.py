@@ -13,14 +13,14 @@ absent: what a class without any target pixel adds: `skip` nothing, `penalise`
 Σp / (Σp + 1), so that false positives cost, `one` the constant 1 of a Dice without smoothing.
 A class of which no pixel counts, ignored or not annotated, adds nothing under any of them.
 
-A formula's keyword-only parameters are what a config may set, besides those above; their
-annotations hold the bounds.
+A formula's other parameters are the maps it needs and, keyword-only, what a config may set, with
+their bounds. A decorator takes `modes` of a formula that works in one alone, and other defaults.
 """
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, get_args
+from functools import partial, wraps
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -30,6 +30,7 @@ from gutseg.losses.reductions import (
     ClassWeights,
     DivideBy,
     Mode,
+    Pixels,
     Reduction,
     hardest_mean,
     over_classes,
@@ -38,36 +39,42 @@ from gutseg.losses.reductions import (
 )
 
 Formula = Callable[..., Any]
-ARGUMENTS = {"sums", "logits", "target", "mode"}  # of a formula; beyond them it names maps
+Mask = Tensor | None
+MULTILABEL: tuple[Mode, ...] = ("multilabel",)
+MULTICLASS: tuple[Mode, ...] = ("multiclass",)
 
 
-def _row_maker(finish: Callable[..., Tensor]) -> Callable[[Formula], Formula]:
-    """Make a decorator of `finish(formula, logits, target, ...)`, which completes formulas.
-
-    A row takes the parameters of both: maps after the target, and a formula's `mode` and
-    keyword-only parameters instead of those of the same name.
-    """
+def _row_maker(finish: Formula) -> Callable[..., Formula]:
+    """Make a decorator of `finish(formula, logits, target, ...)`, which completes formulas."""
     _, *shared, _own = inspect.signature(finish).parameters.values()
 
     @wraps(finish)
-    def decorate(formula: Formula) -> Formula:
-        own = inspect.signature(formula).parameters
-        found = {parameter.name: parameter for parameter in shared}
-        for name, parameter in own.items():
-            if name == "mode" and get_args(parameter.annotation):
-                default = get_args(parameter.annotation)[0]
-                found[name] = found[name].replace(annotation=parameter.annotation, default=default)
-            elif name not in ARGUMENTS:
-                found[name] = parameter
-        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        # a map has no default, so it comes before the masks that may be left out
+    def decorate(
+        formula: Formula | None = None,
+        /,
+        *,
+        modes: tuple[Mode, ...] = get_args(Mode),
+        **defaults: Any,
+    ) -> Formula:
+        if formula is None:
+            return partial(decorate, modes=modes, **defaults)
+        _, *own = inspect.signature(formula).parameters.values()
+        found = {parameter.name: parameter for parameter in (*shared, *own)}
+        annotation = Literal.__getitem__(modes)
+        found["mode"] = found["mode"].replace(annotation=annotation, default=modes[0])
+        for key, value in defaults.items():
+            found[key] = found[key].replace(default=value)
+        # maps come before the masks, which may be left out
         order = sorted(
             found.values(),
-            key=lambda one: (kinds.index(one.kind), one.kind is kinds[0] and one.default is None),
+            key=lambda one: (
+                one.kind,
+                one.kind == one.POSITIONAL_OR_KEYWORD and one.default is None,
+            ),
         )
 
         @wraps(formula)
-        def row(**given: Any) -> Tensor:
+        def row(**given: Any) -> Any:
             return finish(formula, **given)
 
         signature = inspect.Signature(order, return_annotation=Tensor)
@@ -83,10 +90,10 @@ def region_loss(
     formula: Formula,
     logits: Tensor,
     target: Tensor,
-    ignore: Tensor | None = None,
-    annotated: Tensor | None = None,
+    ignore: Mask = None,
+    annotated: Mask = None,
     *,
-    mode: Mode = "multilabel",
+    mode: Mode,
     class_weights: ClassWeights = None,
     absent: Absent = "skip",
     reduction: Reduction = "batch",
@@ -95,19 +102,11 @@ def region_loss(
     """Make a loss of formula(sums, **own) -> (R, C), one number for every row and class.
 
     Soft labels: the sums have the L1 form TP = Σ min(p, g) = (|p| + |g| - |p - g|) / 2, which is
-    Σpg where g is 0 or 1; so FP = FN = 0, and a Dice loss 0, exactly where p = g
-    [Wang Z 2023]. A formula with a setting `squared` gets Σpg, Σp² and
-    Σg² where it is set, which has the same zero.
+    Σpg where g is 0 or 1; so FP = FN = 0, and a Dice loss 0, exactly where p = g [Wang Z 2023].
+    A formula with a setting `squared` gets Σpg, Σp² and Σg² where it is set, with the same zero.
     """
-    sums = region_sums(
-        logits,
-        target,
-        mode=mode,
-        ignore=ignore,
-        annotated=annotated,
-        reduction=reduction,
-        squared=own.get("squared", False),
-    )
+    squared = own.get("squared", False)
+    sums = region_sums(logits, target, mode, ignore, annotated, reduction, squared)
     return over_classes(formula(sums, **own), sums, absent=absent, class_weights=class_weights)
 
 
@@ -116,18 +115,15 @@ def class_set_loss(
     formula: Formula,
     logits: Tensor,
     target: Tensor,
-    ignore: Tensor | None = None,
-    annotated: Tensor | None = None,
+    ignore: Mask = None,
+    annotated: Mask = None,
     *,
-    mode: Mode = "multilabel",
+    mode: Mode,
     reduction: Reduction = "batch",
     **own: Any,
 ) -> Tensor:
-    """Make a loss of formula(sums, mode, **own), which joins the classes in one fraction."""
-    sums = region_sums(
-        logits, target, mode=mode, ignore=ignore, annotated=annotated, reduction=reduction
-    )
-    return formula(sums, mode, **own)
+    """Make a loss of formula(sums, **own), which joins the classes in one fraction."""
+    return formula(region_sums(logits, target, mode, ignore, annotated, reduction), **own)
 
 
 @_row_maker
@@ -135,45 +131,40 @@ def pixel_loss(
     formula: Formula,
     logits: Tensor,
     target: Tensor,
-    ignore: Tensor | None = None,
-    annotated: Tensor | None = None,
+    ignore: Mask = None,
+    annotated: Mask = None,
     *,
-    mode: Mode = "multilabel",
+    mode: Mode,
     class_weights: ClassWeights = None,
     divide_by: DivideBy = "weights",
     **own: Any,
 ) -> Tensor:
-    """Make a loss of formula(logits, target, mode, [maps,] **own) -> (B, C or 1, H, W).
+    """Make a loss of formula(pixels, [maps,] **own) -> (B, C or 1, H, W), one number a pixel.
 
     divide_by: `weights` divides by the sum of the class weights, as torch does with
     reduction="mean"; `pixels` by the number of pixels, as papers print it.
     Soft labels: the cross-entropy is -Σ g log p, and a pixel's weight Σ g w is the mean of the
     weights of its labels; so p = g remains the minimum, whatever the weights.
     """
-    return pixel_mean(
-        formula(logits, target, mode, **own),
-        target,
-        mode=mode,
-        ignore=ignore,
-        annotated=annotated,
-        class_weights=class_weights,
-        divide_by=divide_by,
-    )
+    loss = formula(Pixels(logits, target, mode, ignore), **own)
+    return pixel_mean(loss, target, mode, ignore, annotated, class_weights, divide_by)
 
 
 @_row_maker
 def hard_pixel_loss(
-    formula: Formula,
-    logits: Tensor,
-    target: Tensor,
-    ignore: Tensor | None = None,
-    *,
-    mode: Mode = "multilabel",
-    **own: Any,
+    formula: Formula, logits: Tensor, target: Tensor, ignore: Mask = None, *, mode: Mode, **own: Any
 ) -> Tensor:
-    """Make a loss of formula(logits, target, mode, **own) -> (losses, scores, count).
+    """Make a loss of formula(pixels, **own) -> (losses, scores, count).
 
     It is the mean of the losses of each image's highest scores, count(scores) of them.
     """
-    losses, scores, count = formula(logits, target, mode, **own)
+    losses, scores, count = formula(Pixels(logits, target, mode, ignore), **own)
     return hardest_mean(losses, scores, ignore, count)
+
+
+@_row_maker
+def loss(
+    formula: Formula, logits: Tensor, target: Tensor, ignore: Mask = None, *, mode: Mode, **own: Any
+) -> Tensor | dict[str, Tensor]:
+    """Make a loss of formula(pixels, [maps,] **own), which is all of it."""
+    return formula(Pixels(logits, target, mode, ignore), **own)

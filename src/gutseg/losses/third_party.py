@@ -1,25 +1,18 @@
 """Losses of libraries; what all of them take besides: see gutseg.losses.rows."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 
-from gutseg.losses.inputs import checked
-from gutseg.losses.reductions import Mode, Positive, pixel_mean, probabilities
+from gutseg.losses.reductions import Pixels, Positive
+from gutseg.losses.rows import MULTILABEL, loss
 
 
-@checked
-def lovasz(
-    logits: Tensor,
-    target: Tensor,
-    ignore: Tensor | None = None,
-    *,
-    mode: Mode = "multilabel",
-    symmetric: bool = True,
-) -> Tensor:
+@loss
+def lovasz(x: Pixels, *, symmetric: bool = True) -> Tensor:
     """Lovász hinge or softmax of segmentation-models-pytorch; ignored pixels are not sorted.
 
     symmetric: the mean of the loss and that of the complement (multilabel only), as the
@@ -29,16 +22,15 @@ def lovasz(
     """
     from segmentation_models_pytorch.losses import LovaszLoss
 
-    wide = logits.float()  # the library mixes in float32 of its own
-    kept = slice(None) if ignore is None else ~ignore.flatten()
+    wide = x.logits.float()  # the library mixes in float32 of its own
+    kept = slice(None) if x.ignore is None else ~x.ignore.flatten()
     pixels = wide.movedim(1, 0).flatten(1)[:, kept]  # (C, pixels that count)
     if not pixels.numel():
         return 0 * wide.sum()
-    if mode == "multiclass":
-        numbers = target.float().argmax(dim=1) if target.dim() == 4 else target
-        numbers = numbers.flatten()[kept]
+    if x.mode == "multiclass":
+        numbers = x.g.argmax(dim=1).flatten()[kept]
         return LovaszLoss("multiclass")(pixels[None, ..., None], numbers[None, ..., None])
-    truth = (target >= 0.5).float().movedim(1, 0).flatten(1)[:, kept]  # (C, pixels that count)
+    truth = (x.g >= 0.5).float().movedim(1, 0).flatten(1)[:, kept]  # (C, pixels that count)
     forward = _by_class(LovaszLoss("multilabel"), pixels, truth)
     if not symmetric:
         return forward
@@ -51,15 +43,8 @@ def _by_class(loss: Any, logits: Tensor, target: Tensor) -> Tensor:
     return sum(loss(*(plane[None] for plane in pair)) for pair in pairs) / len(logits)
 
 
-@checked
-def hausdorff_dt(
-    logits: Tensor,
-    target: Tensor,
-    ignore: Tensor | None = None,
-    *,
-    mode: Literal["multilabel"] = "multilabel",
-    alpha: Positive = 2.0,
-) -> Tensor:
+@loss(modes=MULTILABEL)
+def hausdorff_dt(x: Pixels, *, alpha: Positive = 2.0) -> Tensor:
     """Mean of (p - g)² (d_p^α + d_g^α), d the distance to the edge of prediction or target.
 
     alpha: power of the distances, in pixels. A plane without an edge has distance 0; ignored
@@ -67,12 +52,8 @@ def hausdorff_dt(
     loss, so it costs far more than the others and belongs into fine-tuning.
     Source: [Karimi 2019], as MONAI's HausdorffDTLoss has it.
     """
-    p, g = probabilities(logits, mode), target.to(logits.dtype)  # (B, C, H, W)
-    kept = torch.ones_like(p, dtype=torch.bool)
-    if ignore is not None:
-        kept = (~ignore[:, None]).expand_as(p)
-    distance = _edge_distance(p > 0.5, kept) ** alpha + _edge_distance(g > 0.5, kept) ** alpha
-    return pixel_mean((p - g) ** 2 * distance.to(p), target, mode=mode, ignore=ignore)
+    of_p, of_g = (_edge_distance(inside > 0.5, x.kept) ** alpha for inside in (x.p, x.g))
+    return x.mean((x.p - x.g) ** 2 * (of_p + of_g).to(x.p))
 
 
 def _edge_distance(inside: Tensor, kept: Tensor) -> Tensor:
