@@ -118,6 +118,8 @@ def test_missing_empty_scores_faulty_rows_as_empty(files, caplog):
     ("text", "message"),
     [
         ("", "bad.csv is empty; give a csv of id, class"),
+        ("\n", "bad.csv: header is empty; expected id,class,segmentation or id,class,predicted"),
+        ("\0\0", "bad.csv is not a readable csv: it holds binary data; give a csv of id"),
         ("id,mask\na,b\n", "header is id,mask; expected id,class,segmentation"),
         (
             "id,class,predicted\na,stomach\n",

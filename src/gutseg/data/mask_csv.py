@@ -40,6 +40,8 @@ def read_rows(path: Path, text_columns: Sequence[str], issues: Issues) -> pa.Tab
     """
     content = read_content(path, REMEDY).removeprefix(BYTE_ORDER_MARK)
     header = b"".join(content[:4096].splitlines()[:1]).decode("utf-8", "replace")
+    if "\0" in header:
+        raise ValueError(f"{path} is not a readable csv: it holds binary data; {REMEDY}")
     names = _fields(header)
     choices = [[*KEYS, column] for column in text_columns]
     if names not in choices:
