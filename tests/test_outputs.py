@@ -16,8 +16,7 @@ from bench_cases import CONTENT, blobs
 from pipeline import TINY
 
 from gutseg import bench as bench_verb
-from gutseg import experiment
-from gutseg import train as train_verb
+from gutseg import experiment, training
 from gutseg.bench import bench
 from gutseg.blend import blend
 from gutseg.claims import claimed
@@ -132,7 +131,7 @@ def test_a_kill_between_config_and_meta_is_healed(start, tmp_path, monkeypatch):
         raise SystemExit
 
     with monkeypatch.context() as patched, pytest.raises(SystemExit):
-        patched.setattr(train_verb, "provenance", killed)
+        patched.setattr(training, "provenance", killed)
         start()
     folder = tmp_path / "tiny" / "fold0"
     assert [path.name for path in folder.iterdir()] == ["config.yaml"]
