@@ -5,13 +5,14 @@ import math
 import typing
 
 import pytest
-from bench_cases import blobs, tiny
+from bench_cases import blob_source, content, study_of, tiny
 
 from gutseg import experiment
 from gutseg.config import Config, validate
 from gutseg.data.maps import MAPS
 from gutseg.losses import LOSSES
-from gutseg.study.sections import check_data, criterion
+from gutseg.losses.weights import class_weights
+from gutseg.study.grid import Study
 
 
 def _numbers(build: typing.Callable) -> list[str]:
@@ -31,6 +32,13 @@ MAP_NUMBERS = [(name, key) for name, row in MAPS.items() for key in _numbers(row
 
 def _training(loss: dict) -> Config:
     return validate(Config, {"name": "x", "loss": loss}, "x.yaml")
+
+
+def _study(loss: dict, source: str = "isbi") -> Study:
+    made = content()
+    made["base"]["data"]["source"] = source
+    made["axes"]["loss"] = [{"label": "a loss", "value": loss}]
+    return study_of(made)
 
 
 def _in_a_sum(loss: dict) -> dict:
@@ -58,8 +66,8 @@ def _both_refuse(loss: dict, key: str, message: str) -> None:
     """The training config and the bench refuse a loss, naming the key."""
     with pytest.raises(ValueError, match=rf"^x.yaml: loss\.{key}: .*{message}"):
         _training(loss)
-    with pytest.raises(ValueError, match=rf"^tiny.yaml: losses\.0\.{key}: .*{message}"):
-        tiny(losses=[loss])
+    with pytest.raises(ValueError, match=rf"^tiny.yaml: axes\.loss\.0: loss\.{key}: .*{message}"):
+        _study(loss)
 
 
 @pytest.mark.parametrize(("name", "key"), NUMBERS)
@@ -100,7 +108,7 @@ def test_ranges_hold_at_any_depth(name, key, bad, good, written, at):
     )
     loss = written({"name": name, "params": {key: good}})
     assert experiment.criterion(_training(loss)).name == loss["name"]
-    tiny(losses=[loss])
+    _study(loss)
 
 
 @pytest.mark.parametrize(("written", "at"), DEPTHS, ids=["alone", "sum", "scales", "both"])
@@ -132,24 +140,17 @@ def test_a_loss_inside_must_fit_the_data(written, at):
     at = f".{at}"[:-1].rstrip(".")
     with pytest.raises(ValueError, match=rf"loss{at}: 'ce' needs classes that exclude each other"):
         _training(written({"name": "ce"}))
-    bench = tiny(losses=[written({"name": "ce"})])
-    check_data(bench, blobs(2))
-    with pytest.raises(ValueError, match=rf"losses.0{at}: loss 'ce' works in multiclass, not mu"):
-        check_data(bench, blobs(2, mode="multilabel"))
+    _study(written({"name": "ce"}), "png_folder")
+    with pytest.raises(ValueError, match=rf"axes.loss.0: loss{at}: .*'ce'"):
+        _study(written({"name": "ce"}))
     weights = written({"name": "dice", "params": {"class_weights": [1, 2]}})
     with pytest.raises(ValueError, match=rf"loss{at}.params.class_weights: 2 weights for 3 cl"):
         _training(weights)
-    with pytest.raises(ValueError, match=rf"losses.0{at}.params.class_weights: 2 weights for 3"):
-        check_data(tiny(losses=[weights]), blobs(2))
 
 
-def test_the_loss_of_the_background_must_fit_two_classes():
-    bench = tiny(background_from={"name": "bce"})
-    with pytest.raises(ValueError, match="background_from: loss 'bce' works in multilabel, not"):
-        check_data(bench, blobs(2))
-    bench = tiny(background_from={"name": "ce", "params": {"class_weights": [1, 2, 3]}})
-    with pytest.raises(ValueError, match="background_from.params.class_weights: 3 weights for 2"):
-        check_data(bench, blobs(2))
+def test_the_loss_of_the_background_must_fit_its_classes():
+    with pytest.raises(ValueError, match="background_from: loss: .*'bce'"):
+        tiny(background_from={"name": "bce"})
 
 
 def test_organs_do_not_exclude_each_other_whatever_the_config_says():
@@ -163,11 +164,14 @@ def test_class_weights_by_name_reach_a_loss_inside_or_are_refused(written, at):
     """deep_supervision with class_weights once passed the bench's check and failed in the cell."""
     loss = written({"name": "jaccard"}) | {"class_weights": "inverse"}
     _training(loss)
-    made = criterion(tiny(losses=[loss]).losses[0], blobs(2), [0.1, 0.2, 0.7])
+    config = _study(loss).first_config
+    source = blob_source(2, mode="multilabel")
+    made = experiment.criterion(config, source, source.index)
+    weights = class_weights("inverse", source.class_shares(source.index), None)
     while hasattr(made.function, "within"):
         function = made.function
         made = function.parts[-1][0] if hasattr(function, "parts") else function.criterion
-    assert made.function.keywords["class_weights"] == [0.1, 0.2, 0.7]
+    assert made.function.keywords["class_weights"] == weights
 
 
 @pytest.mark.parametrize(

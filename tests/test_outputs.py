@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from bench_cases import CONTENT, blobs
+from bench_cases import CONTENT, write_pictures
 from pipeline import TINY
 
 from gutseg import bench as bench_verb
@@ -205,12 +205,13 @@ def test_earlier_outputs_of_the_same_command_are_replaced(trained, tmp_path):
 @pytest.fixture
 def small_bench(tmp_path, monkeypatch):
     """A function that runs a bench whose cells are pretended."""
+    monkeypatch.chdir(tmp_path)
+    write_pictures(tmp_path / "data")
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(CONTENT))
-    monkeypatch.setattr(bench_verb.sources, "read", lambda *_: blobs())
 
     def run(status, *overrides, out=tmp_path / "out"):
         found = {"status": status, "reason": "the GPU has gone", "iou": 0.5}
-        monkeypatch.setattr(bench_verb, "run", lambda *_: found)
+        monkeypatch.setattr(bench_verb.Work, "__call__", lambda *_: found)
         bench(tmp_path / "tiny.yaml", ["tables=[]", *overrides], jobs=1, out=out)
 
     return run
@@ -231,7 +232,7 @@ def test_a_bench_writes_over_its_own_folder_only(small_bench, dear, tmp_path):
     small_bench("ok")
     config = (tmp_path / "out" / "config.yaml").read_text()
     with pytest.raises(FileExistsError, match="was run with other settings"):
-        small_bench("ok", "batch_size=3")
+        small_bench("ok", "set.train.batch_size=3")
     assert (tmp_path / "out" / "config.yaml").read_text() == config
     with claimed(tmp_path / "out", ["cells"]), pytest.raises(FileExistsError, match="is being"):
         small_bench("ok")

@@ -1,46 +1,25 @@
-"""gutseg bench CONFIG key=value... --jobs 2: compare losses and networks at an equal budget."""
+"""gutseg bench STUDY key=value... --jobs 2: train a grid of configs at an equal budget."""
 
 import logging
-import os
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import typer
 
+from gutseg import experiment
 from gutseg.claims import check_claim, claimed
-from gutseg.config import dump, read_with, validate
-from gutseg.data.sources import labelled
-from gutseg.data.sources.labelled import Labelled
-from gutseg.jobs import Jobs, RayAddress, default_jobs
-from gutseg.jobs import run as run_tasks
-from gutseg.registry import check
-from gutseg.study import grid
-from gutseg.study.cell import Cell, run
+from gutseg.config import dump
+from gutseg.jobs import Jobs, RayAddress, run
+from gutseg.study.cell import Cell
+from gutseg.study.grid import Study, read_study
 from gutseg.study.report import page
 from gutseg.study.report.tables import check_tables
-from gutseg.study.sections import Bench, check_data
+from gutseg.study.store import MARKS, Store
+from gutseg.study.work import Fingerprints, Work, failed, opened
 
 log = logging.getLogger(__name__)
-# What the folder of a comparison holds; nothing is written into another folder.
-MARKS = ("cells/*/settings.json",)
-
-
-@dataclass(frozen=True)
-class Work:
-    """How a process runs cells; read: makes the data."""
-
-    bench: Bench
-    read: Callable[[], Labelled]
-
-    def __call__(self, cell: Cell) -> dict:
-        """Run one cell."""
-        where = {"node": os.uname().nodename, "process": os.getpid()}
-        return run(cell, self.bench, self.read()) | where
 
 
 def bench(
@@ -51,15 +30,12 @@ def bench(
     out: Annotated[Path | None, typer.Option(help="default: bench/<name>")] = None,
 ) -> None:
     """Run the cells that have no result yet, then write bench.parquet and README.md."""
-    settings = validate(Bench, read_with(config, overrides), str(config))
-    check_tables(settings.tables)
-    source = settings.dataset
-    params = check(labelled.DATASETS, source.name, source.params, where="dataset")
-    folder = out or Path("bench") / settings.name
+    study = read_study(config, overrides)
+    check_tables(study.tables)
+    folder = out or Path("bench") / study.name
     check_claim(folder, MARKS)
-    work = Work(settings, partial(labelled.read, source.name, source.folder, params))
-    frame = compare(settings, work, folder, jobs or default_jobs(), ray)
-    path = page.write(frame, settings, folder)
+    frame = compare(study, folder, jobs, ray)
+    path = page.write(frame, study, folder)
     lost = frame[frame["status"] != "ok"]
     print(f"{path}: {len(frame) - len(lost)} of {len(frame)} cells ran to their end")
     if len(lost) == len(frame):
@@ -69,36 +45,39 @@ def bench(
         )
 
 
-def compare(settings: Bench, work: Work, folder: Path, jobs: int, ray: str = "") -> pd.DataFrame:
-    """Run what is missing, first the grid, then the second network; return a row a cell."""
-    work = replace(work, read=cache(work.read)) if jobs == 1 else work
-    data = work.read()
-    check_data(settings, data)
-    store = grid.Store(folder, settings, grid.fingerprint(data))
-    wanted = grid.cells(settings)
+def compare(study: Study, folder: Path, jobs: int = 0, ray: str = "") -> pd.DataFrame:
+    """Run what is missing, first the grid, then what `best_with` adds; return a row a cell."""
+    store = Store(folder, study.score)
+    config = study.first_config
+    folds = sorted(experiment.rows(config, opened(config))["fold"].unique().tolist())
+    cells = study.cells(folds, folder / "cells")
+    data = Fingerprints(study)
+    for cell in study.with_binary(cells):
+        store.check(cell, data(cell))  # other settings are refused before a file is replaced
     with claimed(folder, MARKS):
-        for cell in wanted:
-            store.finished(cell)  # other settings are refused before config.yaml is replaced
-        dump(settings, folder / "config.yaml")
-        _run_missing(wanted, work, store, jobs, ray)
-        second = grid.second_cells(settings, store.frame(wanted))
-        _run_missing(second, work, store, jobs, ray)
-        return store.frame(wanted + second)
+        dump(study, folder / "config.yaml")
+        _run(cells, study, store, data, jobs, ray)
+        second = study.second_cells(cells, store.frame(cells))
+        _run(second, study, store, data, jobs, ray)
+        return store.frame(cells + second)
 
 
-def _run_missing(wanted: list[Cell], work: Work, store: grid.Store, jobs: int, ray: str) -> None:
-    missing = [cell for cell in wanted if not store.finished(cell)]
-    if not missing:
-        return
-    results = run_tasks(
-        missing, work, jobs=jobs, ray=ray, failed=_failed, desc="bench", unit="cell"
-    )
-    with closing(results):
-        for cell, result in results:
-            store.write(cell, result)
-            if result["status"] != "ok":
-                log.warning("%s %s: %s", cell.id, result["status"], result["reason"])
-
-
-def _failed(_: Cell, error: Exception) -> dict:
-    return {"status": "failed", "reason": str(error)}
+def _run(
+    cells: list[Cell], study: Study, store: Store, data: Fingerprints, jobs: int, ray: str
+) -> None:
+    """Run the cells without a result, those of `background_from` first."""
+    binary = study.with_binary(cells)[len(cells) :]
+    results = {}
+    for part in (binary, cells):
+        work = Work(study, results)
+        missing = [cell for cell in part if not work.is_done(cell, store.result(cell))]
+        for cell in missing:
+            store.check(cell, data(cell))
+            store.begin(cell, data(cell))
+        done = run(missing, work, jobs=jobs, ray=ray, failed=failed, desc="bench", unit="cell")
+        with closing(done):
+            for cell, result in done:
+                store.write(cell, result)
+                if result["status"] != "ok":
+                    log.warning("%s %s: %s", cell.id, result["status"], result["reason"])
+        results = {cell.id: store.result(cell) for cell in part}

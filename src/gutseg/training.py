@@ -1,9 +1,10 @@
 """Train one fold of an experiment into its run folder; nothing else trains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,6 +23,15 @@ from gutseg.inference.evaluate import Evaluator
 from gutseg.registry import listed, shown, suggest
 
 CONFIG, META = "config.yaml", "meta.json"
+# Config keys that do not change the weights: they may differ when a training is resumed.
+HARMLESS = (
+    "runs",
+    "train.workers",
+    "train.tensorboard",
+    "train.wandb",
+    "predict.batch_size",
+    "predict.tta",
+)
 # One of them is there as soon as an epoch has ended.
 TRAINED = ("last.pt", "best.pt", "metrics.csv")
 
@@ -114,38 +124,45 @@ def _journal(folder: Path, config: Config, fold: int) -> Journal:
 def _check_opened(folder: Path, config: Config, fold: int, folds: str) -> None:
     """Refuse to resume in a run folder that another config or other folds made."""
     path = folder / CONFIG
-    if _is_trained(folder):
+    if is_trained(folder):
         need_file(path, f"{folder} was trained with it: copy it back, or give another name=...")
     if path.is_file():
-        before = load(path).model_dump(mode="json")  # raises for a file of something else
-        changed = list(_changes(before, config.model_dump(mode="json")))
-        if changed and _is_trained(folder):
+        changed = changes(load(path), config)  # raises for a file of something else
+        if changed and is_trained(folder):
             raise FileExistsError(
                 f"{folder} was trained with another config "
                 f"({listed(changed, len(changed), '; ')}); "
                 "give another name=... or delete the folder"
             )
-    if _is_trained(folder) and (folder / META).is_file():
+    if is_trained(folder) and (folder / META).is_file():
         check_folds(folder, fold, config.data.folds, folds)
 
 
-def _changes(before: dict, now: dict, section: str = "") -> Iterator[str]:
-    """Yield the keys of a config that differ, as in `optim.lr: 0.001 -> 0.02`."""
-    for key in {**before, **now}:
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _changes(old, new, f"{section}{key}.")
-        elif old != new:
-            yield f"{section}{key}: {shown(old)} -> {shown(new)}"
+def changes(before: Config, now: Config, harmless: Sequence[str] = HARMLESS) -> list[str]:
+    """Return the keys of a config that differ, as in `optim.lr: 0.001 -> 0.02`, by default."""
+    old, new = (dict(_leaves(one.model_dump(mode="json"))) for one in (before, now))
+    return [
+        f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}"
+        for key in {**old, **new}
+        if old.get(key) != new.get(key) and key not in harmless
+    ]
+
+
+def _leaves(content: dict, section: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{section}{key}.")
+        else:
+            yield f"{section}{key}", value
 
 
 def _record(folder: Path, config: Config, fold: int, folds: str) -> None:
-    """Write config.yaml and meta.json; a start that trained nothing left none to keep."""
-    if not _is_trained(folder):
-        dump(config, folder / CONFIG)
-    if not _is_trained(folder) or not (folder / META).is_file():
+    """Write config.yaml, whose harmless keys may be new, and, unless it is there, meta.json."""
+    dump(config, folder / CONFIG)
+    if not is_trained(folder) or not (folder / META).is_file():
         write_json(folder / META, provenance(config.data.folds, folds) | {"fold": fold})
 
 
-def _is_trained(folder: Path) -> bool:
+def is_trained(folder: Path) -> bool:
+    """Say whether an epoch of a fold has ended."""
     return any((folder / name).exists() for name in TRAINED)

@@ -238,14 +238,18 @@ COMMANDS: dict[str, Command] = {
             1: (*NO_INPUT, "tiny.yaml"),
             3: COUNT,
             5: (*NO_FOLDER, "pictures"),
-            6: ("x", "name=../x", "folds=1", "seeds=[]", "lrs=[.inf]", "score=no", "budget={}"),
+            6: (
+                *("x", "name=../x", "axes.seed=[]", "axes.optim.lr=[.inf]", "score=no", "axes={}"),
+                *("set.data.folds=1", "axes.name=[a]", "base=gone.yaml", "base.data=3"),
+            ),
         },
     ),
     "bench again": Command(
         ("bench", "bench.yaml", "--jobs", "1", "--out", "compared"),
         (
-            Reads("compared/cells/*/result.json", "record"),
-            Reads("compared/cells/*/settings.json", "json"),
+            Reads("compared/cells/*/fold0.json", "record"),
+            Reads("compared/cells/*/data.json", "json"),
+            Reads("compared/cells/*/config.yaml", "resolved"),
             Reads("compared/bench.parquet", "table", remedy=True),
             Reads("compared/config.yaml", "resolved", remedy=True),
             Reads("bench.yaml", "grid"),

@@ -45,14 +45,14 @@ ENCODER = {
 }
 BENCH = {
     "name": "tiny",
-    "dataset": {"name": "png_folder", "folder": "pictures"},
-    "losses": [{"name": "ce"}],
-    "networks": [{"name": "unet", "params": {"widths": [4, 8], "norm": "batch"}}],
-    "budget": {"steps": 1},
-    "patches": [[16, 16]],
-    "seeds": [0],
-    "folds": 2,
-    "batch_size": 2,
+    "base": {
+        "data": {"source": "png_folder", "folder": "pictures", "folds": 2},
+        "geometry": {"kind": "native"},
+        "crop": {"size": [16, 16]},
+        "model": {"name": "unet", "params": {"widths": [4, 8], "norm": "batch"}},
+        "train": {"steps": 1, "batch_size": 2, "monitor": "pooled.iou", "tensorboard": False},
+    },
+    "axes": {"loss": [{"name": "ce"}], "seed": [0]},
 }
 
 

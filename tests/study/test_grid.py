@@ -1,138 +1,308 @@
+"""Base and axes become cells; what cannot is refused with the key named."""
+
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
-from bench_cases import blobs, tiny
+import yaml
+from bench_cases import CONTENT, content, study_of, tiny
 
-from gutseg.study.grid import Store, cells, fingerprint, second_cells, tuned
+from gutseg.study.grid import read_study, tuned
+from gutseg.study.report.tables import check_tables
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "bench").glob("*.yaml"))
+UNET = {"label": "unet", "value": {"name": "unet", "params": {"widths": [4, 8]}}}
+WIDE = {"label": "wide", "value": {"name": "unet", "params": {"widths": [8, 8]}}}
 
 
-def _frame(bench, score):
+def _dumped(content):
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def _cells(study, folds=(0, 1)):
+    return study.cells(list(folds), Path("out"))
+
+
+def _frame(cells, score):
     """One row a cell with a made-up score."""
-    return pd.DataFrame(
-        {
-            "label": cell.loss.label,
-            "network": cell.network.label,
-            "lr": cell.lr,
-            "patch": "{}x{}".format(*cell.patch),
-            "seed": cell.seed,
-            "iou": score(cell),
-        }
-        for cell in cells(bench)
-    )
+    return pd.DataFrame([cell.columns | {"iou": score(cell)} for cell in cells])
+
+
+def test_a_cell_is_the_base_with_its_values():
+    axes = {"optim.lr": [0.1, 0.2], "seed": [5], "model": [UNET]}
+    cells = _cells(tiny(axes, {"train.batch_size": 4}))
+    assert len(cells) == 2 * 2 * 2
+    one = cells[0].config
+    assert (one.optim.lr, one.seed, one.train.batch_size, one.loss.name) == (0.1, 5, 4, "ce")
+    assert list(one.model.params["widths"]) == [4, 8] and one.crop.size == (16, 16)
+    assert one.runs == Path("out") and cells[0].folder == Path("out") / one.name / "fold0"
 
 
 def test_ids_are_distinct_readable_and_stable():
-    bench = tiny(lrs=[0.001, 1e-5], patches=[[16, 16], [16, 32]])
-    ids = [cell.id for cell in cells(bench)]
+    study = tiny({"optim.lr": [0.001, 1e-5], "crop.size": [[16, 16], [16, 32]], "model": [UNET]})
+    ids = [cell.id for cell in _cells(study)]
     assert len(set(ids)) == len(ids) == 2 * 2 * 2 * 2 * 2
     assert ids[0] == "ce--unet--lr0.001--16x16--seed0--fold0"
     assert not set("".join(ids)) & set("/\\ ()=:,[]")
 
 
-def test_inputs_with_a_name_stand_beside_the_network():
-    bench = tiny(inputs=[{}, {"label": "five slices"}], losses=[{"name": "ce"}])
-    names = [(cell.id.split("--")[2], cell.network_label) for cell in cells(bench)[:2]]
-    assert names == [("lr0.01", "unet"), ("five_slices", "unet, five slices")]
+def test_seeds_come_first_so_that_a_stopped_study_compares_all():
+    places = [(cell.config.seed, cell.fold) for cell in _cells(tiny())]
+    assert places == [(0, 0), (0, 0), (0, 1), (0, 1), (1, 0), (1, 0), (1, 1), (1, 1)]
 
 
-def test_only_folds():
-    assert {cell.fold for cell in cells(tiny(only_folds=[1]))} == {1}
-
-
-def test_the_second_network_runs_the_best_losses():
-    second = {
-        "count": 1,
-        "network": {"name": "unet", "label": "wide", "params": {"widths": [8, 8]}},
+def test_a_named_axis_sets_several_keys():
+    still = {"crop.flips": False, "crop.quarter_turns": False}
+    axes = {
+        "input": [
+            {"label": "", "set": {}},
+            {"label": "one channel", "set": still | {"channels": [2]}},
+        ]
     }
-    bench = tiny(best_with=second, lrs=[0.01, 0.1])
-    frame = _frame(bench, lambda cell: cell.loss.name == "dice" and cell.lr == 0.01)
-    chosen = second_cells(bench, frame)
-    assert {cell.loss.label for cell in chosen} == {"dice"}
-    assert {cell.network.label for cell in chosen} == {"wide"} and len(chosen) == 8
-    assert second_cells(tiny(), frame) == []
+    cells = _cells(tiny(axes | {"model": [UNET], "loss": [{"name": "ce"}]}))
+    assert [cell.network for cell in cells[:2]] == ["unet", "unet, one channel"]
+    assert cells[1].id.split("--")[:3] == ["ce", "unet", "one_channel"]
+    assert cells[1].config.channels == [2] and not cells[1].config.crop.flips
+    assert cells[0].config.channels is None and cells[0].columns["input"] == ""
+
+
+def test_any_key_is_an_axis_and_a_column():
+    axes = {"optim.weight_decay": [0.0, 0.1], "loss": [{"name": "ce"}], "model": [UNET]}
+    cells = _cells(tiny(axes))
+    assert [cell.columns["optim.weight_decay"] for cell in cells[:2]] == [0.0, 0.1]
+    assert cells[1].network == "unet, weight_decay=0.1"
+    sweep = tiny({"loss": [{"name": "tversky"}], "loss.params.beta": [0.5, 0.9]})
+    assert [cell.label for cell in _cells(sweep)[:2]] == ["tversky, beta=0.5", "tversky, beta=0.9"]
+    assert _cells(sweep)[1].config.loss.params["beta"] == 0.9
+
+
+def test_folds_are_an_axis_or_all():
+    assert {cell.fold for cell in _cells(tiny({"fold": [1]}))} == {1}
+    assert {cell.fold for cell in _cells(tiny(), [0, 1, 2])} == {0, 1, 2}
+    with pytest.raises(ValueError, match="axes.fold: 2; the data has the folds 0, 1"):
+        _cells(tiny({"fold": [2]}))
+
+
+def test_labels_say_what_differs_from_the_defaults():
+    losses = [
+        {"name": "tversky", "params": {"beta": 0.9}},
+        {"name": "ce", "class_weights": "inverse"},
+        {"label": "plain", "value": {"name": "ce"}},
+    ]
+    labels = [cell.label for cell in _cells(tiny({"loss": losses}))[:3]]
+    assert labels == ["tversky(beta=0.9)", "ce(class_weights=inverse)", "plain"]
+
+
+def test_without_an_axis_loss_and_network_are_the_bases():
+    made = content() | {"axes": {"seed": [0]}}
+    made["base"]["loss"] = {"name": "tversky", "params": {"beta": 0.9}}
+    cell = _cells(study_of(made))[0]
+    assert cell.label == "tversky(beta=0.9)" and cell.columns["architecture"] == "unet"
+
+
+def test_best_with_runs_the_best_losses_with_other_values():
+    best = {"count": 1, "axes": {"model": [WIDE]}}
+    study = tiny({"model": [UNET], "optim.lr": [0.01, 0.1]}, best_with=best)
+    cells = _cells(study)
+    frame = _frame(cells, lambda cell: cell.label == "dice" and cell.config.optim.lr == 0.01)
+    chosen = study.second_cells(cells, frame)
+    assert {cell.label for cell in chosen} == {"dice"}
+    assert {cell.network for cell in chosen} == {"wide"} and len(chosen) == 8
+    assert not {cell.id for cell in chosen} & {cell.id for cell in cells}
+    assert tiny().second_cells(cells, frame) == []
 
 
 def test_every_loss_is_taken_at_its_best_settings():
-    frame = _frame(
-        tiny(lrs=[0.01, 0.1]), lambda cell: cell.lr if cell.loss.name == "ce" else 1 - cell.lr
-    )
+    cells = _cells(tiny({"optim.lr": [0.01, 0.1]}))
+    frame = _frame(cells, lambda c: c.config.optim.lr if c.label == "ce" else 1 - c.config.optim.lr)
     frame.loc[frame["seed"] == 1, "iou"] = float("nan")
     kept = tuned(frame, "iou")
     assert kept.groupby("label")["lr"].unique().map(list).to_dict() == {"ce": [0.1], "dice": [0.01]}
 
 
-def test_other_settings_are_refused_and_failed_cells_run_again(tmp_path):
-    bench = tiny()
-    store, cell = Store(tmp_path, bench, "data"), cells(bench)[0]
-    assert not store.finished(cell)
-    store.write(cell, {"status": "failed", "reason": "x"})
-    assert not store.finished(cell)
-    store.write(cell, {"status": "diverged", "reason": "x"})
-    assert store.finished(cell)
-    for changed, data in ((tiny(batch_size=3), "data"), (bench, "other")):
-        with pytest.raises(FileExistsError, match="run with other settings .(batch_size|data): "):
-            Store(tmp_path, changed, data).finished(cell)
-    for key, value in (("channels_last", True), ("background_from", {"name": "ce"})):
-        with pytest.raises(FileExistsError, match=f"run with other settings .{key}: "):
-            Store(tmp_path, tiny(**{key: value}), "data").finished(cell)
-    assert Store(tmp_path, tiny(seeds=[0]), "data").finished(cell)
+def test_the_columns_say_which_cell_it_is():
+    terms = [{"loss": "ce"}, {"loss": "dice"}]
+    losses = [{"label": "both", "value": {"name": "weighted_sum", "params": {"terms": terms}}}]
+    row = _cells(tiny({"loss": losses}))[0].columns
+    assert (row["label"], row["loss"], row["terms"]) == ("both", "weighted_sum", "ce+dice")
+    assert (row["lr"], row["patch"], row["batch_size"]) == (0.01, "16x16", 2)
+    assert json.loads(row["network_params"])["widths"] == [4, 8]
+    assert [term["loss"] for term in json.loads(row["params"])["terms"]] == ["ce", "dice"]
+
+
+def test_whole_images_have_no_patch():
+    made = content({"seed": [0]})
+    del made["base"]["crop"]
+    assert _cells(study_of(made))[0].columns["patch"] == "whole"
+
+
+def test_the_page_says_how_images_vary():
+    still = {"crop.flips": False, "crop.quarter_turns": False}
+    inputs = [
+        {"label": "", "set": {}},
+        {"label": "still", "set": still},
+        {"label": "moved", "set": still | {"augment": {"name": "mild"}}},
+    ]
+    text = tiny({"input": inputs}).describe()
+    assert "augmented by flips and quarter turns; still: nothing; moved: mild. " in text
+    assert "trains 3 steps on batches of 2 crops with adam" in text
+    assert "differ in loss (2), seed (2), input (3)" in text
+
+
+def test_overrides_reach_axes_and_base(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(_dumped(CONTENT))
+    overrides = [
+        "axes.seed=[7]",
+        "axes.optim.lr=[0.5]",
+        "set.train.steps=9",
+        "axes.loss=[{name: ce}]",
+    ]
+    cells = _cells(read_study(path, overrides))
+    assert [(cell.config.seed, cell.config.optim.lr) for cell in cells] == [(7, 0.5), (7, 0.5)]
+    assert cells[0].config.train.steps == 9
+
+
+def test_a_base_may_be_a_file_beside_the_study(tmp_path):
+    (tmp_path / "base.yaml").write_text(_dumped(CONTENT["base"]))
+    path = tmp_path / "studies" / "tiny.yaml"
+    path.parent.mkdir()
+    path.write_text(_dumped(CONTENT | {"base": "../base.yaml"}))
+    written_out = [replace(cell, choices=()) for cell in _cells(tiny())]
+    assert [replace(cell, choices=()) for cell in _cells(read_study(path))] == written_out
+    path.write_text(_dumped(CONTENT | {"base": "gone.yaml"}))
+    with pytest.raises(FileNotFoundError, match="gone.yaml does not exist"):
+        read_study(path)
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("axes", "message"),
     [
-        ("result.json", "", "is not valid JSON"),
-        ("result.json", '{"status": "ok", "reas', "is not valid JSON"),
-        ("result.json", "[]", "holds no `key: value` pairs; delete .* its cell is trained again"),
-        ("result.json", "{}", "is not the result of a cell; delete .* its cell is trained again"),
-        ("result.json", '{"status": "fine", "reason": ""}', "is not the result of a cell"),
-        ("result.json", '{"status": "ok", "reason": ""}', "is not the result of a cell"),
-        ("result.json", '{"status": "ok", "reason": "", "iou": "x"}', "is not the result of a"),
-        ("result.json", '{"status": "ok", "reason": "", "iou": [1]}', "is not the result of a"),
-        ("result.json", '{"status": "ok", "reason": "", "iou": true}', "is not the result of a"),
-        ("result.json", f'{{"status": "ok", "reason": "", "iou": {10**30}}}', "is not the result"),
-        ("settings.json", None, "does not exist; delete .* its cell is trained again"),
-        ("settings.json", "[1]", "holds no `key: value` pairs; delete"),
-        ("settings.json", "\xff", "is not valid JSON"),
+        ({"loss": [{"name": "dica"}]}, "axes.loss.0: loss: unknown name 'dica'; did you mean"),
+        (
+            {"loss": [{"name": "ce"}, {"name": "tversky", "params": {"gama": 1}}]},
+            "axes.loss.1: loss.params: 'tversky' has no parameter 'gama'",
+        ),
+        (
+            {"loss": [{"name": "weighted_sum", "params": {"terms": [{"loss": "dize"}]}}]},
+            "axes.loss.0: loss.params.terms.0: unknown name 'dize'",
+        ),
+        ({"loss": [{"name": "ce", "class_weights": "x"}]}, "axes.loss.0: loss.class_weights: unk"),
+        (
+            {"loss": [{"name": "dl2"}, {"name": "topk_percent", "class_weights": "inverse"}]},
+            "axes.loss.1: loss.class_weights: 'topk_percent' does not weigh",
+        ),
+        ({"loss": [{"name": "dice"}, {"name": "bce"}]}, "axes.loss.1: loss: .*'bce'"),
+        ({"loss": [{"name": "ce"}, {"name": "ce"}]}, "axes.loss: 'ce' and 'ce' need labels that"),
+        ({"loss": []}, r"axes.loss: expected a list of values, found \[\]"),
+        ({"loss": {"name": "ce"}}, "axes.loss.name: expected a list of values, found 'ce'"),
+        ({"loss": [{"name": "dice", "weight": 1}]}, "axes.loss.0: loss.weight: unknown key; did"),
+        ({"loss": [{"label": "a", "name": "ce"}]}, "axes.loss.0: name beside label or value; give"),
+        ({"loss": [{"label": 3, "value": {"name": "ce"}}]}, "axes.loss.0.label: expected text"),
+        ({"model": [{"name": "une"}]}, "axes.model.0: model: unknown name 'une'"),
+        ({"augment": [{"name": "elastic"}]}, "axes.augment.0: augment: unknown name 'elastic'"),
+        ({"channels": [[]]}, "axes.channels.0: channels: "),
+        ({"lrs": [1]}, "axes.lrs: unknown config key 'lrs'; "),
+        (
+            {"optim.lrr": [1]},
+            "axes.optim.lrr: unknown config key 'optim.lrr'; did you mean 'lr'",
+        ),
+        ({"optim.lr.x": [1]}, "axes.optim.lr.x: unknown config key 'optim.lr.x'"),
+        ({"name": ["a"]}, "axes.name: the study gives every cell its name; leave it out"),
+        ({"runs": ["a"]}, "axes.runs: the study gives every cell its runs"),
+        ({"input": [{"set": {"seed": 1}}]}, "axes.input.0: expected {label: ..., set: {key: value"),
+        ({"input": [{"label": "a", "set": {"x": 1}}]}, "axes.input.0.set: unknown config key 'x'"),
+        ({"fold": [-1]}, "axes.fold.0: expected the number of a fold, found -1"),
+        ({"seed": [{"label": "a", "value": 1}]}, "axes.seed.0.label: values of seed name themsel"),
+        ({"seed": [True]}, "axes.seed.0: seed: .*valid integer, found True"),
+        ({"seed": [1, 1]}, "axes.seed: 1 is listed twice"),
+        ({"fold": [0, 0]}, "axes.fold: 0 is listed twice"),
+        ({"crop.size": [[64, 64], [64, 64]]}, "axes.crop.size: 64x64 is listed twice"),
+        ({"optim.lr": [float("inf")]}, "axes.optim.lr.0: optim.lr: .*finite number, found inf"),
+        ({"optim.lr": [True]}, "axes.optim.lr.0: optim.lr: .*valid number, found True"),
+        ({"crop.size": [[64, 64.5]]}, "axes.crop.size.0: crop.size.1: .*valid integer, found 64.5"),
+        ({"crop.size": [[64, 100_000]]}, "axes.crop.size.0: crop.size.1: .*or equal to 4096"),
+        ({"train.batch_size": [2, 10**9]}, "axes.train.batch_size.1: train.batch_size: "),
+        ({"seed": list(range(60_000))}, "the grid has 120000 cells; at most 100000 are allowed"),
+        # labels that would become folders elsewhere, or none
+        (
+            {"loss": [{"label": "!!!", "value": {"name": "ce"}}]},
+            "axes.loss: the label '!!!' cannot",
+        ),
+        ({"loss": [{"label": "a\nb", "value": {"name": "ce"}}]}, "the label 'a.nb' cannot name a"),
+        (
+            {"loss": [{"label": "x" * 150, "value": {"name": "ce"}}]},
+            "'xxx.* is too long for a fold",
+        ),
     ],
 )
-def test_a_broken_result_is_named(tmp_path, name, text, message):
-    store, cell = Store(tmp_path, tiny(), "data"), cells(tiny())[0]
-    store.write(cell, {"status": "ok", "reason": "", "iou": 0.5})
-    path = tmp_path / "cells" / cell.id / name
-    path.unlink() if text is None else path.write_text(text)
-    with pytest.raises((ValueError, OSError), match=f"{name} {message}"):
-        store.finished(cell)
-    if name == "result.json":
-        with pytest.raises(ValueError, match=f"{name} {message}"):
-            store.frame([cell])
+def test_a_bad_axis_is_refused_before_any_data_is_read(axes, message):
+    with pytest.raises(ValueError, match=f"tiny.yaml: .*{message}"):
+        tiny(axes)
 
 
-def test_a_link_to_nowhere_is_no_cell_that_is_yet_to_run(tmp_path):
-    store, cell = Store(tmp_path, tiny(), "data"), cells(tiny())[0]
-    store.write(cell, {"status": "ok", "reason": "", "iou": 0.5})
-    path = tmp_path / "cells" / cell.id / "result.json"
-    path.rename(path.with_name("moved.json"))
-    path.symlink_to("gone.json")
-    with pytest.raises(FileNotFoundError, match="result.json is a link to gone.json"):
-        store.finished(cell)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"best_with": {"axes": {"model": [{"name": "x"}]}}},
+            "best_with.axes.model.0: model: unkn",
+        ),
+        (
+            {"best_with": {"axes": {"loss": [{"name": "ce"}]}}},
+            "best_with.axes: loss is the axis who",
+        ),
+        ({"best_with": {"axes": {}}}, "best_with.axes: there is no axis"),
+        ({"background_from": {"name": "dica"}}, "background_from: loss: unknown name 'dica'"),
+        ({"axis": {}}, "axis: unknown key; did you mean 'axes'"),
+        ({"score": "miou"}, "score: "),
+        ({"name": "../x"}, "name: '../x' cannot be the name of a folder"),
+        ({"hard_pixels": [0]}, "hard_pixels.0: "),
+        ({"set": {"train.step": 3}}, "set: unknown config key 'train.step'; did you mean 'steps'"),
+        ({"set": {"name": "x"}}, "set: the study gives every cell its name"),
+        ({"base": {"data": 3}}, "axes.loss.0: data: "),
+    ],
+)
+def test_a_bad_study_is_refused_before_any_data_is_read(changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**changes)
 
 
-def test_the_frame_has_a_row_a_result(tmp_path):
-    bench = tiny()
-    store, grid = Store(tmp_path, bench, "data"), cells(bench)
-    store.write(grid[0], {"status": "ok", "reason": "", "iou": 0.5})
-    store.write(grid[1], {"status": "diverged", "reason": "nan"})
-    frame = store.frame(grid)
-    assert frame["status"].tolist() == ["ok", "diverged"]
-    assert json.loads(frame["params"][0]) == {"class_weights": None, "divide_by": "weights"}
-    assert frame["architecture"][0] == "unet" and frame["batch_size"][0] == bench.batch_size
-    assert json.loads(frame["network_params"][0])["widths"] == [4, 8]
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "bench.parquet"), frame)
+def test_a_key_is_set_in_sections_alone():
+    made = content(base={"data.folds": 2})
+    made["base"]["data"] = 3
+    with pytest.raises(ValueError, match="data.folds: data is 3, not a section"):
+        study_of(made)
 
 
-def test_the_fingerprint_is_of_pixels():
-    one, same, other = blobs(), blobs(), blobs()
-    other.labels[0][0, 0] ^= 1
-    assert fingerprint(one) == fingerprint(same) != fingerprint(other)
+def test_two_cells_never_share_a_folder():
+    some = [{"label": "", "set": {}}, {"label": "a", "set": {"predict.tile": 64}}]
+    with pytest.raises(ValueError, match="share the folder ce--.*--a--.*; give labels that differ"):
+        tiny({"one": some, "other": some})
+
+
+def test_reusing_a_background_needs_classes_that_exclude_each_other():
+    made = content(background_from={"name": "bce"})
+    made["base"]["data"]["source"] = "isbi"
+    made["axes"]["loss"] = [{"name": "bce"}]
+    with pytest.raises(ValueError, match="background_from: the classes of isbi may overlap"):
+        study_of(made)
+
+
+def test_check_tables():
+    check_tables(["main", "curves"])
+    with pytest.raises(ValueError, match="tables: unknown name 'T99'"):
+        check_tables(["T99"])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_valid(path):
+    study = read_study(path)
+    check_tables(study.tables)
+    assert study.name == path.stem and _cells(study, range(10))
+
+
+def test_there_are_configs():
+    assert len(CONFIGS) >= 8

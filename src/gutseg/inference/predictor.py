@@ -23,6 +23,10 @@ FLIPS: dict[str, tuple[tuple[int, ...], ...]] = {
 }
 
 
+class NotFinite(ValueError, FloatingPointError):
+    """The probabilities of a network that has diverged."""
+
+
 class Predictor:
     """Predicts class probabilities of a scan, quantised to uint8 (255 = 1).
 
@@ -106,10 +110,10 @@ class Predictor:
     def native(self, scan: Scan, found: Tensor) -> np.ndarray:
         """Bring probabilities (B, C, h, w) back to the slice: (C, B, H, W) float32.
 
-        Raises ValueError where they are not finite: a byte would hide it as an empty mask.
+        Raises NotFinite where they are not finite: a byte would hide it as an empty mask.
         """
         if not torch.isfinite(found).all():
-            raise ValueError(
+            raise NotFinite(
                 f"{self.name} predicts probabilities of {scan.name} that are not finite; "
                 "its weights are of no use: train it again with a lower optim.lr or train.amp=false"
             )

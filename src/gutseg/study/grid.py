@@ -1,54 +1,257 @@
-"""The cells of a comparison, each with a folder of its own, and the table of all of them."""
+"""The config of a study and its cells: a base config, and axes whose values are put into it."""
 
-import hashlib
-import json
-import os
+import copy
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from itertools import product
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from gutseg.data.sources.labelled import Labelled
-from gutseg.files import need_file, read_json, replacing, write_json
-from gutseg.study.cell import Cell
-from gutseg.study.sections import Bench
-
-# What a cell's result depends on beside its own place, `dataset` apart.
-SHARED = (
-    "budget",
-    "folds",
-    "fold_seed",
-    "batch_size",
-    "background_from",
-    "channels_last",
-    "optim",
-    "tile",
-    "hard_shares",
-    "tail",
+from gutseg.config import Config, read_with, validate
+from gutseg.data.sources import mode_of
+from gutseg.registry import shown
+from gutseg.settings import LONGEST_NAME, Count, Name, Section
+from gutseg.study.axes import (
+    ORDER,
+    Axis,
+    Choice,
+    check_key,
+    flat,
+    given_label,
+    put,
+    read_axes,
 )
+from gutseg.study.cell import Cell
+
+# cells of a grid; the largest of the papers' has 396
+MOST_CELLS = 100_000
+# Averages over classes, pooled over pixels; `_fg` leaves the background out.
+POOLED = ("iou", "iou_fg", "dice", "dice_fg", "precision", "recall", "accuracy")
+# The competition's, for sources with volumes; of a hausdorff less is better: it cannot rank.
+COMPETITION_SCORES = ("score", "competition_dice")
 
 
-STATUSES = ("ok", "diverged", "failed")
-# What a result says in words; everything else in it is a number.
-TEXTS = {"status", "reason", "background", "device", "node"}
+class BestWith(Section):
+    """Further cells, of what turned out best on the first axis."""
+
+    # so many values of the first axis ...
+    count: Count = 4
+    # ... are also run with the values of these axes, which replace those of the same name
+    axes: dict[str, Any]
 
 
-def cells(bench: Bench) -> list[Cell]:
-    """Return every cell of the grid, seed by seed, so that a broken run still compares all."""
-    return [
-        Cell(loss=loss, network=network, input=seen, lr=lr, patch=patch, seed=seed, fold=fold)
-        for seed, fold, network, seen, lr, patch, loss in product(
-            bench.seeds,
-            bench.chosen_folds,
-            bench.networks,
-            bench.inputs,
-            bench.lrs,
-            bench.patches,
-            bench.losses,
+class Study(Section):
+    """A grid of trainings that differ in the values of some config keys alone."""
+
+    name: Name
+    # a config of one experiment, written out or as its file, relative to the study's
+    base: dict[str, Any]
+    # changes to the base: config key -> value
+    set: dict[str, Any] = Field({})
+    # config key -> its values, plain or {label, value}; or any other name -> {label, set: {config
+    # key: value, ...}}. `fold` is an axis too; all folds are run without it
+    axes: dict[str, Any]
+    # what the best values of the first axis are also run with
+    best_with: BestWith | None = None
+    # the column by which losses are ranked
+    score: Literal[POOLED + COMPETITION_SCORES] = "iou"
+    # the page's tables: rows of TABLES
+    tables: list[str] = Field(["main"])
+    # numbers n: the classes of the n hardest pixels of each held-out image are counted
+    hard_pixels: list[Count] = Field([])
+    # the loss of further cells, trained on objects against background, whose background is laid
+    # over every other cell's prediction
+    background_from: dict[str, Any] | None = None
+
+    def model_post_init(self, _: Any) -> None:
+        """Check every value of every axis, and that every cell has a folder of its own."""
+        for key in flat(self.set):
+            check_key(key, "set")
+        for axes in filter(None, (self.first_axes, self.second_axes)):
+            count = prod(len(axis.choices) for axis in axes)
+            if count > MOST_CELLS:
+                raise ValueError(f"the grid has {count} cells; at most {MOST_CELLS} are allowed")
+            self._check_values(axes)
+        self._check_names()
+        if self.background_from is not None:
+            config = self.first_config
+            if mode_of(config.data.source) == "multilabel":
+                raise ValueError(
+                    f"background_from: the classes of {config.data.source} may overlap"
+                )
+            self.binary_cell(Cell(config, (), {}))
+
+    @cached_property
+    def first_axes(self) -> list[Axis]:
+        """The axes of the grid."""
+        return read_axes(self.axes, "axes")
+
+    @cached_property
+    def second_axes(self) -> list[Axis]:
+        """The axes of what `best_with` adds, for all values of the first axis."""
+        if self.best_with is None:
+            return []
+        others = read_axes(self.best_with.axes, "best_with.axes")
+        names = {axis.name for axis in others}
+        if (first := self.first_axes[0].name) in names:
+            raise ValueError(f"best_with.axes: {first} is the axis whose best values are taken")
+        return [axis for axis in self.first_axes if axis.name not in names] + others
+
+    def cells(self, folds: Sequence[int], runs: Path) -> list[Cell]:
+        """Return every cell of the grid. folds: of the data; runs: the cells' folder."""
+        return self._placed(self.first_axes, folds, runs)
+
+    def describe(self) -> str:
+        """Say in a paragraph on what data and with what budget the cells were trained."""
+        config, train = self.first_config, self.first_config.train
+        spent = {"steps": train.steps, "epochs": train.epochs, "s": train.seconds}
+        budget = next(f"{value} {unit}" for unit, value in spent.items() if value)
+        varied = [f"{axis.name} ({len(axis.choices)})" for axis in self.first_axes]
+        optim = config.optim
+        return (
+            f"Data: {config.data.source}. Every cell trains {budget} on batches of "
+            f"{train.batch_size} {'crops' if config.crop else 'images'} with {optim.name}, "
+            f"learning rate {optim.schedule}. The cells differ in {', '.join(varied)}. Training "
+            f"images are augmented by {'; '.join(self._augmentations())}. Within a seed and a fold "
+            "all losses see the same images in the same order, and a network starts from the same "
+            "weights."
         )
-    ]
+
+    def _augmentations(self) -> list[str]:
+        """Say how training images vary, with the name of the input that they vary for."""
+        inputs = [axis for axis in self.first_axes if axis.kind == "input"]
+        others = [axis.choices[0] for axis in self.first_axes if axis.kind != "input"]
+        found: dict[str, list[str]] = {}
+        for choices in product(*(axis.choices for axis in inputs)):
+            cell = self._cell([*others, *choices], "a cell")
+            ways = [cell.config.augment.name] if cell.config.augment.name != "none" else []
+            if crop := cell.config.crop:
+                turned = {"flips": crop.flips, "quarter turns": crop.quarter_turns}
+                ways = [*(name for name, done in turned.items() if done), *ways]
+            label = ", ".join(choice.label for choice in choices if choice.label)
+            found.setdefault(" and ".join(ways) or "nothing", []).append(label)
+        return [
+            f"{', '.join(filter(None, labels))}: {ways}" if any(labels) else ways
+            for ways, labels in found.items()
+        ]
+
+    def second_cells(self, cells: list[Cell], frame: pd.DataFrame) -> list[Cell]:
+        """Return the cells that `best_with` adds.
+
+        cells, frame: of the grid. A value of the first axis is as good as its mean over seeds
+        and folds at the settings of the other axes that suit it best; no result counts 0.
+        """
+        if self.best_with is None or self.score not in frame:
+            return []
+        first, *others = self.second_axes
+        scores = frame.set_index("id")[self.score].fillna(0)
+        values = defaultdict(list)
+        for cell in cells:
+            values[cell.of(first.name).label, cell.setting(first.name)].append(scores[cell.id])
+        best: dict[str, float] = {}
+        for (label, _), found in values.items():
+            best[label] = max(best.get(label, 0), sum(found) / len(found))
+        chosen = sorted(best, key=best.get, reverse=True)[: self.best_with.count]
+        kept = [choice for choice in first.choices if choice.label in chosen]
+        folds = list(dict.fromkeys(cell.fold for cell in cells))
+        return self._placed([replace(first, choices=kept), *others], folds, cells[0].config.runs)
+
+    @property
+    def first_config(self) -> Config:
+        """The config of the first cell."""
+        return self._cell([axis.choices[0] for axis in self.first_axes], "the first cell").config
+
+    def with_binary(self, cells: list[Cell]) -> list[Cell]:
+        """Return cells, and after them those that `background_from` adds."""
+        if self.background_from is None:
+            return cells
+        return cells + list({(b := self.binary_cell(cell)).id: b for cell in cells}.values())
+
+    def binary_cell(self, cell: Cell) -> Cell:
+        """Return the cell that differs from another in `background_from` and in its classes."""
+        choices = [choice for choice in cell.choices if choice.kind != "loss"]
+        changes = {"loss": self.background_from, "data.params.binary": True}
+        made = self._cell(choices, "background_from", changes)
+        labels = made.base_labels | {"loss": f"binary {given_label(self.background_from)}"}
+        return replace(made, base_labels=labels).placed(cell.config.runs)
+
+    def _placed(self, axes: list[Axis], folds: Sequence[int], runs: Path) -> list[Cell]:
+        if not any(axis.kind == "fold" for axis in axes):
+            choices = [Choice("fold", "fold", str(fold), {}, fold) for fold in folds]
+            axes = [*axes, Axis("fold", "fold", choices, "axes.fold")]
+        cells = [self._cell(choices, "a cell") for choices in _combined(axes)]
+        for fold in dict.fromkeys(cell.fold for cell in cells):
+            if fold not in folds:
+                raise ValueError(
+                    f"axes.fold: {fold}; the data has the folds {', '.join(map(str, folds))}"
+                )
+        return [cell.placed(runs) for cell in cells]
+
+    def _cell(
+        self, choices: Sequence[Choice], where: str, changes: dict[str, Any] | None = None
+    ) -> Cell:
+        """Build the cell that has these values; where names the source in errors."""
+        content = copy.deepcopy(self.base)
+        settings = [flat(self.set), *(choice.settings for choice in choices), changes or {}]
+        for key, value in (pair for part in settings for pair in part.items()):
+            put(content, key, copy.deepcopy(value))
+        config = validate(Config, content | {"name": "cell"}, where)
+        labels = {
+            kind: given_label(content.get(key) or {"name": getattr(config, key).name})
+            for key, kind in (("loss", "loss"), ("model", "network"))
+        }
+        return Cell(config, tuple(choices), labels)
+
+    def _check_values(self, axes: list[Axis]) -> None:
+        """Put every value beside the first ones of the other axes."""
+        first = {axis.name: axis.choices[0] for axis in axes}
+        for choice in (choice for axis in axes for choice in axis.choices):
+            chosen = first | {choice.axis: choice}
+            try:
+                self._cell(chosen.values(), "")
+            except ValueError as error:
+                problem = str(error).removeprefix(": ")
+                # a first value fails beside those of the other axes; the key that is named has it
+                guilty = [c for c in chosen.values() if problem.startswith(tuple(c.settings))]
+                name = (guilty or [choice])[0].axis
+                axis = next(axis for axis in axes if axis.name == name)
+                number = axis.choices.index(chosen[name])
+                raise ValueError(f"{axis.where}.{number}: {problem}") from None
+
+    def _check_names(self) -> None:
+        """Raise ValueError unless every cell has a folder of its own, with a name that may be."""
+        seen: dict[str, list[str]] = {}
+        for axes in filter(None, (self.first_axes, self.second_axes)):
+            seedless = [axis for axis in axes if axis.kind not in ("seed", "fold")]
+            for choices in _combined(seedless):
+                cell = self._cell(choices, "a cell")
+                labels = [choice.label for choice in choices]
+                if len(cell.folder_name) > LONGEST_NAME:
+                    longest = max((cell.label, *labels), key=len)
+                    raise ValueError(
+                        f"{shown(longest)} is too long for a folder's name; give a `label`"
+                    )
+                if cell.folder_name in seen and labels != seen[cell.folder_name]:
+                    raise ValueError(
+                        f"{labels} and {seen[cell.folder_name]} would share the folder "
+                        f"{cell.folder_name}; give labels that differ"
+                    )
+                seen[cell.folder_name] = labels
+
+
+def read_study(path: Path, overrides: list[str] | None = None) -> Study:
+    """Read a study and apply `key=value` overrides, as in axes.seed=[0] or set.train.steps=9."""
+    content = read_with(path, overrides)
+    base = content.get("base")
+    if isinstance(base, str):
+        content["base"] = read_with(path.parent / base)
+    return validate(Study, content, str(path))
 
 
 def tuned(frame: pd.DataFrame, score: str) -> pd.DataFrame:
@@ -63,134 +266,6 @@ def tuned(frame: pd.DataFrame, score: str) -> pd.DataFrame:
     return frame[[place in best for place in places]]
 
 
-def second_cells(bench: Bench, frame: pd.DataFrame) -> list[Cell]:
-    """Return the cells of the second network: those of the losses that are best with the first.
-
-    Of several inputs the first one decides.
-    """
-    if bench.best_with is None:
-        return []
-    first = tuned(frame[frame["network"] == cells(bench)[0].network_label], bench.score)
-    if bench.score not in first:
-        return []
-    means = first.assign(score=first[bench.score].fillna(0)).groupby("label")["score"].mean()
-    best = means.sort_values(ascending=False, kind="stable").index[: bench.best_with.count]
-    chosen = [loss for loss in bench.losses if loss.label in set(best)]
-    return cells(bench.model_copy(update={"losses": chosen, "networks": [bench.best_with.network]}))
-
-
-def fingerprint(data: Labelled) -> str:
-    """Return a short name for images and labels, the same wherever they lie."""
-    digest = hashlib.sha256(repr((data.classes, data.mode, data.groups)).encode())
-    for plane in (*data.images, *data.labels):
-        digest.update(repr(plane.shape).encode())
-        digest.update(np.ascontiguousarray(plane))
-    return digest.hexdigest()[:16]
-
-
-class Store:
-    """The folder of a comparison: cells/<id>/{settings,result}.json and bench.parquet."""
-
-    def __init__(self, folder: Path, bench: Bench, data_name: str) -> None:
-        """data_name: the fingerprint of the data."""
-        self.folder = folder
-        self.score = bench.score
-        self.shared = {"data": data_name, "dataset": bench.dataset.name}
-        self.shared |= bench.model_dump(mode="json", include=set(SHARED))
-
-    def settings(self, cell: Cell) -> dict:
-        """Return all that the cell's result depends on."""
-        return cell.model_dump(mode="json") | self.shared
-
-    def finished(self, cell: Cell) -> bool:
-        """Say whether a cell has its result; failed ones are run again.
-
-        Raises FileExistsError when it was run with other settings.
-        """
-        folder = self.folder / "cells" / cell.id
-        if not os.path.lexists(folder / "result.json"):  # a pipe there is no cell yet to run
-            return False
-        before, now = _read_dict(folder / "settings.json"), self.settings(cell)
-        changed = [
-            f"{key}: {before.get(key)} -> {now.get(key)}"
-            for key in before | now
-            if before.get(key) != now.get(key)
-        ]
-        if changed:
-            raise FileExistsError(
-                f"{folder} was run with other settings ({'; '.join(changed)}); "
-                "give another --out or delete the folder"
-            )
-        return self._result(folder / "result.json")["status"] != "failed"
-
-    def write(self, cell: Cell, result: dict) -> None:
-        """Keep a cell's settings and then, which marks it as finished, its result."""
-        folder = self.folder / "cells" / cell.id
-        write_json(folder / "settings.json", self.settings(cell))
-        write_json(folder / "result.json", result)
-
-    def frame(self, wanted: list[Cell]) -> pd.DataFrame:
-        """Return one row a finished cell, and write them as bench.parquet."""
-        rows = []
-        batch = {"batch_size": self.shared["batch_size"]}
-        for cell in wanted:
-            path = self.folder / "cells" / cell.id / "result.json"
-            if path.is_file():
-                rows.append(_place(cell) | batch | self._result(path))
-        frame = pd.DataFrame(rows)
-        with replacing(self.folder / "bench.parquet") as temporary:
-            frame.to_parquet(temporary, index=False)
-        return frame
-
-    def _result(self, path: Path) -> dict:
-        """Read what `write` wrote; raises ValueError for anything else."""
-        found = _read_dict(path)
-        told = found.get("status") in STATUSES and isinstance(found.get("reason"), str)
-        plain = all(
-            isinstance(value, str) if key in TEXTS else _is_number(value)
-            for key, value in found.items()
-        )
-        if not told or not plain or (found["status"] == "ok" and self.score not in found):
-            raise ValueError(f"{path} is not the result of a cell; {_again(path)}")
-        return found
-
-
-def _is_number(value: Any) -> bool:
-    """Say whether bench.parquet can hold a value as a number: true is none, nor is 10^30."""
-    return isinstance(value, float) or (type(value) is int and abs(value) < 2**63)
-
-
-def _read_dict(path: Path) -> dict:
-    found = read_json(need_file(path, _again(path)))
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no `key: value` pairs; {_again(path)}")
-    return found
-
-
-def _again(path: Path) -> str:
-    return f"delete {path.parent} and rerun, its cell is trained again"
-
-
-def _place(cell: Cell) -> dict:
-    """Columns that say which cell a row is.
-
-    params: of the loss as JSON, terms: of a sum; network: with the input where that has a name.
-    """
-    loss = cell.loss
-    terms = loss.params.get("terms", []) if loss.name == "weighted_sum" else []
-    return {
-        "label": loss.label,
-        "loss": loss.name,
-        "class_weights": loss.class_weights or "",
-        "terms": "+".join(term["loss"] for term in terms),
-        "params": json.dumps({key: value for key, value in loss.params.items() if key != "mode"}),
-        "network": cell.network_label,
-        "input": cell.input.label,
-        "architecture": cell.network.name,
-        "network_params": json.dumps(cell.network.params),
-        "lr": cell.lr,
-        "patch": "{}x{}".format(*cell.patch),
-        "seed": cell.seed,
-        "fold": cell.fold,
-        "id": cell.id,
-    }
+def _combined(axes: Sequence[Axis]) -> Iterator[tuple[Choice, ...]]:
+    ordered = sorted(axes, key=lambda axis: ORDER.index(axis.kind))
+    return product(*(axis.choices for axis in ordered))

@@ -23,15 +23,19 @@ CLASSES = (
 
 
 def conic(
-    folder: Path, inputs: Inputs, *, limit: Annotated[int, Field(ge=1)] | None = None
+    folder: Path,
+    inputs: Inputs,
+    *,
+    limit: Annotated[int, Field(ge=1)] | None = None,
+    binary: bool = False,
 ) -> Pictures:
     """Read CoNIC's images.npy (N, 256, 256, 3) uint8 and labels.npy (N, 256, 256, 2).
 
     labels[..., 0] numbers the instances and is left aside, labels[..., 1] is the class, 0-6.
     limit: keep so many patches, evenly spread over all; the 4,981 of the challenge take 4.2 GB
     in memory. With patch_info.csv (names such as consep_1-0000) a group is the image that a
-    patch was cut from, without it every patch is a group.
-    Source: [Graham 2021].
+    patch was cut from, without it every patch is a group. binary: take all objects for one
+    class. Source: [Graham 2021].
     """
     images = _open(folder / "images.npy", "(N, H, W, 3) uint8", 3, np.uint8)
     labels = _open(folder / "labels.npy", "(N, H, W, 2) of whole numbers", 2, np.integer)
@@ -54,7 +58,7 @@ def conic(
         picture(names[patch], images[patch].astype(np.float32) / 255, kind, group=groups[patch])
         for patch, kind in zip(kept, kinds, strict=True)
     ]
-    return Pictures(found, inputs, CLASSES, "multiclass", background=0)
+    return Pictures(found, inputs, CLASSES, "multiclass", background=0, binary=binary)
 
 
 def _open(file: Path, expected: str, channels: int, kind: type) -> np.ndarray:

@@ -17,13 +17,13 @@ PATIENT = 12  # characters of a TCGA barcode that name the patient: TCGA-55-1594
 FARTHEST = 1 << 20  # pixels; beyond it a coordinate is an issue, and cv2 would overflow
 
 
-def monusac(folder: Path, inputs: Inputs) -> Pictures:
+def monusac(folder: Path, inputs: Inputs, *, binary: bool = False) -> Pictures:
     """Read folder/TCGA-*/tile.tif (or .png) and the tile.xml next to each.
 
     Regions called Ambiguous are left background, and so is a region of fewer than three
     corners. Where nuclei overlap the later one of the file is on top. A group is a patient,
-    the first 12 characters of the folder. Raises ValueError or FileNotFoundError naming the
-    file and what to do. Source: [Verma 2021].
+    the first 12 characters of the folder. binary: take all objects for one class. Raises
+    ValueError or FileNotFoundError naming the file and what to do. Source: [Verma 2021].
     """
     found = []
     for image_file, xml_file in _tiles(folder):
@@ -31,7 +31,7 @@ def monusac(folder: Path, inputs: Inputs) -> Pictures:
         labels = _draw(_regions(xml_file), image.shape[:2])
         group = image_file.parent.name[:PATIENT]
         found.append(picture(image_file.stem, image, labels, group=group))
-    return Pictures(found, inputs, CLASSES, "multiclass", background=0)
+    return Pictures(found, inputs, CLASSES, "multiclass", background=0, binary=binary)
 
 
 def _tiles(folder: Path) -> list[tuple[Path, Path]]:

@@ -90,8 +90,12 @@ class Pictures(Source):
         mode: Mode,
         *,
         background: int | None = None,
+        binary: bool = False,
     ) -> None:
-        """inputs: its geometry and selected channels are used. Raises ValueError for others."""
+        """inputs: its geometry and selected channels are used. Raises ValueError for others.
+
+        binary: take all objects for one class; folds are drawn as without.
+        """
         self.classes, self.mode, self.background = tuple(classes), mode, background
         count = len(pictures[0].image)
         if inputs.selected is not None:
@@ -110,7 +114,13 @@ class Pictures(Source):
         index["group"] = [one.group for one in pictures]
         self.index = index
         self.amounts = self.pixels(index)[0]
-        self.index[list(self.classes)] = self.amounts > 0
+        if binary:
+            self.classes, self.background = ("background", "object"), 0
+            self.pictures = {
+                name: replace(one, labels=(one.labels != background).astype(np.uint8))
+                for name, one in self.pictures.items()
+            }
+        self.index[list(self.classes)] = self.pixels(index)[0] > 0
 
     def scan(self, name: str) -> Picture:
         """Return a picture."""

@@ -20,12 +20,14 @@ def png_folder(
     *,
     classes: list[str] | None = None,
     ignore: Annotated[int, Field(ge=0, le=255)] | None = None,
+    binary: bool = False,
 ) -> Pictures:
     """Read folder/images/*.png and folder/labels/*.png, joined by name; a group is an image.
 
     An image is RGB, its label map 8-bit grey with class numbers, 0 the background. classes:
     their names, number 0 first; None names them by number as far as they occur. ignore: the
-    number of unlabelled pixels: they count neither in a loss nor in a measure.
+    number of unlabelled pixels: they count neither in a loss nor in a measure. binary: take
+    all objects for one class.
     Raises ValueError or FileNotFoundError naming the file and what to do.
     """
     found, highest = [], 0
@@ -41,7 +43,7 @@ def png_folder(
     if not highest:
         raise ValueError(f"{folder / 'labels'} holds background (0) alone; there is no class")
     known = classes or ["background", *(f"class {n}" for n in range(1, highest + 1))]
-    return Pictures(found, inputs, known, "multiclass", background=0)
+    return Pictures(found, inputs, known, "multiclass", background=0, binary=binary)
 
 
 def _check_numbers(label: np.ndarray, classes: list[str] | None, file: Path) -> None:

@@ -1,0 +1,89 @@
+"""What a study's tables ask of trained cells: functions of finished run folders."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gutseg import experiment, runs
+from gutseg.data.sources.source import Source
+from gutseg.metrics import pooled
+
+
+def amounts(source: Source, table: pd.DataFrame, fold: int) -> dict[str, Any]:
+    """Return how many images a fold has, and how much of each class they show.
+
+    pixels.<class>: of the held-out images; share.<class>: of the training images' pixels.
+    """
+    training, held_out = table[table["fold"] != fold], table[table["fold"] == fold]
+    counts = source.pixels(held_out)[0].sum(axis=0)
+    shares = source.class_shares(training)
+    found = {"train_images": len(training), "images": len(held_out)}
+    found |= {f"pixels.{key}": int(n) for key, n in zip(source.classes, counts, strict=True)}
+    found |= {f"share.{key}": part for key, part in zip(source.classes, shares, strict=True)}
+    return found | {"background": _background(source)}
+
+
+def hard_pixels(folder: Path, numbers: Sequence[int]) -> dict[str, int]:
+    """Return `hard<n>.<class>`: the classes of the n hardest pixels of each held-out image.
+
+    Hard is a large mean |p - y| over classes, as online bootstrapping has it.
+    """
+    fold = runs.open_fold(folder)
+    counts = dict.fromkeys(numbers, np.zeros(len(fold.data.classes), np.int64))
+    for probabilities, truth, ignored in _predicted(fold):
+        distance = np.abs(probabilities - truth).mean(axis=0)  # (H, W)
+        distance[ignored] = -1  # never among the hardest
+        most = min(max(numbers), int((~ignored).sum()))
+        order = torch.from_numpy(distance.ravel()).topk(most).indices.numpy()
+        flat = truth.reshape(len(truth), -1)  # (C, H * W)
+        for number in numbers:
+            counts[number] = counts[number] + flat[:, order[:number]].sum(axis=1)
+    return {
+        f"hard{number}.{key}": int(n)
+        for number, hard in counts.items()
+        for key, n in zip(fold.data.classes, hard, strict=True)
+    }
+
+
+def reuse(folder: Path, binary: Path) -> dict[str, float]:
+    """Return `reuse.<measure>`: of a prediction with the background of another network laid over.
+
+    binary: the run folder of the network that knows background and object alone. Source:
+    [Tongji 2022], equation 3.4.
+    """
+    fold, second = runs.open_fold(folder), runs.open_fold(binary)
+    data, counts = fold.data, pooled.Counts.none(len(fold.data.classes))
+    for (found, truth, ignored), (objects, *_) in zip(
+        _predicted(fold), _predicted(second), strict=True
+    ):
+        decided = pooled.decided(found, data.mode)  # (C, H, W)
+        covered = pooled.decided(objects, data.mode)[second.data.background]  # (H, W)
+        decided[:, covered] = False
+        decided[data.background, covered] = True
+        counts += pooled.count(decided, truth, data.mode, ignored)
+    measured = pooled.measures(counts, data.classes, data.mode, data.background)
+    return {f"reuse.{key}": value for key, value in measured.items()}
+
+
+@torch.inference_mode()
+def _predicted(fold: runs.Fold) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield of every held-out image probabilities (C, H, W), truth (C, H, W) and ignored (H, W)."""
+    predictor = runs.predictor(fold, experiment.device(), tta="none")
+    for name, planes in fold.planes.items():
+        scan = fold.data.scan(name)
+        for z, images in predictor.batches(scan, planes):
+            logits = predictor.logits(images)  # (B, C, h, w)
+            found = predictor.native(scan, predictor.activation(logits))  # (C, B, H, W)
+            truth, ignored = fold.data.truth(scan, z), fold.data.ignored(scan, z)
+            for number in range(len(z)):
+                nothing = np.zeros(truth.shape[2:], bool)
+                skipped = nothing if ignored is None else ignored[number]
+                yield found[:, number], truth[:, number], skipped
+
+
+def _background(source: Source) -> str:
+    return "" if source.background is None else source.classes[source.background]
