@@ -1,13 +1,8 @@
-"""What every row of LOSSES is called with: checked and cleaned here, in one place for all.
-
-Without this each loss would meet a mistake in its own way: broadcast it, index with it, or take
-a misspelt word for the last of its choices.
-"""
+"""What every row of LOSSES is called with: checked and cleaned here, in one place for all."""
 
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any, Literal, get_args, get_origin
 
 import torch
@@ -18,8 +13,8 @@ from gutseg.registry import suggest
 VOID = -100  # the class number that torch's cross-entropy leaves out
 
 
-def checked(function: Callable) -> Callable:
-    """Make a function a row of LOSSES: check its arguments, take out what counts for nothing.
+def checked(function: Callable, signature: inspect.Signature, name: str) -> Callable:
+    """Return a function of that signature which checks and cleans what the function is given.
 
     Class numbers of -100 are ignored pixels. Logits of ignored pixels, and of classes that were
     not annotated in an image, become 0: whatever stands there, NaN too, has no gradient. The
@@ -27,7 +22,6 @@ def checked(function: Callable) -> Callable:
     Raises ValueError for shapes that do not fit, an empty batch, class numbers beyond the
     classes, class weights of another length or below 0, and unknown words (absent, reduction...).
     """
-    signature = inspect.signature(function)
     words = {
         key: get_args(parameter.annotation)
         for key, parameter in signature.parameters.items()
@@ -39,7 +33,6 @@ def checked(function: Callable) -> Callable:
         if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     ]
 
-    @wraps(function)
     def call_checked(*args: Any, **params: Any) -> Tensor | dict[str, Tensor]:
         call = signature.bind(*args, **params)
         call.apply_defaults()
@@ -47,7 +40,7 @@ def checked(function: Callable) -> Callable:
         for key, choices in words.items():
             if given[key] not in choices:
                 hint = suggest(str(given[key]), list(choices))
-                raise ValueError(f"{function.__name__}: unknown {key} {given[key]!r}; {hint}")
+                raise ValueError(f"{name}: unknown {key} {given[key]!r}; {hint}")
         _check_shapes({key: given[key] for key in tensors}, given["mode"])
         given |= _cleaned(given)
         logits = given["logits"]
@@ -70,7 +63,8 @@ def _cleaned(given: dict[str, Any]) -> dict[str, Any]:
     void = None if ignore is None else ignore.bool()[:, None]
     found = {"target": target, "ignore": None if void is None else void[:, 0]}
     if given.get("annotated") is not None:
-        unknown = ~given["annotated"].bool()[:, :, None, None]
+        found["annotated"] = given["annotated"].bool()
+        unknown = ~found["annotated"][:, :, None, None]
         void = unknown if void is None else void | unknown
     if void is not None:  # 0 · NaN is NaN, forward and backward: a weight of 0 would not do
         found["logits"] = logits.masked_fill(void, 0)

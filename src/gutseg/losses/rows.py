@@ -73,14 +73,12 @@ def _row_maker(finish: Formula) -> Callable[..., Formula]:
             ),
         )
 
-        @wraps(formula)
-        def row(**given: Any) -> Any:
-            return finish(formula, **given)
-
         signature = inspect.Signature(order, return_annotation=Tensor)
+        row = checked(partial(finish, formula), signature, formula.__name__)
+        row = wraps(formula)(row)
         row.__signature__ = signature  # type: ignore[attr-defined]  # read by inspect
         row.__annotations__ = {one.name: one.annotation for one in order}
-        return checked(row)
+        return row
 
     return decorate
 

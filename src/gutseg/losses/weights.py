@@ -5,7 +5,8 @@ position, or None where classes overlap and no channel is background (shares of 
 then, need not add up to 1). All weights are normalised to a sum of 1, as there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -36,60 +37,35 @@ def class_weights(kind: str, shares: Sequence[float], background: int | None = N
     return (raw / raw.sum()).tolist()
 
 
-def uniform(shares: np.ndarray, background: int | None) -> np.ndarray:
-    """① the same for all."""
-    return np.ones_like(shares)
-
-
-def inverse(shares: np.ndarray, background: int | None) -> np.ndarray:
-    """② 1 / share; a class that never occurs weighs as much as the rarest that does."""
+def _inverse(shares: np.ndarray) -> np.ndarray:
     rarest = shares[shares > 0].min()
     return rarest / np.maximum(shares, rarest)  # 1 / share could overflow
 
 
-def rising(shares: np.ndarray, background: int | None) -> np.ndarray:
-    """③ e^(e · share), assumed: [Tongji 2022] says only exponential and increasing."""
-    return np.exp(np.e * shares)
-
-
-def falling(shares: np.ndarray, background: int | None) -> np.ndarray:
-    """④ e^(-e · share)."""
-    return np.exp(-np.e * shares)
-
-
-def falling_foreground(shares: np.ndarray, background: int | None) -> np.ndarray:
-    """⑤ as ④ with the share of a class among the foreground; background by its own share."""
-    inside = shares / _foreground(shares, background)
+def _falling_foreground(
+    shares: np.ndarray, background: int | None, *, counted: bool = True
+) -> np.ndarray:
+    total = shares.sum() - (0 if background is None else shares[background])
+    inside = shares / max(total, np.finfo(float).tiny)
     if background is not None:
-        inside[background] = shares[background]
+        inside[background] = shares[background] if counted else np.inf
     return np.exp(-np.e * inside)
 
 
-def falling_no_background(shares: np.ndarray, background: int | None) -> np.ndarray:
-    """⑥ as ⑤ with background 0."""
-    weights = falling_foreground(shares, background)
-    if background is not None:
-        weights[background] = 0
-    return weights
-
-
-def inverse_median(shares: np.ndarray, background: int | None) -> np.ndarray:
-    """Median share / share (median frequency balancing, [Eigen 2015])."""
-    return np.median(shares[shares > 0]) * inverse(shares, background)
-
-
-def _foreground(shares: np.ndarray, background: int | None) -> float:
-    """Share of all classes but the background."""
-    total = shares.sum() - (shares[background] if background is not None else 0)
-    return max(total, np.finfo(float).tiny)
-
-
-WEIGHTS = {
-    "uniform": uniform,
-    "inverse": inverse,
-    "rising": rising,
-    "falling": falling,
-    "falling_foreground": falling_foreground,
-    "falling_no_background": falling_no_background,
-    "inverse_median": inverse_median,
+# Name -> raw weights of (shares, background).
+WEIGHTS: dict[str, Callable[[np.ndarray, int | None], np.ndarray]] = {
+    # ① the same for all
+    "uniform": lambda shares, _: np.ones_like(shares),
+    # ② 1 / share; a class that never occurs weighs as much as the rarest that does
+    "inverse": lambda shares, _: _inverse(shares),
+    # ③ e^(e · share), assumed: [Tongji 2022] says only exponential and increasing
+    "rising": lambda shares, _: np.exp(np.e * shares),
+    # ④ e^(-e · share)
+    "falling": lambda shares, _: np.exp(-np.e * shares),
+    # ⑤ as ④ with the share of a class among the foreground; background by its own share
+    "falling_foreground": _falling_foreground,
+    # ⑥ as ⑤ with background 0
+    "falling_no_background": partial(_falling_foreground, counted=False),
+    # median share / share (median frequency balancing, [Eigen 2015])
+    "inverse_median": lambda shares, _: np.median(shares[shares > 0]) * _inverse(shares),
 }
