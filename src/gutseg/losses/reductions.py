@@ -48,6 +48,69 @@ def probabilities(logits: Tensor, mode: Mode) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """What a formula of pixels sees; logits: (B, C, H, W) in float32 or float64."""
+
+    logits: Tensor
+    target: Tensor
+    mode: Mode
+    ignore: Tensor | None
+
+    @cached_property
+    def p(self) -> Tensor:
+        """Probabilities (B, C, H, W)."""
+        return probabilities(self.logits, self.mode)
+
+    @cached_property
+    def g(self) -> Tensor:
+        """Labels (B, C, H, W)."""
+        return one_hot(self.target, self.logits.shape[1]).to(self.logits.dtype)
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """Cross-entropies -Σ g log p: (B, C, H, W) of sigmoids, (B, 1, H, W) of a softmax."""
+        if self.mode == "multiclass":
+            return -self.of_the_truth(self.logits.log_softmax(dim=1))
+        return functional.binary_cross_entropy_with_logits(self.logits, self.g, reduction="none")
+
+    @property
+    def kept(self) -> Tensor:
+        """Whether a pixel counts: (B, C, H, W)."""
+        if self.ignore is None:
+            return torch.ones_like(self.logits, dtype=torch.bool)
+        return (~self.ignore[:, None]).expand_as(self.logits)
+
+    def of_the_truth(self, planes: Tensor) -> Tensor:
+        """All planes of sigmoids; of a softmax that of each pixel's label: (B, 1, H, W)."""
+        if self.mode == "multilabel":
+            return planes
+        if self.target.dim() == 4:
+            return (planes * self.target).sum(1, keepdim=True)
+        return planes.gather(1, self.target.long()[:, None])
+
+    def mean(
+        self,
+        loss: Tensor,
+        annotated: Tensor | None = None,
+        class_weights: Sequence[float] | None = None,
+        divide_by: DivideBy = "weights",
+    ) -> Tensor:
+        """Average (B, C or 1, H, W) over the pixels that count; weights as in rows.pixel_loss."""
+        if self.ignore is None and annotated is None and class_weights is None:
+            return mean_over_ranks(loss.sum(), loss.numel())
+        kept = self.kept[:, : loss.shape[1]]  # as the loss
+        if annotated is not None:
+            kept = kept & annotated[:, :, None, None]
+        weight = kept
+        if class_weights is not None:
+            planes = loss.new_tensor(class_weights)[:, None, None].expand_as(self.logits)
+            # a map of every class is weighted by channel
+            weight = kept * (planes if loss.shape[1] > 1 else self.of_the_truth(planes))
+        divisor = weight if divide_by == "weights" else kept
+        return ratio_over_ranks((weight * loss).sum(), divisor.to(loss.dtype).sum())
+
+
+@dataclass(frozen=True)
 class Sums:
     """Soft counts of every class, in one row a batch or one a sample. All (R, C)."""
 
@@ -80,20 +143,13 @@ class Sums:
 
 
 def region_sums(
-    logits: Tensor,
-    target: Tensor,
-    mode: Mode,
-    ignore: Tensor | None,
-    annotated: Tensor | None,
-    reduction: Reduction,
-    squared: bool = False,
+    x: Pixels, annotated: Tensor | None, reduction: Reduction, squared: bool = False
 ) -> Sums:
     """Sum over pixels, and over the batch or not; squared: p² and g² for p and g in the sizes."""
-    p = probabilities(logits, mode)  # (B, C, H, W)
-    g = one_hot(target, p.shape[1]).to(p.dtype)  # (B, C, H, W)
+    p, g = x.p, x.g  # (B, C, H, W)
     pixels = p.new_full(p.shape[:2], p[0, 0].numel())  # (B, C)
-    if ignore is not None:
-        kept = ~ignore[:, None]  # (B, 1, H, W)
+    if x.ignore is not None:
+        kept = ~x.ignore[:, None]  # (B, 1, H, W)
         p, g = p * kept, g * kept
         pixels = kept.sum((2, 3)).to(p.dtype).expand_as(pixels)
     if squared:
@@ -106,7 +162,7 @@ def region_sums(
     if reduction == "batch":
         sums = over_ranks(sums.sum(dim=1))[:, None]  # (4, 1, C)
     tp, predicted, size, pixels = sums  # (R, C) each
-    return Sums(tp, predicted, size, pixels, reduction == "batch", mode)
+    return Sums(tp, predicted, size, pixels, reduction == "batch", x.mode)
 
 
 class _Overlap(torch.autograd.Function):
@@ -145,88 +201,6 @@ def over_classes(
 def mean_of_rows(total: Tensor, number: Tensor, sums: Sums) -> Tensor:
     """Divide a sum over rows by how many were added, over all ranks where each has its own."""
     return total / number.clamp(min=TINY) if sums.gathered else ratio_over_ranks(total, number)
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """What a formula of pixels sees; logits: (B, C, H, W) in float32 or float64."""
-
-    logits: Tensor
-    target: Tensor
-    mode: Mode
-    ignore: Tensor | None
-
-    @cached_property
-    def p(self) -> Tensor:
-        """Probabilities (B, C, H, W)."""
-        return probabilities(self.logits, self.mode)
-
-    @cached_property
-    def g(self) -> Tensor:
-        """Labels (B, C, H, W)."""
-        return one_hot(self.target, self.logits.shape[1]).to(self.logits.dtype)
-
-    @cached_property
-    def entropy(self) -> Tensor:
-        """Cross-entropies -Σ g log p: (B, C, H, W) of sigmoids, (B, 1, H, W) of a softmax."""
-        if self.mode == "multiclass":
-            return -self.of_the_truth(self.logits.log_softmax(dim=1))
-        return functional.binary_cross_entropy_with_logits(self.logits, self.g, reduction="none")
-
-    @property
-    def kept(self) -> Tensor:
-        """Whether a pixel counts: (B, C, H, W)."""
-        if self.ignore is None:
-            return torch.ones_like(self.logits, dtype=torch.bool)
-        return (~self.ignore[:, None]).expand_as(self.logits)
-
-    def of_the_truth(self, planes: Tensor) -> Tensor:
-        """All planes of sigmoids; of a softmax that of each pixel's class: (B, 1, H, W)."""
-        return planes if self.mode == "multilabel" else of_the_truth(planes, self.target)
-
-    def mean(self, loss: Tensor) -> Tensor:
-        """Average (B, C or 1, H, W) over the pixels that count."""
-        return pixel_mean(loss, self.target, mode=self.mode, ignore=self.ignore)
-
-
-def of_the_truth(planes: Tensor, target: Tensor) -> Tensor:
-    """Pick the plane of each pixel's class, or the mean by its labels: (B, 1, H, W)."""
-    if target.dim() == 4:
-        return (planes * target).sum(1, keepdim=True)
-    return planes.gather(1, target.long()[:, None])
-
-
-def pixel_mean(
-    loss: Tensor,
-    target: Tensor,
-    mode: Mode,
-    ignore: Tensor | None,
-    annotated: Tensor | None = None,
-    class_weights: Sequence[float] | None = None,
-    divide_by: DivideBy = "weights",
-) -> Tensor:
-    """Average a per-pixel map (B, C or 1, H, W) over the pixels that count."""
-    if ignore is None and annotated is None and class_weights is None:
-        return mean_over_ranks(loss.sum(), loss.numel())
-    kept = loss.new_ones(()) if ignore is None else ~ignore[:, None]  # (B, 1, H, W)
-    if annotated is not None:
-        kept = kept * annotated[:, :, None, None]  # (B, C, H, W)
-    kept = kept.expand_as(loss)
-    weight = kept
-    if class_weights is not None:
-        weight = kept * _weight_map(class_weights, loss, target, mode)
-    divisor = weight if divide_by == "weights" else kept
-    return ratio_over_ranks((weight * loss).sum(), divisor.to(loss.dtype).sum())
-
-
-def _weight_map(weights: Sequence[float], loss: Tensor, target: Tensor, mode: Mode) -> Tensor:
-    """Spread class weights over a pixel map: by channel, or by the labels where it has one."""
-    by_class = loss.new_tensor(weights)  # (C,)
-    if mode == "multilabel" or loss.shape[1] > 1:
-        return by_class[:, None, None]
-    if target.dim() == 4:
-        return of_the_truth(by_class[:, None, None], target)
-    return by_class[target.long()][:, None]
 
 
 def hardest_mean(

@@ -34,7 +34,6 @@ from gutseg.losses.reductions import (
     Reduction,
     hardest_mean,
     over_classes,
-    pixel_mean,
     region_sums,
 )
 
@@ -103,8 +102,8 @@ def region_loss(
     Σpg where g is 0 or 1; so FP = FN = 0, and a Dice loss 0, exactly where p = g [Wang Z 2023].
     A formula with a setting `squared` gets Σpg, Σp² and Σg² where it is set, with the same zero.
     """
-    squared = own.get("squared", False)
-    sums = region_sums(logits, target, mode, ignore, annotated, reduction, squared)
+    pixels = Pixels(logits, target, mode, ignore)
+    sums = region_sums(pixels, annotated, reduction, own.get("squared", False))
     return over_classes(formula(sums, **own), sums, absent=absent, class_weights=class_weights)
 
 
@@ -121,7 +120,8 @@ def class_set_loss(
     **own: Any,
 ) -> Tensor:
     """Make a loss of formula(sums, **own), which joins the classes in one fraction."""
-    return formula(region_sums(logits, target, mode, ignore, annotated, reduction), **own)
+    pixels = Pixels(logits, target, mode, ignore)
+    return formula(region_sums(pixels, annotated, reduction), **own)
 
 
 @_row_maker
@@ -144,8 +144,8 @@ def pixel_loss(
     Soft labels: the cross-entropy is -Σ g log p, and a pixel's weight Σ g w is the mean of the
     weights of its labels; so p = g remains the minimum, whatever the weights.
     """
-    loss = formula(Pixels(logits, target, mode, ignore), **own)
-    return pixel_mean(loss, target, mode, ignore, annotated, class_weights, divide_by)
+    pixels = Pixels(logits, target, mode, ignore)
+    return pixels.mean(formula(pixels, **own), annotated, class_weights, divide_by)
 
 
 @_row_maker
