@@ -62,22 +62,18 @@ def count(
     found: np.ndarray, truth: np.ndarray, mode: Mode, ignored: np.ndarray | None = None
 ) -> Counts:
     """Compare masks (C, ...) bool of a prediction and of labels; ignored: (...) bool or None."""
-    classes = len(truth)
-    found, truth = found.reshape(classes, -1), truth.reshape(classes, -1)
     if ignored is not None:
-        kept = ~ignored.ravel()
-        found, truth = found[:, kept], truth[:, kept]
-    agreed = found == truth
-    if mode == "multiclass":
-        agreed = agreed.all(axis=0)
-    tp = (found & truth).sum(axis=1)
-    return Counts(
-        tp,
-        found.sum(axis=1) - tp,
-        truth.sum(axis=1) - tp,
-        correct=int(agreed.sum()),
-        pixels=agreed.size,
+        found, truth = found & ~ignored, truth & ~ignored
+    pixels = truth[0].size - (0 if ignored is None else np.count_nonzero(ignored))
+    tp, predicted, labelled = (
+        np.array([np.count_nonzero(plane) for plane in planes])
+        for planes in (found & truth, found, truth)
     )
+    fp, fn = predicted - tp, labelled - tp
+    if mode == "multiclass":
+        return Counts(tp, fp, fn, correct=int(tp.sum()), pixels=pixels)
+    pixels *= len(truth)
+    return Counts(tp, fp, fn, correct=int(pixels - fp.sum() - fn.sum()), pixels=pixels)
 
 
 def measures(
