@@ -203,7 +203,9 @@ def test_something_else_in_the_folder_is_left_alone(out: Path, tmp_path: Path):
         phantom(out, cases=4, preset="full")
     assert digest(out) == before
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"not empty.*thesis.tex, expected phantom.json"):
+    with pytest.raises(
+        FileExistsError, match=r"neither empty nor a phantom.*thesis.tex, expected phantom.json"
+    ):
         phantom(tmp_path)
     with pytest.raises(FileExistsError, match="is a file; a folder was expected"):
         phantom(tmp_path / "thesis.tex")

@@ -12,16 +12,16 @@ from gutseg.synthetic.streams import DAY, PATIENT, random
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A patient on a day. Paths are (N, 4): points (z, y, x) and radius in mm, see shapes.py.
-
-    label_end_mm: below this z nothing is annotated although the bowel continues; real labels end
-    the same way, on one slice. overlap_mm: how far labels (large and small bowel, small bowel
-    and stomach, large bowel and stomach) reach into each other; negative is a gap.
-    """
+    """A patient on a day. Paths are (N, 4): points (z, y, x) and radius in mm, see shapes.py."""
 
     outline: Outline
+    # below this z nothing is annotated although the bowel continues; real labels end the same
+    # way, on one slice
     label_end_mm: float
+    # whether the arms lie in the field of view
     has_arms: bool
+    # how far labels (large and small bowel, small bowel and stomach, large bowel and stomach)
+    # reach into each other; negative is a gap
     overlap_mm: tuple[float, float, float]
     large_bowel: np.ndarray = field(repr=False)
     small_bowel: np.ndarray = field(repr=False)

@@ -19,7 +19,7 @@ from gutseg.synthetic.roster import Visit, roster
 from gutseg.synthetic.scan import draw_scan
 
 SETTINGS = "phantom.json"
-# To be raised whenever a change alters a voxel: half of one drawing does not mix with another.
+# To be raised whenever a change alters a voxel: halves of two drawings do not mix.
 DRAWING = 1
 SUBMISSION_HEADER = "id,class,predicted\n"
 LABELS_HEADER = "id,class,segmentation\n"
@@ -27,10 +27,11 @@ LABELS_HEADER = "id,class,segmentation\n"
 
 @dataclass(frozen=True)
 class Job:
-    """One scan to be written. scans: its folder of PNGs."""
+    """One scan to be written."""
 
     seed: int
     scan: Visit
+    # its folder of PNGs
     scans: Path
 
 
@@ -85,7 +86,7 @@ def _check(out: Path, settings: dict) -> None:
     content = [name for name in content if not name.startswith((f".{SETTINGS}.", CLAIM))]
     if content:
         raise FileExistsError(
-            f"{out} is not empty and no phantom: it holds {content[0]}, expected {SETTINGS} or "
+            f"{out} is neither empty nor a phantom: it holds {content[0]}, expected {SETTINGS} or "
             f"nothing; {remedy}"
         )
 

@@ -20,11 +20,12 @@ CRUMB_MM3 = 400.0
 
 @dataclass(frozen=True)
 class Body:
-    """A patient ready to be cut into slices. organs: one tube a class, in CLASSES' order."""
+    """A patient ready to be cut into slices."""
 
     grid: Grid
     anatomy: Anatomy
     noise: Noise
+    # one per class, in CLASSES' order
     organs: tuple[Tube, ...]
 
 

@@ -1,7 +1,7 @@
 """The outline of the body: how far skin, muscle and inner wall lie from its axis.
 
 Seen from the axis every layer is a radius for every angle and height, so that a whole layer
-costs one table look-up a voxel, and a point is inside when its own radius is smaller.
+costs one table look-up per voxel, and a point is inside when its own radius is smaller.
 """
 
 from dataclasses import dataclass, field
@@ -34,17 +34,17 @@ MIDDLE_Z = 250.0
 
 @dataclass(frozen=True)
 class Outline:
-    """The body of a patient on a day.
+    """The body of a patient on a day."""
 
-    scale, shift: (z, y, x), from a standard patient to this one, shift in mm. fat: relative
-    thickness of the fat under the skin. heft: relative depth of the belly. waves: (5, 2), how
-    far the outline differs from a smooth oval, by harmonics of the angle.
-    """
-
+    # (z, y, x), from a standard patient to this one
     scale: np.ndarray
+    # likewise, mm
     shift: np.ndarray
+    # relative thickness of the fat under the skin
     fat: float
+    # relative depth of the belly
     heft: float
+    # (5, 2): how far the outline differs from a smooth oval, by harmonics of the angle
     waves: np.ndarray = field(repr=False)
 
     def place(self, points: ArrayLike) -> np.ndarray:

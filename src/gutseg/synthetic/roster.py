@@ -33,16 +33,16 @@ HIDDEN_EVERY = 6
 
 @dataclass(frozen=True)
 class Voxels:
-    """Voxel grid of one scan: width and height in voxels, voxel edges in mm.
+    """Voxel grid of one scan."""
 
-    top_mm: where the first slice begins, in mm below the head end of a 144-slice scan.
-    """
-
+    # in voxels
     width: int
     height: int
     num_slices: int
+    # edges of a voxel: in a slice and through slices
     spacing_mm: float
     thickness_mm: float
+    # where the first slice begins, below the head end of a 144-slice scan
     top_mm: float = 0.0
 
     @property
@@ -53,11 +53,12 @@ class Voxels:
 
 @dataclass(frozen=True)
 class Visit:
-    """One patient on one day. is_large: whether the patient needs the large field of view."""
+    """One patient on one day."""
 
     case: int
     day: int
     voxels: Voxels
+    # whether the patient needs the large field of view
     is_large: bool
 
     @property

@@ -24,9 +24,11 @@ from gutseg.synthetic.streams import RECEIVER, random
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawn scan. image: (Z, H, W) uint16. mask: (Z, H, W) uint8, bit c = class c of CLASSES."""
+    """A drawn scan."""
 
+    # (Z, H, W) uint16
     image: np.ndarray
+    # (Z, H, W) uint8, bit c = class c of CLASSES
     mask: np.ndarray
 
 

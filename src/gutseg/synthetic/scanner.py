@@ -15,16 +15,17 @@ LARGEST = (200, 15_865)
 
 @dataclass(frozen=True)
 class Scanner:
-    """How one scan was taken. noise, ghost: relative to the signal of fat under the skin.
+    """How one scan was taken."""
 
-    largest: grey value of the brightest voxel. hot_spot: (z, y, x) in mm near a coil element.
-    salt: which of the smooth fields the sensitivity follows.
-    """
-
+    # relative to the signal of fat under the skin
     noise: float
+    # of breathing, likewise
     ghost: float
+    # grey value of the brightest voxel
     largest: int
+    # (z, y, x) in mm, near a coil element
     hot_spot: np.ndarray
+    # which of the smooth fields the sensitivity follows
     salt: int
 
 

@@ -93,15 +93,14 @@ def push_off(path: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Tube:
-    """A tube's distance field in a box of the scan, and which point of its path is nearest.
-
-    distance: (z, y, x) float32 in mm, negative inside. owner: same shape, index into path.
-    path: (N, 4), points (z, y, x) and radius.
-    """
+    """A tube's distance field in a box of the scan, and which point of its path is nearest."""
 
     box: tuple[slice, slice, slice]
+    # (z, y, x) float32 in mm, negative inside
     distance: np.ndarray
+    # the same shape: index of the nearest point of the path
     owner: np.ndarray
+    # (N, 4), points (z, y, x) and radius
     path: np.ndarray
 
 
