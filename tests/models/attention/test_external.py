@@ -22,7 +22,7 @@ def _normalise(logits):
 
 
 def _reference(block, image, heads):
-    """Table 2 of seed 001 for one image (C, H, W), head by head, in float64."""
+    """Table 2 of [Xu 2022] for one image (C, H, W), head by head, in float64."""
     channels = image.shape[0]
     size = 4 * channels // heads
     tokens = image.reshape(channels, -1).T

@@ -11,7 +11,7 @@ def _linear(layer, tokens):
 
 
 def _reference(block, image, heads, window):
-    """Table 1 of seed 001 for one image (C, H, W), window by window and head by head, float64."""
+    """Table 1 of [Xu 2022] for one image (C, H, W), window by window and head by head, float64."""
     channels, height, width = image.shape
     size = channels // heads
     out = np.zeros_like(image)
