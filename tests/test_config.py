@@ -64,7 +64,7 @@ def test_the_resolved_file_spells_every_default_out(path, tmp_path):
             "loss={name: dice, class_weights: invers}",
             "loss.class_weights: unknown name 'invers'; did you mean 'inverse'",
         ),
-        ("loss={name: d_bce, class_weights: inverse}", "'d_bce' does not weigh classes"),
+        ("loss={name: d_bce, class_weights: inverse}", "'d_bce' does not weight classes"),
         (
             "loss={name: boundary_aware, maps: {band: {width: x}}}",
             "loss.maps.params.width: .*valid integer.*'x'",

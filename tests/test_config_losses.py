@@ -154,7 +154,7 @@ def test_the_loss_of_the_background_must_fit_its_classes():
 
 
 def test_organs_do_not_exclude_each_other_whatever_the_config_says():
-    with pytest.raises(ValueError, match="loss.params.mode: 'multiclass', but organs overlap"):
+    with pytest.raises(ValueError, match="mode: 'multiclass', but the classes may overlap"):
         _training({"name": "dice", "params": {"mode": "multiclass"}})
     assert _training({"name": "weighted_sum", "params": {"terms": [{"loss": "dice"}]}})
 
@@ -183,7 +183,7 @@ def test_class_weights_by_name_reach_a_loss_inside_or_are_refused(written, at):
     ],
 )
 def test_class_weights_that_no_loss_would_take(loss):
-    _both_refuse(loss | {"class_weights": "inverse"}, "class_weights", "does not weigh classes")
+    _both_refuse(loss | {"class_weights": "inverse"}, "class_weights", "does not weight classes")
 
 
 def test_class_weights_are_given_once():

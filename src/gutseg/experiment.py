@@ -201,7 +201,7 @@ def criterion(
     """Return the loss; data, table: of training, for class weights by name."""
     params = dict(config.loss.params)
     if data is not None:
-        check_fit(config.loss, "loss", data.mode, len(data.classes))
+        check_fit(config.loss, data.mode, len(data.classes))
     if config.loss.class_weights and data is not None:
         shares = data.class_shares(table)
         weights = class_weights(config.loss.class_weights, shares, data.background)

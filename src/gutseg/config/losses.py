@@ -1,6 +1,8 @@
-"""The loss of a config, for training and for comparisons: checked to any depth of sums."""
+"""The loss of a config, checked to any depth of sums."""
 
-from typing import Any, Protocol
+from typing import Any
+
+from pydantic import Field
 
 from gutseg.data.maps import MAPS
 from gutseg.losses import LOSSES, Criterion, check_params, rows_inside, takes_class_weights
@@ -8,63 +10,84 @@ from gutseg.losses.inputs import checked_weights
 from gutseg.losses.reductions import Mode
 from gutseg.losses.weights import WEIGHTS
 from gutseg.registry import check, shown, suggest
+from gutseg.settings import Section
+
+# What a mode says of the classes.
+CLASSES_OF = {"multilabel": "may overlap", "multiclass": "exclude each other"}
 
 
-class LossSection(Protocol):
-    """What a section about a loss holds."""
+class Component(Section):
+    """A row of a table of components and its parameters."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def params(self) -> dict[str, Any]: ...
-    @property
-    def class_weights(self) -> str | None: ...
-    @property
-    def maps(self) -> dict[str, dict[str, Any]]: ...
+    # a row of the table
+    name: str
+    # its parameters
+    params: dict[str, Any] = Field({})
 
 
-def check_loss(loss: LossSection, where: str) -> None:
-    """Check everything about a loss but whether it fits the data; fill in the defaults.
+class Loss(Component):
+    """The loss."""
 
-    where: the config key of the section. Raises ValueError naming the key and the choices.
+    # a row of LOSSES (`gutseg list losses`)
+    name: str = "bce_dice"
+    # a row of WEIGHTS, computed from the training folds alone
+    class_weights: str | None = None
+    # parameters of the maps that the loss weights pixels with, by name
+    maps: dict[str, dict[str, Any]] = Field({})
+
+
+def complete(loss: Loss, mode: Mode, classes: int | None) -> None:
+    """Check a loss and fill in the defaults of its parameters; mode: of the data.
+
+    classes: None while their number is not known. Raises ValueError naming the key and the choices.
     """
-    loss.params.update(check_params(loss.name, loss.params, where=where))
+    asked = loss.params.get("mode", mode)
+    loss.params.update(check_params(loss.name, loss.params, where="loss"))
     if loss.class_weights is not None:
-        _check_class_weights(loss, loss.class_weights, f"{where}.class_weights")
+        _check_class_weights(loss, loss.class_weights)
     needed = Criterion(loss.name, **loss.params).required_maps
     for name, params in loss.maps.items():
-        loss.maps[name] = check(MAPS, name, params, where=f"{where}.maps")
+        loss.maps[name] = check(MAPS, name, params, where="loss.maps")
         if name not in needed:
             hint = f"it needs {', '.join(sorted(needed))}" if needed else "it needs none"
-            raise ValueError(
-                f"{where}.maps: {loss.name!r} does not use the map {shown(name)}; {hint}"
-            )
+            raise ValueError(f"loss.maps: {loss.name!r} does not use the map {shown(name)}; {hint}")
+    check_fit(loss, mode, classes)
+    if asked != mode:
+        raise ValueError(
+            f"loss.params.mode: {asked!r}, but the classes {CLASSES_OF[mode]}; leave it out"
+        )
+    loss.params["mode"] = mode
 
 
-def _check_class_weights(loss: LossSection, kind: str, where: str) -> None:
+def _check_class_weights(loss: Loss, kind: str) -> None:
+    where = "loss.class_weights"
     if kind not in WEIGHTS:
-        hint = suggest(kind, list(WEIGHTS))
-        raise ValueError(f"{where}: unknown name {shown(kind)}; {hint}")
-    rows = list(rows_inside(loss.name, loss.params, where=where.rpartition(".")[0]))
+        raise ValueError(f"{where}: unknown name {shown(kind)}; {suggest(kind, list(WEIGHTS))}")
+    rows = list(rows_inside(loss.name, loss.params))
     if not any(takes_class_weights(name) for name, _, _ in rows):
-        raise ValueError(f"{where}: {loss.name!r} does not weigh classes")
+        raise ValueError(f"{where}: {loss.name!r} does not weight classes")
     for _, params, key in rows:
         if params.get("class_weights") is not None:
             raise ValueError(
-                f"{where}: {loss.class_weights!r}, but {key}.params.class_weights gives weights "
-                "too; leave one of them out"
+                f"{where}: {kind!r}, but {key}.params.class_weights gives weights too; leave one "
+                "of them out"
             )
 
 
-def check_fit(loss: LossSection, where: str, mode: Mode, classes: int | None) -> None:
+def check_fit(loss: Loss, mode: Mode, classes: int | None, where: str = "loss") -> None:
     """Raise ValueError unless a loss, and every loss inside it, can work on such data.
 
     classes: None while their number is not known; weights of classes are not checked then.
+    where: what errors call the loss.
     """
     for name, params, key in rows_inside(loss.name, loss.params, where=where):
         modes = LOSSES[name].modes
         if mode not in modes:
-            raise ValueError(f"{key}: loss {name!r} works in {' and '.join(modes)}, not {mode}")
+            fitting = [row for row, spec in LOSSES.items() if mode in spec.modes]
+            raise ValueError(
+                f"{key}: {name!r} needs classes that {CLASSES_OF[modes[0]]}, but those of the data "
+                f"{CLASSES_OF[mode]}; choices: {', '.join(fitting)}"
+            )
         if classes is not None and params.get("class_weights") is not None:
             try:
                 checked_weights(params["class_weights"], classes)

@@ -8,13 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, model_validator
 
-from gutseg.config.losses import check_fit, check_loss
+from gutseg.config.losses import Component, Loss, complete
 from gutseg.constants import CLASSES
 from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
 from gutseg.data.sources import SOURCES, mode_of
-from gutseg.losses import LOSSES, rows_inside
-from gutseg.losses.reductions import Mode
 from gutseg.models import MODELS
 from gutseg.registry import check
 from gutseg.settings import (
@@ -52,15 +50,6 @@ class Data(Section):
     empty_share: Share = 1.0
 
 
-class Component(Section):
-    """A row of a table of components and its parameters."""
-
-    # a row of the table
-    name: str
-    # its parameters
-    params: dict[str, Any] = Field({})
-
-
 class Augment(Component):
     """What is done to training images at random, after crops are cut."""
 
@@ -75,17 +64,6 @@ class Model(Component):
     name: str = "hybrid4"
     # a local file that fills the encoder; nothing is ever fetched for it
     encoder_weights: Place | None = None
-
-
-class Loss(Component):
-    """The loss."""
-
-    # a row of LOSSES (`gutseg list losses`)
-    name: str = "bce_dice"
-    # a row of WEIGHTS, computed from the training folds alone
-    class_weights: str | None = None
-    # parameters of the maps that the loss weights pixels with, by name
-    maps: dict[str, dict[str, Any]] = Field({})
 
 
 class Optim(Section):
@@ -210,26 +188,10 @@ class Config(Section):
             component.params.update(check(table, component.name, component.params, where=key))
         data = self.data
         data.params.update(check(SOURCES, data.source, data.params, where="data"))
-        _check_loss(self.loss, mode_of(data.source), data.source)
+        classes = len(CLASSES) if data.source == "competition" else None
+        complete(self.loss, mode_of(data.source), classes)
         sizes = {"train": self.crop.size if self.crop else self.geometry.size}
         sizes["predict"] = self.geometry.size
         for key, size in sizes.items():
             batch = getattr(self, key).batch_size
             check_batch(f"{key}.batch_size", batch, self.stack.slices, size)
-
-
-def _check_loss(loss: Loss, mode: Mode, source: str) -> None:
-    asked = loss.params.get("mode")
-    check_loss(loss, "loss")
-    overlap = "organs overlap" if source == "competition" else f"those of {source} may overlap"
-    for name, _, key in rows_inside(loss.name, loss.params):
-        if mode == "multilabel" and mode not in LOSSES[name].modes:
-            fitting = [row for row, spec in LOSSES.items() if mode in spec.modes]
-            raise ValueError(
-                f"{key}: {name!r} needs classes that exclude each other, but {overlap}; "
-                f"choices: {', '.join(fitting)}"
-            )
-    if asked == "multiclass" and mode == "multilabel":
-        raise ValueError(f"loss.params.mode: 'multiclass', but {overlap}; leave it out")
-    loss.params["mode"] = mode
-    check_fit(loss, "loss", mode, len(CLASSES) if source == "competition" else None)

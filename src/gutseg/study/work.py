@@ -91,7 +91,7 @@ class Fingerprints:
 
     def _check(self, cell: Cell, source: Source) -> None:
         loss, name = cell.config.loss, cell.config.data.source
-        check_fit(loss, f"{cell.label}: loss", source.mode, len(source.classes))
+        check_fit(loss, source.mode, len(source.classes), f"{cell.label}: loss")
         if self.study.score in COMPETITION_SCORES and not source.has_volumes:
             raise ValueError(
                 f"score: {self.study.score} is measured on volumes, which {name} has not; "
