@@ -17,7 +17,7 @@ fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.fuzz --cases 5000
 
 lint: $(INSTALLED)
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -3,7 +3,7 @@
 import logging
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -67,7 +67,7 @@ def _run(
 ) -> None:
     """Run the cells without a result, those of `background_from` first."""
     binary = study.with_binary(cells)[len(cells) :]
-    results = {}
+    results: dict[str, dict[str, Any] | None] = {}
     for part in (binary, cells):
         work = Work(study, results)
         missing = [cell for cell in part if not work.is_done(cell, store.result(cell))]

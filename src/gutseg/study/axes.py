@@ -63,7 +63,7 @@ def read_axes(content: dict[str, Any], where: str) -> list[Axis]:
 
 def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested mappings as one with dotted keys; of equal keys the last one counts."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, dict) and value:
             found |= flat(value, f"{prefix}{key}.")
@@ -161,7 +161,7 @@ def check_key(key: str, where: str) -> None:
     """Raise ValueError unless a config has a key, or may have it among a component's params."""
     if key in OWN:
         raise ValueError(f"{where}: the study gives every cell its {key}; leave it out")
-    kind = Config
+    kind: type[Section] = Config
     for part in key.split("."):
         if part not in kind.model_fields:
             fields = list(kind.model_fields)
@@ -169,7 +169,8 @@ def check_key(key: str, where: str) -> None:
             raise ValueError(f"{where}: unknown config key {shown(key)}; {hint}")
         annotation = kind.model_fields[part].annotation
         section = _section_of(annotation)
-        if section is None and dict in map(get_origin, (annotation, *get_args(annotation))):
+        parts = (annotation, *get_args(annotation))
+        if section is None and any(get_origin(part) is dict for part in parts):
             return
         kind = section or Section
 
@@ -183,7 +184,7 @@ def _section_of(annotation: Any) -> type[Section] | None:
 
 def _check_labels(choices: list[Choice], kind: Kind, where: str) -> None:
     """Labels become folder names: they must differ there too."""
-    seen = {}
+    seen: dict[str, str] = {}
     for label in (choice.label for choice in choices):
         if not label.isprintable() or (not slug(label) and (label or kind != "input")):
             raise ValueError(f"{where}: the label {shown(label)} cannot name a folder")

@@ -21,7 +21,7 @@ def amounts(source: Source, table: pd.DataFrame, fold: int) -> dict[str, Any]:
     training, held_out = table[table["fold"] != fold], table[table["fold"] == fold]
     counts = source.pixels(held_out)[0].sum(axis=0)
     shares = source.class_shares(training)
-    found = {"train_images": len(training), "images": len(held_out)}
+    found: dict[str, Any] = {"train_images": len(training), "images": len(held_out)}
     found |= {f"pixels.{key}": int(n) for key, n in zip(source.classes, counts, strict=True)}
     found |= {f"share.{key}": part for key, part in zip(source.classes, shares, strict=True)}
     return found | {"background": _background(source)}

@@ -60,7 +60,7 @@ class Study(Section):
     # what the best values of the first axis are also run with
     best_with: BestWith | None = None
     # the column by which losses are ranked
-    score: Literal[POOLED + COMPETITION_SCORES] = "iou"
+    score: Literal[POOLED + COMPETITION_SCORES] = "iou"  # type: ignore[valid-type]
     # the page's tables: rows of TABLES
     tables: list[str] = Field(["main"])
     # numbers n: the classes of the n hardest pixels of each held-out image are counted
@@ -157,7 +157,7 @@ class Study(Section):
         best: dict[str, float] = {}
         for (label, _), found in values.items():
             best[label] = max(best.get(label, 0), sum(found) / len(found))
-        chosen = sorted(best, key=best.get, reverse=True)[: self.best_with.count]
+        chosen = sorted(best, key=lambda label: best[label], reverse=True)[: self.best_with.count]
         kept = [choice for choice in first.choices if choice.label in chosen]
         folds = list(dict.fromkeys(cell.fold for cell in cells))
         return self._placed([replace(first, choices=kept), *others], folds, cells[0].config.runs)
@@ -214,7 +214,7 @@ class Study(Section):
         for choice in (choice for axis in axes for choice in axis.choices):
             chosen = first | {choice.axis: choice}
             try:
-                self._cell(chosen.values(), "")
+                self._cell(list(chosen.values()), "")
             except ValueError as error:
                 problem = str(error).removeprefix(": ")
                 # a first value fails beside those of the other axes; the key that is named has it

@@ -45,7 +45,7 @@ class Work:
         if self._hard and not _is_binary(cell):
             found |= extras.hard_pixels(cell.folder, self.study.hard_pixels)
         if second := self._second(cell):
-            measured = self.binary[second.id].items()
+            measured = (self.binary[second.id] or {}).items()
             found |= {f"binary.{k}": v for k, v in measured if k.partition(".")[0] in POOLED}
             found |= extras.reuse(cell.folder, second.folder) | {"reuse_from": second.id}
         return {"status": "ok", "reason": "", **_place(), **found}

@@ -16,11 +16,12 @@ BLOCK = ["seed", "fold"]
 class Study(Protocol):
     """What a page must know of a study besides its cells."""
 
-    name: str
-    # the column that ranks losses
-    score: str
-    # rows of TABLES
-    tables: Sequence[str]
+    @property
+    def name(self) -> str: ...
+    @property
+    def score(self) -> str: ...  # the column that ranks losses
+    @property
+    def tables(self) -> Sequence[str]: ...  # rows of TABLES
 
     def describe(self) -> str:
         """Say in a paragraph on what data and with what budget the cells were trained."""
