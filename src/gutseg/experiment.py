@@ -20,13 +20,11 @@ from gutseg.data.maps import Maps
 from gutseg.data.sampler import BatchSampler, Endless, StepSampler
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint, precision
-from gutseg.engine.distributed import World
+from gutseg.engine.distributed import INITIAL, World, seed_everything
 from gutseg.engine.learner import Learner
 from gutseg.engine.memory import PeakMemory, warm_up
-from gutseg.engine.optim import optimizer
+from gutseg.engine.optim import Schedule, optimizer
 from gutseg.engine.provenance import fold_identity
-from gutseg.engine.schedule import Schedule
-from gutseg.engine.seeding import INITIAL, seed_everything
 from gutseg.files import need_file
 from gutseg.inference.evaluate import batch_dice
 from gutseg.inference.predictor import Predictor

@@ -12,8 +12,7 @@ from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import World
 from gutseg.engine.journal import Journal
 from gutseg.engine.loop import Learner, best_epoch, fit
-from gutseg.engine.optim import optimizer
-from gutseg.engine.schedule import Schedule
+from gutseg.engine.optim import Schedule, optimizer
 from gutseg.losses import Criterion
 
 CPU = torch.device("cpu")

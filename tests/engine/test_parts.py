@@ -13,9 +13,8 @@ from torch import nn
 
 from gutseg.config import Optim
 from gutseg.engine import checkpoint, precision
-from gutseg.engine.optim import optimizer
-from gutseg.engine.schedule import Schedule
-from gutseg.engine.seeding import seed_everything
+from gutseg.engine.distributed import seed_everything
+from gutseg.engine.optim import Schedule, optimizer
 
 
 def test_cosine_schedule_at_five_points():

@@ -14,9 +14,8 @@ from gutseg.config import Train
 from gutseg.engine import checkpoint
 from gutseg.engine.distributed import World
 from gutseg.engine.memory import PeakMemory
-from gutseg.engine.optim import has_moments
+from gutseg.engine.optim import Schedule, has_moments
 from gutseg.engine.precision import Precision
-from gutseg.engine.schedule import Schedule
 
 # (logits, target, **maps) -> the loss and its terms
 Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]

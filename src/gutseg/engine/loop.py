@@ -16,10 +16,9 @@ from tqdm import tqdm
 
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import History, Meter, best_epoch, is_finished, is_spent
-from gutseg.engine.distributed import World
+from gutseg.engine.distributed import World, seed_everything
 from gutseg.engine.journal import Journal
 from gutseg.engine.learner import Learner
-from gutseg.engine.seeding import seed_everything
 from gutseg.files import need_file
 from gutseg.progress import progress
 from gutseg.registry import counted
