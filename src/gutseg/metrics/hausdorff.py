@@ -78,8 +78,8 @@ def symmetric(
 def _distance(
     first: np.ndarray, second: np.ndarray, spacing: Spacing, surface: bool, *, both_ways: bool
 ) -> float:
-    weights, order, order2 = _row_order(_checked(spacing))
-    x, y = _two_words(first, second, surface=surface)
+    weights, order, order2 = _row_order(checked_spacing(spacing))
+    x, y = two_words(first, second, surface=surface)
     shape = x.shape
     rows_x, rows_y = x.reshape(shape[0], -1), y.reshape(shape[0], -1)
     boxes_x, boxes_y = np.empty((2, shape[0] + 1, 4), np.int64)
@@ -96,7 +96,7 @@ def _distance(
     return float(np.sqrt(m2))
 
 
-def _two_words(
+def two_words(
     first: np.ndarray, second: np.ndarray, *, surface: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both masks as (Z, H, W64) uint64 words, for surface=True of their edge voxels."""
@@ -136,7 +136,7 @@ def _words(mask: np.ndarray, name: str) -> np.ndarray:
     return frozen(words.reshape(depth, height, -1))
 
 
-def _checked(spacing: Spacing) -> Spacing:
+def checked_spacing(spacing: Spacing) -> Spacing:
     steps = tuple(float(step) for step in spacing)
     if len(steps) != 3 or not all(0 < step < np.inf for step in steps):
         raise ValueError(f"spacing (z, y, x) must be three positive numbers, found {spacing}")
