@@ -17,7 +17,7 @@ from gutseg.study.grid import Study, read_study
 from gutseg.study.report import page
 from gutseg.study.report.tables import check_tables
 from gutseg.study.store import MARKS, Store
-from gutseg.study.work import Fingerprints, Work, failed, opened
+from gutseg.study.work import Fingerprints, Work, failed, forget, opened
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def bench(
 
 def compare(study: Study, folder: Path, jobs: int = 0, ray: str = "") -> pd.DataFrame:
     """Run what is missing, first the grid, then what `best_with` adds; return a row a cell."""
+    forget()
     store = Store(folder, study.score)
     config = study.first_config
     folds = sorted(experiment.rows(config, opened(config))["fold"].unique().tolist())

@@ -32,9 +32,9 @@ from gutseg.study.cell import Cell
 # cells of a grid; the largest of the papers' has 396
 MOST_CELLS = 100_000
 # Averages over classes, pooled over pixels; `_fg` leaves the background out.
-POOLED = ("iou", "iou_fg", "dice", "dice_fg", "precision", "recall", "accuracy")
+Pooled = Literal["iou", "iou_fg", "dice", "dice_fg", "precision", "recall", "accuracy"]
 # The competition's, for sources with volumes; of a hausdorff less is better: it cannot rank.
-COMPETITION_SCORES = ("score", "competition_dice")
+OfVolumes = Literal["score", "competition_dice"]
 
 
 class BestWith(Section):
@@ -60,7 +60,7 @@ class Study(Section):
     # what the best values of the first axis are also run with
     best_with: BestWith | None = None
     # the column by which losses are ranked
-    score: Literal[POOLED + COMPETITION_SCORES] = "iou"  # type: ignore[valid-type]
+    score: Literal[Pooled, OfVolumes] = "iou"
     # the page's tables: rows of TABLES
     tables: list[str] = Field(["main"])
     # numbers n: the classes of the n hardest pixels of each held-out image are counted
@@ -157,7 +157,7 @@ class Study(Section):
         best: dict[str, float] = {}
         for (label, _), found in values.items():
             best[label] = max(best.get(label, 0), sum(found) / len(found))
-        chosen = sorted(best, key=lambda label: best[label], reverse=True)[: self.best_with.count]
+        chosen = sorted(best, key=best.__getitem__, reverse=True)[: self.best_with.count]
         kept = [choice for choice in first.choices if choice.label in chosen]
         folds = list(dict.fromkeys(cell.fold for cell in cells))
         return self._placed([replace(first, choices=kept), *others], folds, cells[0].config.runs)

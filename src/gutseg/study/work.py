@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from gutseg import experiment
 from gutseg.config import Config
@@ -14,7 +14,7 @@ from gutseg.config.losses import check_fit
 from gutseg.data.sources.source import Source
 from gutseg.study import extras
 from gutseg.study.cell import Cell
-from gutseg.study.grid import COMPETITION_SCORES, POOLED, Study
+from gutseg.study.grid import OfVolumes, Pooled, Study
 from gutseg.study.store import fingerprint
 from gutseg.training import train_fold
 
@@ -45,8 +45,9 @@ class Work:
         if self._hard and not _is_binary(cell):
             found |= extras.hard_pixels(cell.folder, self.study.hard_pixels)
         if second := self._second(cell):
-            measured = (self.binary[second.id] or {}).items()
-            found |= {f"binary.{k}": v for k, v in measured if k.partition(".")[0] in POOLED}
+            measured = self.binary[second.id] or {}
+            names = [key for key in measured if key.partition(".")[0] in get_args(Pooled)]
+            found |= {f"binary.{key}": measured[key] for key in names}
             found |= extras.reuse(cell.folder, second.folder) | {"reuse_from": second.id}
         return {"status": "ok", "reason": "", **_place(), **found}
 
@@ -92,10 +93,10 @@ class Fingerprints:
     def _check(self, cell: Cell, source: Source) -> None:
         loss, name = cell.config.loss, cell.config.data.source
         check_fit(loss, source.mode, len(source.classes), f"{cell.label}: loss")
-        if self.study.score in COMPETITION_SCORES and not source.has_volumes:
+        if self.study.score in get_args(OfVolumes) and not source.has_volumes:
             raise ValueError(
                 f"score: {self.study.score} is measured on volumes, which {name} has not; "
-                f"choices: {', '.join(POOLED)}"
+                f"choices: {', '.join(get_args(Pooled))}"
             )
 
 
@@ -115,6 +116,11 @@ def opened(config: Config) -> Source:
         _sources.clear()
         _sources[key] = experiment.source(config)
     return _sources[key]
+
+
+def forget() -> None:
+    """Let data be opened anew: they may have changed since the last study of this process."""
+    _sources.clear()
 
 
 def _is_binary(cell: Cell) -> bool:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from gutseg.files import replacing
+from gutseg.study.grid import Study
 from gutseg.study.report.tables import TABLES
-from gutseg.study.report.view import Study, View
+from gutseg.study.report.view import View
 
 PAGE = "README.md"
 MEASURES = (

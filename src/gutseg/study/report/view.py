@@ -1,9 +1,7 @@
 """What the tables of a study are drawn from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,20 +9,6 @@ import pandas as pd
 from gutseg.study.grid import tuned
 
 BLOCK = ["seed", "fold"]
-
-
-class Study(Protocol):
-    """What a page must know of a study besides its cells."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def score(self) -> str: ...  # the column that ranks losses
-    @property
-    def tables(self) -> Sequence[str]: ...  # rows of TABLES
-
-    def describe(self) -> str:
-        """Say in a paragraph on what data and with what budget the cells were trained."""
 
 
 @dataclass(frozen=True)
