@@ -67,14 +67,7 @@ def _train_here(
     evaluate = Evaluator(
         data,
         held_out,
-        partial(
-            experiment.as_predictor,
-            config,
-            seen=data.inputs,
-            device=world.device,
-            tta="none",
-            name=str(folder),
-        ),
+        partial(experiment.as_predictor, config, seen=data.inputs, device=world.device, tta="none"),
         criterion,
         maps=experiment.maps(config),
         rank=world.rank,
