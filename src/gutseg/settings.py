@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gutseg.registry import not_bool, shown
+from gutseg.registry import shown
 
-# beyond any use, and far below where arithmetic on 64 bits overflows
+# beyond any use, far below where arithmetic on 64 bits overflows, and its square fits float32
 MOST = 10**9
 # pixels of a side; the largest slices of the competition have 360
 LARGEST_SIDE = 4096
@@ -69,7 +69,8 @@ def check_batch(key: str, images: int, channels: int, size: tuple[int, int]) -> 
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=MOST)]
+NotNegative = Annotated[float, Field(ge=0, le=MOST)]
 Count = Annotated[int, Field(ge=1, le=MOST)]
 Natural = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -77,6 +78,4 @@ Name = Annotated[str, AfterValidator(folder_name)]
 Place = Annotated[Path, BeforeValidator(_place)]
 # of the network's input
 Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
-# true and false are no numbers to choose
-Choice = BeforeValidator(not_bool)
 Tta = Literal["none", "hflip", "flips"]

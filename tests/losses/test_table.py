@@ -10,9 +10,10 @@ from loss_cases import case
 from gutseg import losses
 from gutseg.config import load
 from gutseg.losses import LOSSES, Criterion
-from gutseg.losses.reductions import NotNegative, Sums
+from gutseg.losses.reductions import Sums
 from gutseg.losses.rows import region_loss
 from gutseg.registry import check
+from gutseg.settings import NotNegative
 
 FUNCTIONS = [name for name, row in LOSSES.items() if row.within is None]
 

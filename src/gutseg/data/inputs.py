@@ -9,10 +9,11 @@ from typing import Annotated, Literal, Protocol
 
 import cv2
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gutseg.data.volume import Scan
-from gutseg.settings import LARGEST_SIDE, Choice, Section, Side
+from gutseg.registry import not_bool
+from gutseg.settings import LARGEST_SIDE, Section, Side
 
 CropSide = Annotated[int, Field(ge=8, le=LARGEST_SIDE)]
 
@@ -32,9 +33,9 @@ class Stack(Section):
     """The neighbouring slices that become channels."""
 
     # slices of one input, its centre slice included; odd, so that there is a centre
-    slices: Annotated[Literal[1, 3, 5, 7], Choice] = 5
+    slices: Annotated[Literal[1, 3, 5, 7], BeforeValidator(not_bool)] = 5
     # every slice, every second or every third one
-    stride: Annotated[Literal[1, 2, 3], Choice] = 1
+    stride: Annotated[Literal[1, 2, 3], BeforeValidator(not_bool)] = 1
     # beyond the first and the last slice: clamp repeats it, reflect mirrors, blank gives zeros
     edge: Literal["clamp", "reflect", "blank"] = "clamp"
 

@@ -8,16 +8,10 @@ from torch import Tensor
 
 from gutseg.losses.inputs import need_weight
 from gutseg.losses.pixel import bce, focal
-from gutseg.losses.reductions import (
-    Absent,
-    ClassWeights,
-    NotNegative,
-    Pixels,
-    Reduction,
-    mean_over_ranks,
-)
+from gutseg.losses.reductions import Absent, ClassWeights, Pixels, Reduction, mean_over_ranks
 from gutseg.losses.region import dice, jaccard
 from gutseg.losses.rows import MULTILABEL, Mask, loss
+from gutseg.settings import NotNegative
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 Terms = dict[str, Tensor]

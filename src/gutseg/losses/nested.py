@@ -6,8 +6,9 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional
 
-from gutseg.losses.reductions import Mode, NotNegative, Share
+from gutseg.losses.reductions import Mode
 from gutseg.registry import coerce
+from gutseg.settings import NotNegative, Share
 
 # (a loss inside, its parameters, the config key where it stands) -> its parameters changed
 Change = Callable[[str, dict, str], dict]

@@ -13,17 +13,9 @@ from pydantic import Field
 from torch import Tensor
 
 from gutseg.losses.inputs import need_weight
-from gutseg.losses.reductions import (
-    MOST,
-    TINY,
-    Count,
-    NotNegative,
-    Pixels,
-    Share,
-    over_ranks,
-    ratio_over_ranks,
-)
+from gutseg.losses.reductions import TINY, Pixels, over_ranks, ratio_over_ranks
 from gutseg.losses.rows import MULTICLASS, MULTILABEL, hard_pixel_loss, loss, pixel_loss
+from gutseg.settings import MOST, Count, NotNegative, Share
 
 HardPixels = tuple[Tensor, Tensor, Callable[[Tensor], int | Tensor]]
 

@@ -8,25 +8,19 @@ not losses averaged: those of pixels under `batch`, those of (image, class) loss
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
+
+from gutseg.settings import NotNegative
 
 Mode = Literal["multilabel", "multiclass"]
 Reduction = Literal["batch", "sample"]
 Absent = Literal["skip", "penalise", "one"]
 DivideBy = Literal["weights", "pixels"]
-# What configs may set: gutseg.registry.check holds them to these ranges. The squares of larger
-# numbers would leave float32.
-MOST = 10**9
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, le=MOST)]
-NotNegative = Annotated[float, Field(ge=0, le=MOST)]
-Count = Annotated[int, Field(ge=1, le=MOST)]
 ClassWeights = Sequence[NotNegative] | None
 
 TINY = 1e-8

@@ -9,17 +9,9 @@ import torch
 from torch import Tensor
 
 from gutseg.losses.inputs import need_weight
-from gutseg.losses.reductions import (
-    TINY,
-    NotNegative,
-    Pixels,
-    Positive,
-    Share,
-    Sums,
-    mean_of_rows,
-    over_ranks,
-)
+from gutseg.losses.reductions import TINY, Pixels, Sums, mean_of_rows, over_ranks
 from gutseg.losses.rows import class_set_loss, loss, region_loss
+from gutseg.settings import NotNegative, Positive, Share
 
 Weighting = Literal["square", "simple", "uniform"]
 # A power below 1 has an infinite gradient at 0, and 0 · inf is NaN on the way back.

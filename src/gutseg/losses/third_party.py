@@ -7,8 +7,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from gutseg.losses.reductions import Pixels, Positive
+from gutseg.losses.reductions import Pixels
 from gutseg.losses.rows import MULTILABEL, loss
+from gutseg.settings import Positive
 
 
 @loss
