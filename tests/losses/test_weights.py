@@ -103,8 +103,8 @@ def test_percent_and_unknown_names_are_refused():
 @pytest.mark.parametrize(
     ("shares", "background", "message"),
     [
-        ([0.0, 0.0, 0.0], None, "no class occurs, so none can be weighed"),
-        ([0.0, 0.0], 1, "no class occurs, so none can be weighed"),
+        ([0.0, 0.0, 0.0], None, "no class occurs, so none can be weighted"),
+        ([0.0, 0.0], 1, "no class occurs, so none can be weighted"),
         ([], None, "expected one number for each class"),
         ([[0.1, 0.9]], None, "expected one number for each class"),
         ([0.1, float("nan")], None, "expected fractions from 0 to 1"),
@@ -138,5 +138,5 @@ def test_weights_at_the_edges_are_numbers_that_add_up_to_one(kind, shares, backg
 
 def test_the_background_alone_cannot_be_left_out():
     assert class_weights("falling_foreground", [1.0], 0) == [1.0]
-    with pytest.raises(ValueError, match="the background is the only class, and it weighs nothing"):
+    with pytest.raises(ValueError, match="the background is the only class, and its weight is 0"):
         class_weights("falling_no_background", [1.0], 0)

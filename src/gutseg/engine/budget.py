@@ -29,7 +29,7 @@ class Meter:
     def share(self, step: int) -> float:
         """Return the share of a budget of steps or seconds that is spent after so many steps.
 
-        A budget of epochs is no matter of steps: 0.
+        A budget of epochs does not count steps: 0.
         """
         if self.train.steps:
             return step / self.train.steps

@@ -36,7 +36,7 @@ def load(path: Path, remedy: str = AGAIN) -> Any:
     """Read a checkpoint onto the CPU; only plain data is unpickled.
 
     Raises ValueError in one sentence, which ends with the remedy, for a file that is damaged (its
-    checksums are compared), that is no checkpoint or that holds code.
+    checksums are compared), that is not a checkpoint or that holds code.
     """
     need_file(path, remedy if os.path.lexists(path) else "train this fold first: gutseg train")
     problem = _damage(path)

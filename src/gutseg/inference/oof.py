@@ -107,7 +107,7 @@ class OutOfFold:
         for number in self.folds_of(scan) if fold is None else [fold]:
             z = self.planes[number][scan]
             seen[z] = True
-            if os.path.lexists(path := self.path(number, scan)):  # a broken link is no absence
+            if os.path.lexists(path := self.path(number, scan)):  # broken links count
                 whole[:, z] = load(path, classes, z, shape[1:])
         return whole, seen
 

@@ -122,13 +122,13 @@ def _classes(target: Tensor, ignore: Tensor | None, classes: int) -> tuple[Tenso
 
 
 def need_weight(**weights: float) -> None:
-    """Raise ValueError when all parts of a loss weigh 0: no prediction would be better."""
+    """Raise ValueError when all parts of a loss have weight 0: no prediction would be better."""
     if not any(weights.values()):
         raise ValueError(f"{', '.join(weights)}: all are 0; give at least one a weight")
 
 
 def checked_weights(weights: Sequence[float], classes: int) -> list[float]:
-    """Return class weights as numbers; raises ValueError when they cannot weigh the classes."""
+    """Return class weights as numbers; raises ValueError when they cannot weight the classes."""
     found = [float(weight) for weight in weights]
     if len(found) != classes:
         raise ValueError(f"class_weights: {len(found)} weights for {classes} classes")

@@ -42,7 +42,7 @@ def ce(x: Pixels) -> Tensor:
 def weighted_bce_from_predictions(
     x: Pixels, *, largest: Annotated[float, Field(ge=1, le=MOST)] = 100.0
 ) -> Tensor:
-    """Cross-entropy whose positives weigh (N - Σp) / Σp, from the predictions themselves.
+    """Cross-entropy whose positives have weight (N - Σp) / Σp, from the predictions themselves.
 
     The weight is per class over the batch, without gradient, between 1 / largest and largest.
     Source: WCE of [Sudre 2017], with the sum that its print lost.

@@ -17,7 +17,7 @@ def class_weights(kind: str, shares: Sequence[float], background: int | None = N
     """Return the weights of a row of WEIGHTS, numbers from 0 that add up to 1.
 
     Raises ValueError naming the choices, for shares that are not fractions, all 0 or missing, and
-    where only the background would be left and weighs nothing.
+    where only the background would be left, with weight 0.
     """
     if kind not in WEIGHTS:
         raise ValueError(f"class weights {kind!r}: {suggest(kind, list(WEIGHTS))}")
@@ -28,12 +28,12 @@ def class_weights(kind: str, shares: Sequence[float], background: int | None = N
     if not ((fractions >= 0) & (fractions <= 1)).all():  # nor NaN
         raise ValueError(f"{found}; expected fractions from 0 to 1, not percent")
     if not fractions.any():
-        raise ValueError(f"{found}; no class occurs, so none can be weighed")
+        raise ValueError(f"{found}; no class occurs, so none can be weighted")
     if background is not None and not 0 <= background < len(fractions):
         raise ValueError(f"{found}; background {background} is not 0 to {len(fractions) - 1}")
     raw = WEIGHTS[kind](fractions, background)
     if not raw.any():
-        raise ValueError(f"{found}; the background is the only class, and it weighs nothing")
+        raise ValueError(f"{found}; the background is the only class, and its weight is 0")
     return (raw / raw.sum()).tolist()
 
 
@@ -56,7 +56,7 @@ def _falling_foreground(
 WEIGHTS: dict[str, Callable[[np.ndarray, int | None], np.ndarray]] = {
     # ① the same for all
     "uniform": lambda shares, _: np.ones_like(shares),
-    # ② 1 / share; a class that never occurs weighs as much as the rarest that does
+    # ② 1 / share; a class that never occurs has the same weight as the rarest that does
     "inverse": lambda shares, _: _inverse(shares),
     # ③ e^(e · share), assumed: [Tongji 2022] says only exponential and increasing
     "rising": lambda shares, _: np.exp(np.e * shares),

@@ -232,7 +232,7 @@ def _count_common(first, second, counts):
 def _hidden(words, z, y, k, flat):
     """Bits of a word whose six neighbours are all set, four if flat; not at a border of y or z."""
     here = words[z, y, k]
-    # the neighbours along x of a word's first and last bit lie in the words beside it
+    # the neighbours along x of a word's first and last bit lie in the words next to it
     before = words[z, y, k - 1] >> _TOP if k > 0 else _ZERO
     after = words[z, y, k + 1] << _TOP if k + 1 < words.shape[2] else _ZERO
     inner = ((here << _ONE) | before) & ((here >> _ONE) | after)

@@ -1,7 +1,7 @@
 """What the compiled kernels are made of: the compile decorator and a few machine instructions.
 
 numba keeps what it compiled in the first of these that can be written: the folder
-NUMBA_CACHE_DIR, `__pycache__` beside the source, the user's cache folder. Its key is the file
+NUMBA_CACHE_DIR, `__pycache__` next to the source, the user's cache folder. Its key is the file
 of the kernel alone, so a kernel calls only kernels of its own file and the instructions here.
 """
 

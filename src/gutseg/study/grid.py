@@ -209,7 +209,7 @@ class Study(Section):
         return Cell(config, tuple(choices), labels)
 
     def _check_values(self, axes: list[Axis]) -> None:
-        """Put every value beside the first ones of the other axes."""
+        """Combine every value with the first ones of the other axes."""
         first = {axis.name: axis.choices[0] for axis in axes}
         for choice in (choice for axis in axes for choice in axis.choices):
             chosen = first | {choice.axis: choice}
@@ -217,7 +217,7 @@ class Study(Section):
                 self._cell(list(chosen.values()), "")
             except ValueError as error:
                 problem = str(error).removeprefix(": ")
-                # a first value fails beside those of the other axes; the key that is named has it
+                # a first value can fail with those of other axes; the key that is named has it
                 guilty = [c for c in chosen.values() if problem.startswith(tuple(c.settings))]
                 name = (guilty or [choice])[0].axis
                 axis = next(axis for axis in axes if axis.name == name)

@@ -23,7 +23,7 @@ HEIGHTS = np.array([-40, 0, 60, 110, 170, 240, 300, 340, 390, 440, 480])
 HALF_WIDTH = np.array([150, 158, 168, 172, 172, 170, 168, 172, 182, 188, 190])
 FRONT_DEPTH = np.array([82, 92, 105, 116, 125, 129, 127, 122, 114, 107, 102])
 BACK_DEPTH = np.array([104, 106, 110, 112, 112, 112, 112, 112, 114, 118, 120])
-# Fat under the skin in mm by height: in front, at the sides, at the back beside the spine.
+# Fat under the skin in mm by height: in front, at the sides, at the back next to the spine.
 FAT_FRONT = np.array([9, 10, 10, 10, 11, 14, 17, 18, 18, 16, 15])
 FAT_SIDE = np.array([16, 14, 11, 9, 10, 12, 15, 19, 22, 21, 20])
 FAT_BACK = np.array([9, 9, 9, 10, 14, 20, 24, 26, 26, 24, 24])

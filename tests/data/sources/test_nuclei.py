@@ -210,8 +210,8 @@ def _save(name, change):
     ("spoil", "message"),
     [
         (lambda f: (f / "labels.npy").unlink(), "labels.npy does not exist; download"),
-        (lambda f: _cut(f / "images.npy"), "images.npy is no readable .npy .*download it again"),
-        (lambda f: (f / "images.npy").write_bytes(b""), "images.npy is no readable .npy"),
+        (lambda f: _cut(f / "images.npy"), "images.npy is not a readable .npy .*download it again"),
+        (lambda f: (f / "images.npy").write_bytes(b""), "images.npy is not a readable .npy"),
         (_save("images.npy", lambda a: a[..., 0]), "shape \\(5, 8, 8\\) and type uint8; expected"),
         (_save("images.npy", lambda a: a / 255), "type float64; expected \\(N, H, W, 3\\) uint8"),
         (_save("labels.npy", lambda a: a * 1.0), "float64; expected .* whole numbers"),
@@ -323,12 +323,12 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY c SYSTEM "file:///etc/hostname">]>
             BOMB + _xml(),
             "DX1_1.xml cannot be read: it holds a DOCTYPE or ENTITY declaration; remove it",
         ),
-        (_xml()[:-3], "DX1_1.xml is no valid XML .*download it again"),
-        ("", "DX1_1.xml is no valid XML"),
+        (_xml()[:-3], "DX1_1.xml is not valid XML .*download it again"),
+        ("", "DX1_1.xml is not valid XML"),
         (_xml(("Plasma", BOX)), "regions of class 'Plasma'; expected Epithelial, .* or Ambiguous"),
         (_xml(("Epithelial", BOX)).replace("Attribute ", "A "), "regions of class None"),
         (_xml(("Epithelial", [("a", 1), (2, 2), (3, 3)])), "DX1_1.xml, region 7: a corner is no"),
-        (_xml(("Epithelial", [("nan", 1), (2, 2), (3, 3)])), "region 7: a corner is no number"),
+        (_xml(("Epithelial", [("nan", 1), (2, 2), (3, 3)])), "region 7: a corner is not a number"),
         (_xml(("Epithelial", [(1e12, 1), (2, 2), (3, 3)])), "region 7: .* far outside; correct"),
     ],
 )
@@ -352,7 +352,7 @@ def test_no_encoding_hides_a_declaration(tmp_path, encoding):
 
 def test_an_unknown_encoding(tmp_path):
     _tile(tmp_path, '<?xml version="1.0" encoding="klingon"?>' + _xml())
-    with pytest.raises(ValueError, match="DX1_1.xml (is no valid XML|cannot be read)"):
+    with pytest.raises(ValueError, match="DX1_1.xml (is not valid XML|cannot be read)"):
         monusac(tmp_path)
 
 

@@ -66,7 +66,7 @@ def _open(file: Path, expected: str, channels: int, kind: type) -> np.ndarray:
     try:
         array = np.load(file, mmap_mode="r")
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{file} is no readable .npy ({error}); download it again") from None
+        raise ValueError(f"{file} is not a readable .npy ({error}); download it again") from None
     fits = array.ndim == 4 and array.shape[3] == channels and len(array)
     if not fits or not np.issubdtype(array.dtype, kind):
         raise ValueError(

@@ -95,7 +95,7 @@ def _parse(file: Path) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(file.read_bytes(), parser)
     except ElementTree.ParseError as error:
-        raise ValueError(f"{file} is no valid XML ({error}); download it again") from None
+        raise ValueError(f"{file} is not valid XML ({error}); download it again") from None
     except (ValueError, LookupError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from None
 
@@ -108,7 +108,7 @@ def _corners(region: ElementTree.Element, file: Path) -> np.ndarray:
         corners = np.array([[np.nan, np.nan]])
     if not (np.abs(corners) < FARTHEST).all():
         raise ValueError(
-            f"{file}, region {region.get('Id')}: a corner is no number or far outside; correct "
+            f"{file}, region {region.get('Id')}: a corner is not a number or far outside; correct "
             "its X and Y"
         )
     return np.rint(corners).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Measures of groups of cells, printed numbers beside them: one function draws most tables.
+"""Measures of groups of cells, printed numbers next to them: one function draws most tables.
 
 A table differs from the next in its cells (`rows`), what groups them (`by`) and its columns.
 """

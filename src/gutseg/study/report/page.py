@@ -23,7 +23,7 @@ COMPETITION = (
 
 
 def write(frame: pd.DataFrame, study: Study, folder: Path) -> Path:
-    """Write README.md and its figures beside bench.parquet; return the page's path."""
+    """Write README.md and its figures next to bench.parquet; return the page's path."""
     view = View(frame, study.score, folder)
     parts = [f"# {study.name}", study.describe(), _measured(frame)]
     any_result = (frame["status"] == "ok").any()

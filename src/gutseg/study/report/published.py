@@ -1,4 +1,4 @@
-"""Numbers that papers print, read from published/*.csv and shown beside ours.
+"""Numbers that papers print, read from published/*.csv and shown next to ours.
 
 index.csv names the paper of every file. In a file the first column says of which data (or epoch)
 a row is, `network` and `loss` name it as row_key does, and the other columns are called by what

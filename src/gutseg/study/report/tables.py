@@ -22,7 +22,7 @@ class Table:
     says: str
     # View, name of the published table if there is one -> Markdown, empty for nothing to show
     draw: Callable[..., str]
-    # the printed numbers beside ours: a file of published/, whose index has the source
+    # the printed numbers next to ours: a file of published/, whose index has the source
     published: str = ""
     # the paper, where there are no printed numbers
     source: str = ""
