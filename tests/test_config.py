@@ -107,6 +107,7 @@ def test_one_budget_and_forty_epochs_by_default(tmp_path, settings, found):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("train.epochs=", "train: epochs, steps, seconds: all are null; give one of them"),
         ("train.steps=3", "train: epochs 3 and steps 3 are given; give exactly one"),
         ("data.source=nuclei", "data: unknown name 'nuclei'; .*choices: competition, "),
         ("data.folds=1", "data.folds: 1 folds; expected 2 to 1000"),

@@ -25,6 +25,8 @@ TURNS = {
     "split": 2,
     "phantom": 1,
     "demo": 1,
+    "config": 1,
+    "list": 1,
 }
 KEYS = ("model.", "loss.", "data.", "optim.", "train.", "geometry.", "stack.", "augment.")
 DRAWS = 50  # of a mutator that happens to leave a file as it is

@@ -257,6 +257,13 @@ COMMANDS: dict[str, Command] = {
         writes=("compared",),
         keeps=("compared/cells",),
     ),
+    "config": Command(
+        ("config", "tiny.yaml", "seed=1"),
+        (Reads("tiny.yaml", "experiment"),),
+        # whether the data are there is not asked
+        bad={1: NO_INPUT, 2: tuple(one for one in OVERRIDES if "nowhere" not in one)},
+    ),
+    "list": Command(("list", "datasets"), (), bad={1: (*NO_WORD, "loss", "DATASETS")}),
     "phantom": Command(
         ("phantom", "phantom", "--cases", "3", "--seed", "2", "--preset", "small"),
         (Reads("phantom/phantom.json", "json", without=("remove", "broken_link")),),

@@ -141,6 +141,8 @@ class Train(Section):
         if len(given) > 1:
             both = " and ".join(f"{key} {content[key]}" for key in given)
             raise ValueError(f"{both} are given; give exactly one, set the other to null")
+        if not given and any(key in content for key in budgets):
+            raise ValueError(f"{', '.join(budgets)}: all are null; give one of them")
         return content if given else content | {"epochs": 40}
 
 
