@@ -11,6 +11,7 @@ import torch
 from pictures import SMALL, write_isbi, write_nuclei
 
 from gutseg import experiment, runs
+from gutseg.blend import blend
 from gutseg.config import load
 from gutseg.data.batches import Crops
 from gutseg.data.sources.pictures import Pictures, picture
@@ -66,6 +67,8 @@ def test_images_that_stand_alone_are_trained_predicted_and_scored(folders, name,
             assert value == pytest.approx(last[f"pooled.{key}"], abs=0.01, nan_ok=True)
     with pytest.raises(ValueError, match="--by case: .* holds no volumes; choices: class, fold"):
         score(run, by="case")
+    with pytest.raises(ValueError, match="a blend is chosen by the competition score"):
+        blend([run], tmp_path / "blend")
 
 
 def test_changed_images_and_labels_make_predictions_out_of_date(folders, tmp_path):

@@ -11,11 +11,11 @@ import typer
 from gutseg.config import Blend, Member, Rule, Rules, dump
 from gutseg.constants import CLASSES
 from gutseg.files import check_output
-from gutseg.inference.search import Search
+from gutseg.inference.search import Search, volumes
 from gutseg.metrics.competition import METRICS
 from gutseg.progress import progress
 from gutseg.registry import suggest
-from gutseg.runs import predictions, volumes
+from gutseg.runs import predictions
 
 MOST_TRIALS = 100_000  # beyond it the search itself, not the scoring, takes the time and memory
 # What is tried: one choice of each per class.

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,12 +31,9 @@ from gutseg.inference.oof import (
     count_pictures,
     count_results,
 )
-from gutseg.inference.postprocess import to_byte
 from gutseg.inference.predictor import Predictor
-from gutseg.inference.search import Volume
 from gutseg.metrics.competition import Metric
 from gutseg.metrics.pooled import measures
-from gutseg.progress import progress
 from gutseg.registry import counted
 
 log = logging.getLogger(__name__)
@@ -79,6 +75,11 @@ class Fold:
     def made_with(self, tta: str) -> MadeWith:
         """Return what predictions made now would be made with."""
         settings = self.config.model_dump(mode="json", include=SETTINGS)
+        # only where they matter, so that notes of earlier versions hold
+        if self.config.channels:
+            settings["channels"] = self.config.channels
+        if self.config.geometry.kind == "native":
+            settings["tile"] = self.config.predict.tile
         return MadeWith(
             weights=made_with.hash_file(self.folder / "best.pt"),
             tta=tta,
@@ -221,31 +222,6 @@ def _filled(
     path = folder / "best.pt"
     checkpoint.fill(network, checkpoint.weights(path), path)
     return experiment.as_predictor(config, network, seen, device, tta=tta, name=str(folder))
-
-
-def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
-    """Load out-of-fold predictions for a search, one list a class.
-
-    floor: the lowest threshold that will be asked for. Raises ValueError when the runs
-    predicted different scans, or when no organ is labelled in them.
-    """
-    check_same_scans(members)
-    found: list[list[Volume]] = [[] for _ in CLASSES]
-    labelled = False
-    for name in progress(members[0].scans, desc="out of fold", unit="scan"):
-        scan = members[0].data.scan(name)
-        loaded = [member.load(name, scan.shape) for member in members]
-        probabilities = np.stack([whole for whole, _ in loaded])
-        truth = np.where(loaded[0][1][:, None, None], scan.labels, 0)
-        labelled |= bool(truth.any())
-        for bit, organ in enumerate(found):
-            present = (truth >> bit & 1).astype(bool)
-            organ.append(Volume.crop(probabilities[:, bit], present, to_byte(floor)))
-    if not labelled:
-        raise ValueError(
-            f"{members[0].run}: nothing to choose by, no organ is labelled on the predicted slices"
-        )
-    return found
 
 
 def rules(solved: Blend) -> list[Rule]:

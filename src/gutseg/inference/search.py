@@ -9,9 +9,11 @@ import numpy as np
 
 from gutseg.config import Rule
 from gutseg.inference.ensemble import weighted_mean
+from gutseg.inference.oof import OutOfFold, check_same_scans
 from gutseg.inference.postprocess import Cut, to_byte
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import Metric, combine, dice_rows, distance
+from gutseg.progress import progress
 
 
 class Tally(NamedTuple):
@@ -127,3 +129,33 @@ def _extent(occupied: np.ndarray) -> slice:
     """Return the first to last True; a single plane when there is none."""
     places = np.flatnonzero(occupied)
     return slice(places[0], places[-1] + 1) if len(places) else slice(0, 1)
+
+
+def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
+    """Load out-of-fold predictions for a search, one list a class.
+
+    floor: the lowest threshold that will be asked for. Raises ValueError when the runs
+    predicted different scans, when no organ is labelled in them, or where they are no volumes.
+    """
+    check_same_scans(members)
+    if not members[0].data.has_volumes:
+        raise ValueError(
+            f"{members[0].run}: a blend is chosen by the competition score, which images that "
+            "stand alone do not have; use gutseg score"
+        )
+    found: list[list[Volume]] = [[] for _ in members[0].data.classes]
+    labelled = False
+    for name in progress(members[0].scans, desc="out of fold", unit="scan"):
+        scan = members[0].data.scan(name)
+        loaded = [member.load(name, scan.shape) for member in members]
+        probabilities = np.stack([whole for whole, _ in loaded])
+        truth = np.where(loaded[0][1][:, None, None], scan.labels, 0)
+        labelled |= bool(truth.any())
+        for bit, organ in enumerate(found):
+            present = (truth >> bit & 1).astype(bool)
+            organ.append(Volume.crop(probabilities[:, bit], present, to_byte(floor)))
+    if not labelled:
+        raise ValueError(
+            f"{members[0].run}: nothing to choose by, no organ is labelled on the predicted slices"
+        )
+    return found
