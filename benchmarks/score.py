@@ -32,7 +32,7 @@ from gutseg.masks import rle_column, rle_writing
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, combine, compare, summarise
 from gutseg.progress import progress
-from gutseg.synthetic import Scan, draw_labels, roster
+from gutseg.synthetic import Visit, draw_labels, roster
 
 FOLDER = Path("build/speed/score")
 SEED = 0
@@ -40,7 +40,7 @@ LONG, SHORT = 259, 15
 DECIDED = to_byte(0.5)
 
 
-def scans(quick: bool) -> list[Scan]:
+def scans(quick: bool) -> list[Visit]:
     """Phantom scans in the numbers of the competition, 259 long and 15 short ones."""
     known = [scan for part in roster(110, SEED, "full") for scan in part]
     long = [scan for scan in known if scan.voxels.num_slices == 144]
@@ -68,7 +68,7 @@ def probabilities(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return found
 
 
-def _rows(scan: Scan, masks: np.ndarray) -> str:
+def _rows(scan: Visit, masks: np.ndarray) -> str:
     texts = rle_writing.encode_scan(BitRows.from_arrays(masks))
     names = (
         f"{scan.name}_slice_{z + 1:04d},{organ}" for z in range(masks.shape[1]) for organ in CLASSES
@@ -76,7 +76,7 @@ def _rows(scan: Scan, masks: np.ndarray) -> str:
     return "".join(f"{name},{text}\n" for name, text in zip(names, texts, strict=True))
 
 
-def _draw(scan: Scan, folder: Path) -> None:
+def _draw(scan: Visit, folder: Path) -> None:
     """Write one scan's share of the three csv files and its probabilities."""
     labels = draw_labels(SEED, scan)
     truth = np.stack([labels >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
@@ -92,7 +92,7 @@ def _draw(scan: Scan, folder: Path) -> None:
     (part / "slices").write_text("".join(ids))
 
 
-def draw(folder: Path, wanted: list[Scan]) -> None:
+def draw(folder: Path, wanted: list[Visit]) -> None:
     """Draw all scans that are not there and put the csv files together."""
     missing = [scan for scan in wanted if not (folder / "parts" / scan.name / "slices").is_file()]
     cores = os.cpu_count() or 1
@@ -142,7 +142,7 @@ def command_line(folder: Path, rounds: int) -> str:
     return table(header, [[printed.splitlines()[-1], median(seconds[1:]), max(peaks)]])
 
 
-def candidates(folder: Path, wanted: list[Scan]) -> str:
+def candidates(folder: Path, wanted: list[Visit]) -> str:
     """Time one choice of a blend search over all volumes, from the least to the most cached."""
     found: list[list[Volume]] = [[] for _ in CLASSES]
     for scan in progress(wanted, desc="volumes", unit="scan"):
