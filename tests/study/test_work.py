@@ -1,5 +1,7 @@
 """A cell is a fold that `gutseg train` would train; what its tables ask for comes afterwards."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,8 @@ from gutseg import bench as verb
 from gutseg import experiment
 from gutseg.bench import compare
 from gutseg.engine import checkpoint
+from gutseg.predict import predict
+from gutseg.score import score
 from gutseg.study import work
 from gutseg.train import train
 
@@ -42,6 +46,19 @@ def test_train_gives_a_cells_weights_bit_for_bit(pictures):
         weights, same = _weights(cell.folder), _weights(alone)
         assert weights.keys() == same.keys()
         assert all(torch.equal(weights[key], same[key]) for key in weights)
+
+
+def test_a_cell_is_a_run_folder_that_can_be_predicted_and_scored(pictures, capsys):
+    study = tiny({"seed": [3], "loss": [{"name": "ce"}]})
+    frame = compare(study, pictures / "out", jobs=1)
+    run = study.cells([0, 1], pictures / "out" / "cells")[0].folder.parent
+    predict(run)
+    assert "6 predictions written, 2 folds" in capsys.readouterr().out
+    score(run, json=pictures / "score.json")
+    found = json.loads((pictures / "score.json").read_text())
+    assert 0 < frame["iou"].max() <= 1 and found
+    # with predictions and scores beside the weights the cells are still those of the study
+    pd.testing.assert_frame_equal(compare(study, pictures / "out", jobs=1), frame)
 
 
 def test_losses_of_a_block_start_from_the_same_weights_and_see_the_same_crops(
