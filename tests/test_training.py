@@ -205,6 +205,13 @@ def test_a_budget_of_seconds_ends(folders, tmp_path, crop):
     assert train_fold(config, 0)["steps"] == before  # nothing is left to spend
 
 
+def test_folds_of_images_that_stand_alone_are_a_number(folders):
+    with pytest.raises(ValueError, match="data.folds: x.csv is a file, .* example data.folds=5"):
+        train_fold(_settings(folders, "data.folds=x.csv"), 0)
+    with pytest.raises(ValueError, match="folds = 7; expected 2 to 6, the number of groups"):
+        train_fold(_settings(folders, "data.folds=7"), 0)
+
+
 def test_what_cannot_be_monitored_is_named_before_training(folders, tmp_path):
     with pytest.raises(ValueError, match="train.monitor: 'score' is not measured on data.source"):
         train_fold(_settings(folders, "train.monitor=score", f"runs={tmp_path}"), 0)

@@ -89,6 +89,11 @@ def rows(config: Config, data: Source) -> pd.DataFrame:
     folds = config.data.folds
     if isinstance(folds, int):
         return data.index.assign(fold=data.draw_folds(folds, config.data.fold_seed))
+    if "case" not in data.index:
+        raise ValueError(
+            f"data.folds: {folds} is a file, which divides the competition's cases; give "
+            f"data.source {config.data.source} a number of folds, for example data.folds=5"
+        )
     return data.index.assign(fold=assign(data.index, read_folds(folds), folds))
 
 
