@@ -62,7 +62,7 @@ def _example() -> tuple[np.ndarray, np.ndarray]:
 
 def _headings(axis: Axes) -> None:
     columns = (
-        (14, "Input", "five neighbouring slices as channels,\ndivided by their maximum"),
+        (14, "Input", "five neighbouring slices as channels,\nscaled by percentiles of the scan"),
         (49.5, "Network", "U-Net with local and external attention,\n2.5 million parameters"),
         (90, "Probabilities", "one sigmoid for each organ;\nfolds and runs averaged"),
         (
