@@ -177,6 +177,13 @@ def test_a_base_may_be_a_file_beside_the_study(tmp_path):
         read_study(path)
 
 
+def test_a_study_of_an_older_version_says_what_to_write(tmp_path):
+    path = tmp_path / "old.yaml"
+    path.write_text("dataset: {name: isbi, folder: x}\nlosses: [{name: bce}]\n")
+    with pytest.raises(ValueError, match="dataset, losses: a study of an older version; it is a"):
+        read_study(path)
+
+
 @pytest.mark.parametrize(
     ("axes", "message"),
     [

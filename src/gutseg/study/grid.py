@@ -248,6 +248,11 @@ class Study(Section):
 def read_study(path: Path, overrides: list[str] | None = None) -> Study:
     """Read a study and apply `key=value` overrides, as in axes.seed=[0] or set.train.steps=9."""
     content = read_with(path, overrides)
+    if old := sorted({"dataset", "losses", "networks"} & set(content)):
+        raise ValueError(
+            f"{path}: {', '.join(old)}: a study of an older version; it is a base and axes now, "
+            "as in configs/bench/losses_nuclei.yaml"
+        )
     base = content.get("base")
     if isinstance(base, str):
         content["base"] = read_with(path.parent / base)

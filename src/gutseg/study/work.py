@@ -26,6 +26,8 @@ LEFT_OUT = re.compile("epoch$|lr$|train_|val_(?!loss$)")
 # What of a config its data depends on.
 DATA = {"data", "stack", "scaling", "geometry", "channels"}
 _sources: dict[str, Source] = {}
+# by data and fold: to count them takes every label of the data
+_counted: dict[tuple[str, int], dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,7 @@ class Work:
         """Train a cell, where it is not yet, and measure it."""
         source = opened(cell.config)
         train_fold(cell.config, cell.fold, data=source)
-        table = experiment.rows(cell.config, source)
-        found = last_row(cell) | extras.amounts(source, table, cell.fold)
+        found = last_row(cell) | _amounts(cell, source)
         if self._hard and not _is_binary(cell):
             found |= extras.hard_pixels(cell.folder, self.study.hard_pixels)
         if second := self._second(cell):
@@ -121,6 +122,15 @@ def opened(config: Config) -> Source:
 def forget() -> None:
     """Let data be opened anew: they may have changed since the last study of this process."""
     _sources.clear()
+    _counted.clear()
+
+
+def _amounts(cell: Cell, source: Source) -> dict[str, Any]:
+    key = _data_key(cell.config), cell.fold
+    if key not in _counted:
+        table = experiment.rows(cell.config, source)
+        _counted[key] = extras.amounts(source, table, cell.fold)
+    return _counted[key]
 
 
 def _is_binary(cell: Cell) -> bool:
