@@ -14,7 +14,7 @@ from gutseg.config import Config, load, validate
 from gutseg.engine import checkpoint
 from gutseg.models import limits
 from gutseg.models.unet import UNet
-from gutseg.runs import predictor
+from gutseg.runs import ensemble
 
 ATTO = {"encoder": "tu-convnext_atto"}
 
@@ -80,19 +80,27 @@ def test_an_encoder_is_a_name_of_the_library(name):
         validate(Config, content, "x.yaml")
 
 
+def _blend_of(fold: Path) -> Path:
+    """A blend of one fold, as the kernel opens it."""
+    path = fold.parent / "blend.yaml"
+    path.write_text("members: [{run: ., folds: [0]}]\n")
+    return path
+
+
 def test_a_config_of_somebody_elses_run_takes_the_same_path(trap):
-    folder = trap.parent
+    folder = trap.parent / "fold0"
+    folder.mkdir()
     options = f"{{encoder: tu-resnet18, encoder_options: {{checkpoint_path: {trap}}}}}"
     (folder / "config.yaml").write_text(f"name: x\nmodel: {{name: smp, params: {options}}}\n")
     with pytest.raises(ValueError, match="'checkpoint_path' loads a file or asks the network"):
-        predictor(folder, torch.device("cpu"))
+        ensemble(_blend_of(folder))
 
 
 @pytest.mark.parametrize("name", ["trap.pth", "trap.safetensors", "trap.bin"])
 def test_an_encoder_file_is_never_unpickled(trap, name):
     path = trap.rename(trap.with_name(name))
     with pytest.raises(ValueError, match=name):
-        building.model(_file(path))
+        building.model(_file(path), 5, 3)
 
 
 def test_options_that_are_options_stay_allowed():
@@ -205,15 +213,17 @@ def test_prediction_never_asks_for_published_weights(tmp_path, no_downloads, enc
     params = f"{{encoder: {encoder}, encoder_weights: imagenet}}"
     gone = tmp_path / "gone.pth"
     text = f"name: x\nmodel: {{name: smp, encoder_weights: {gone}, params: {params}}}\n"
-    (tmp_path / "config.yaml").write_text(text)
-    config = load(tmp_path / "config.yaml")
+    fold = tmp_path / "fold0"
+    fold.mkdir()
+    (fold / "config.yaml").write_text(text)
+    config = load(fold / "config.yaml")
     torch.manual_seed(1)
     trained = models.build("smp", config.stack.slices, 3, encoder=encoder)
-    checkpoint.save(tmp_path / "best.pt", {"model": trained.state_dict()})
-    found = predictor(tmp_path, torch.device("cpu"))
-    assert found.name == str(tmp_path)
+    checkpoint.save(fold / "best.pt", {"model": trained.state_dict()})
+    (found,) = ensemble(_blend_of(fold)).predictors
+    assert found.name == str(fold)
     with pytest.raises(ValueError, match="could not be fetched .published weights were asked for"):
-        building.network(config, published=True)
+        building.network(config, 5, 3, published=True)
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +261,7 @@ BROKEN_SAFETENSORS = {
 def test_a_broken_safetensors_is_named(tmp_path, case, name):
     (tmp_path / name).write_bytes(BROKEN_SAFETENSORS[case])
     with pytest.raises(ValueError, match=f"{name} is not a readable safetensors .*; give an enc"):
-        building.model(_file(tmp_path / name))
+        building.model(_file(tmp_path / name), 5, 3)
 
 
 BROKEN_STATES = {
@@ -276,7 +286,7 @@ def test_a_state_that_is_none_is_named(network, case):
 def test_the_file_of_weights_that_do_not_fit_is_named(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"model.encoder_weights .*w.pth: 'state_dict' is a dict"):
-        building.model(_file(tmp_path / "w.pth"))
+        building.model(_file(tmp_path / "w.pth"), 5, 3)
 
 
 @pytest.mark.parametrize(
