@@ -12,10 +12,11 @@ from pictures import SMALL, write_isbi, write_nuclei
 
 from gutseg import experiment, runs
 from gutseg.blend import blend
-from gutseg.config import load
+from gutseg.config import Blend, Member, Train, dump, load
 from gutseg.data.batches import Crops
 from gutseg.data.sources.pictures import Pictures, picture
 from gutseg.engine import checkpoint
+from gutseg.engine.budget import spent
 from gutseg.engine.distributed import World
 from gutseg.inference.evaluate import Evaluator
 from gutseg.inference.predictor import Predictor
@@ -69,6 +70,24 @@ def test_images_that_stand_alone_are_trained_predicted_and_scored(folders, name,
         score(run, by="case")
     with pytest.raises(ValueError, match="a blend is chosen by the competition score"):
         blend([run], tmp_path / "blend")
+    written = Blend(members=[Member(run=run, folds=[0, 1])])
+    dump(written, tmp_path / "blend.yaml")
+    with pytest.raises(ValueError, match="images that stand alone; score each run by itself"):
+        score(tmp_path / "blend.yaml")
+    with pytest.raises(ValueError, match=r"fold0 was trained on \w+; a blend predicts the comp"):
+        runs.ensemble(tmp_path / "blend.yaml")
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        ({"steps": 9}, "3 of 9 steps"),
+        ({"seconds": 8.0}, "2.5 of 8 seconds"),
+        ({}, "1 of 40 epochs"),
+    ],
+)
+def test_a_part_of_a_budget_is_told_in_its_own_unit(budget, words):
+    assert spent([{"steps": 3, "seconds": 2.5}], Train(**budget)) == words
 
 
 def test_changed_images_and_labels_make_predictions_out_of_date(folders, tmp_path):

@@ -17,7 +17,7 @@ from gutseg.constants import CLASSES
 from gutseg.data.inputs import Inputs
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
-from gutseg.engine.budget import is_finished
+from gutseg.engine.budget import is_finished, spent
 from gutseg.engine.provenance import check_folds
 from gutseg.files import need_file
 from gutseg.inference import made_with
@@ -148,8 +148,8 @@ def check_finished(fold: Fold) -> None:
     history = checkpoint.history(path)
     if not is_finished(history, fold.config.train):
         raise ValueError(
-            f"{fold.folder} has {len(history)} of {fold.config.train.epochs} epochs and is still "
-            f"to be trained; continue with gutseg train, {hint}"
+            f"{fold.folder} has {spent(history, fold.config.train)} and is still to be trained; "
+            f"continue with gutseg train, {hint}"
         )
 
 
@@ -205,6 +205,11 @@ def predictor(fold: Fold, device: torch.device, *, tta: str | None = None) -> Pr
 def _competition_predictor(folder: Path, device: torch.device, tta: str) -> Predictor:
     """Load a network to predict scans of the competition with; no labelled data are needed."""
     config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
+    if config.data.source != "competition":
+        raise ValueError(
+            f"{folder} was trained on {config.data.source}; a blend predicts the competition's "
+            "scans, so leave this run out"
+        )
     seen = experiment.inputs(config)
     network = experiment.network(config, seen.channels, len(CLASSES))
     return _filled(folder, config, network, seen, device, tta)
@@ -260,6 +265,11 @@ def out_of_fold(
             members.append(predictions(source.parent / member.run, listed, missing))
     check_same_scans(members)
     data = members[0].data
+    if not (data.has_volumes or source.is_dir()):
+        raise ValueError(
+            f"{source}: the rules of a blend are for volumes, and {members[0].run} predicts images "
+            f"that stand alone; score each run by itself: gutseg score {members[0].run}"
+        )
     if data.has_volumes:
         results = compare_scans(members, weights, chosen, metric)
         groups = {f"fold {fold}": [fold] for fold in members[0].folds} | {"all": members[0].folds}

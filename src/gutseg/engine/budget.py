@@ -43,6 +43,15 @@ def spent_seconds(history: History) -> float:
     return sum(row["seconds"] for row in history)
 
 
+def spent(history: History, train: Train) -> str:
+    """Say how much of a budget is used up, as in `3 of 5 epochs`."""
+    if train.steps:
+        return f"{int(history[-1]['steps']) if history else 0} of {train.steps} steps"
+    if train.seconds:
+        return f"{spent_seconds(history):.1f} of {train.seconds:g} seconds"
+    return f"{len(history)} of {train.epochs} epochs"
+
+
 def best_epoch(history: History, train: Train) -> int | None:
     """Return the position of the first best row, None when no row counts.
 

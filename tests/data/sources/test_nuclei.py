@@ -126,6 +126,14 @@ def test_a_class_beyond_those_given(tiles):
         png_folder(tiles, classes=["background", "nucleus"])
 
 
+@pytest.mark.parametrize(
+    ("last", "message"), [("b", "'b' is listed twice"), ("z", "'z' has another meaning")]
+)
+def test_classes_that_cannot_be_told_apart(tiles, last, message):
+    with pytest.raises(ValueError, match=f"classes: {message}"):
+        png_folder(tiles, classes=["a", "b", last])
+
+
 def test_no_images_and_no_class(tiles):
     with pytest.raises(FileNotFoundError, match="nowhere/images holds no \\*.png; put the"):
         png_folder(tiles / "nowhere")

@@ -79,6 +79,15 @@ class WholePictures(Inputs):
         return seen.reshape(*scan.labels.shape[:-2], *seen.shape[1:])
 
 
+def _check_names(classes: Sequence[str]) -> None:
+    """Raise ValueError for a class that the columns of an index could not tell from another."""
+    for number, name in enumerate(classes):
+        if name in ("id", "group", "scan", "z", "fold"):
+            raise ValueError(f"classes: {shown(name)} has another meaning; give it another name")
+        if name in classes[:number]:
+            raise ValueError(f"classes: {shown(name)} is listed twice; every class needs its name")
+
+
 class Pictures(Source):
     """Images that stand alone, of any sizes."""
 
@@ -96,6 +105,7 @@ class Pictures(Source):
 
         binary: take all objects for one class; folds are drawn as without.
         """
+        _check_names(classes)
         self.classes, self.mode, self.background = tuple(classes), mode, background
         count = len(pictures[0].image)
         if inputs.selected is not None:
