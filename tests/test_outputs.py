@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -168,26 +169,33 @@ def test_a_foreign_run_folder_stays(start, tmp_path):
     assert (folder / "config.yaml").read_text() == "language: fr"
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
-    """Files cannot grow beyond 20,000 bytes."""
+    """Files cannot grow beyond 20,000 bytes.
+
+    Not a fixture: pytest itself writes before fixtures end, perhaps into a long log.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_inside_a_checkpoint_is_named(tmp_path, small_disk):
+def test_a_full_disk_inside_a_checkpoint_is_named(tmp_path):
     path = tmp_path / "last.pt"
     checkpoint.save(path, {"a": torch.zeros(3)})
-    with pytest.raises(OSError, match=r"last.pt could not be written: File too large; nothing"):
+    message = r"last.pt could not be written: File too large; nothing"
+    with small_disk(), pytest.raises(OSError, match=message):
         checkpoint.save(path, {"a": torch.zeros(100_000)})
     assert torch.equal(checkpoint.load(path)["a"], torch.zeros(3))
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
 
-def test_a_full_disk_names_the_scan_and_leaves_none_of_it(raw, tmp_path, small_disk):
-    with pytest.raises(OSError, match=r"case\d+_day\d could not be written: No space left"):
+def test_a_full_disk_names_the_scan_and_leaves_none_of_it(raw, tmp_path):
+    message = r"case\d+_day\d could not be written: No space left"
+    with small_disk(), pytest.raises(OSError, match=message):
         prepare(raw, tmp_path / "cache", workers=1)
     assert not list((tmp_path / "cache").glob("*"))
 
