@@ -165,3 +165,13 @@ def test_numbers_are_finite(path, key, number):
 def test_numbers_that_float32_does_not_hold_are_refused(path, key):
     with pytest.raises(ValueError, match=f"{key}: Input should be less than or equal to 1000000"):
         load(path, [f"{key}=1e39"])
+
+
+def test_channels_that_a_stack_does_not_have(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("stack: {slices: 3}\nchannels: [0, 3]\n")
+    with pytest.raises(ValueError, match="channels: 3; a stack of 3 slices has 0 to 2"):
+        load(path)
+    assert load(path, ["stack.slices=5"]).channels == [0, 3]
+    isbi = ["data.source=isbi", "channels=[9]"]
+    assert load(path, isbi).channels == [9]  # known when the images are

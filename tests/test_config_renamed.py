@@ -177,3 +177,9 @@ def test_old_keys_on_the_command_line_work_unless_the_new_one_is_given_too(path)
     path.write_text("data: {blacklist: [], params: {blacklist: [winners2]}}\n")
     with pytest.raises(ValueError, match="x.yaml: data.blacklist is called data.params.blacklist"):
         load(path)
+
+
+def test_a_name_that_no_version_had_is_unknown(path):
+    assert load(path, ["augment.name=seed001"]).augment.name == "elastic_blur_noise"
+    with pytest.raises(ValueError, match="augment: unknown name 'seed009'"):
+        load(path, ["augment.name=seed009"])

@@ -35,12 +35,12 @@ RENAMED_LOSSES = {
     "soft_dice_001": "soft_dice_per_pixel",
     "wce_003": "weighted_bce_from_predictions",
 }
-# Likewise values: section, key, new values by old ones, in which ? is any character.
+# Likewise values: section, key, new values by old ones, patterns of fnmatch.
 RENAMED_VALUES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("loss", "name", RENAMED_LOSSES),
     ("loss.params.**", "loss", RENAMED_LOSSES),
     ("loss.params.**", "absent", {"present": "skip"}),
-    ("augment", "name", {"seed00?": "elastic_blur_noise"}),
+    ("augment", "name", {"seed00[1]": "elastic_blur_noise"}),
 )
 
 

@@ -192,6 +192,11 @@ class Config(Section):
         data.params.update(check(SOURCES, data.source, data.params, where="data"))
         classes = len(CLASSES) if data.source == "competition" else None
         complete(self.loss, mode_of(data.source), classes)
+        if data.source == "competition" and max(self.channels or [0]) >= self.stack.slices:
+            raise ValueError(
+                f"channels: {max(self.channels or [0])}; a stack of {self.stack.slices} slices has "
+                f"0 to {self.stack.slices - 1}"
+            )
         sizes = {"train": self.crop.size if self.crop else self.geometry.size}
         sizes["predict"] = self.geometry.size
         for key, size in sizes.items():
