@@ -49,6 +49,18 @@ def test_a_second_run_trains_nothing(pictures, monkeypatch, capsys):
     bench(out / "config.yaml", jobs=1, out=out)
 
 
+def test_what_best_with_adds_is_refused_with_other_settings_too(pictures):
+    def study(widths):
+        wide = {"name": "unet", "params": {"widths": widths}}
+        axes = {"model": [{"label": "second", "value": wide}]}
+        best = {"count": 1, "axes": axes}
+        return tiny({"seed": [0], "fold": [0]}, {"train.steps": 1}, best_with=best)
+
+    assert len(compare(study([8, 8]), pictures / "out", jobs=1)) == 3
+    with pytest.raises(FileExistsError, match="other settings .model.params.widths"):
+        compare(study([4, 4]), pictures / "out", jobs=1)
+
+
 def test_processes_give_what_one_gives(pictures):
     for jobs in (1, 2):
         bench(pictures / "tiny.yaml", ["axes.seed=[0]"], jobs=jobs, out=pictures / str(jobs))

@@ -59,6 +59,8 @@ def compare(study: Study, folder: Path, jobs: int = 0, ray: str = "") -> pd.Data
         dump(study, folder / "config.yaml")
         _run(cells, study, store, data, jobs, ray)
         second = study.second_cells(cells, store.frame(cells))
+        for cell in study.with_binary(second):
+            store.check(cell, data(cell))
         _run(second, study, store, data, jobs, ray)
         return store.frame(cells + second)
 

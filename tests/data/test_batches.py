@@ -74,6 +74,14 @@ def test_workers_change_nothing(samples):
         assert torch.equal(one["target"], two["target"])
 
 
+def test_batches_draw_no_random_numbers_of_the_training(samples):
+    """Whether workers start anew, as after a resume, must not change what dropout draws."""
+    sampler = BatchSampler(samples.source.shows_object(samples.rows), 5, seed=3)
+    before = torch.get_rng_state()
+    next(iter(loader(samples, sampler, workers=0, pin=False)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_which_planes_show_an_object(samples):
     found = samples.source.shows_object(samples.rows)
     assert found.sum() == samples.rows[["large_bowel", "small_bowel", "stomach"]].any(axis=1).sum()

@@ -149,6 +149,17 @@ def test_validation_is_the_competition_metric_on_native_volumes(opened):
     assert all(type(value) is float for value in found.values())
 
 
+def test_a_rank_without_scans_calls_no_collective_alone(opened, monkeypatch):
+    def alone(*_):
+        raise AssertionError("the other ranks do not call it")
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", alone)
+    rows = opened.index[opened.index["scan"] == "case1_day0"]
+    found = [_evaluate(opened, Bright(), rows, rank=rank, world_size=2) for rank in (0, 1)]
+    assert list(found[0]) == list(found[1])
+
+
 def test_accuracy_counts_every_pixel(opened):
     class Nothing(nn.Module):
         def forward(self, images):

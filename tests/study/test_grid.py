@@ -114,6 +114,27 @@ def test_best_with_runs_the_best_losses_with_other_values():
     assert tiny().second_cells(cells, frame) == []
 
 
+def test_a_study_says_that_best_with_chooses_on_the_images_it_reports():
+    best = {"count": 1, "axes": {"model": [WIDE]}}
+    said = "chosen by iou on these same held-out images"
+    assert said in tiny({"model": [UNET]}, best_with=best).describe()
+    assert said not in tiny({"model": [UNET]}).describe()
+
+
+def test_best_with_runs_no_cell_of_the_grid_again():
+    best = {"count": 1, "axes": {"model": [UNET, WIDE]}}
+    study = tiny({"model": [UNET]}, best_with=best)
+    cells = _cells(study)
+    chosen = study.second_cells(cells, _frame(cells, lambda cell: cell.label == "dice"))
+    assert {cell.network for cell in chosen} == {"wide"} and len(chosen) == 4
+
+
+def test_best_with_may_not_call_another_network_by_a_name_of_the_grid():
+    best = {"axes": {"model": [WIDE | {"label": "unet"}]}}
+    with pytest.raises(ValueError, match="would share the folder"):
+        tiny({"model": [UNET]}, best_with=best)
+
+
 def test_every_loss_is_taken_at_its_best_settings():
     cells = _cells(tiny({"optim.lr": [0.01, 0.1]}))
     frame = _frame(cells, lambda c: c.config.optim.lr if c.label == "ce" else 1 - c.config.optim.lr)

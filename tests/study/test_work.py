@@ -14,7 +14,7 @@ from gutseg.bench import compare
 from gutseg.engine import checkpoint
 from gutseg.predict import predict
 from gutseg.score import score
-from gutseg.study import work
+from gutseg.study import extras, work
 from gutseg.train import train
 
 
@@ -59,6 +59,18 @@ def test_a_cell_is_a_run_folder_that_can_be_predicted_and_scored(pictures, capsy
     assert 0 < frame["iou"].max() <= 1 and found
     # with predictions and scores beside the weights the cells are still those of the study
     pd.testing.assert_frame_equal(compare(study, pictures / "out", jobs=1), frame)
+
+
+def test_hard_pixels_are_those_of_the_last_epoch_as_all_measures_are(pictures):
+    """Training keeps the weights of its best epoch beside those of the last."""
+    for ema in (None, 0.5):
+        base = {"train.steps_per_epoch": 1, "train.ema": ema}
+        cell, found = _one(tiny(base=base, hard_pixels=[8]), pictures / str(ema))
+        best = checkpoint.load(cell.folder / "best.pt")
+        other = {key: torch.zeros_like(value) for key, value in best["model"].items()}
+        checkpoint.save(cell.folder / "best.pt", best | {"model": other})
+        again = extras.hard_pixels(cell.folder, [8])
+        assert again == {key: found[key] for key in again}
 
 
 def test_losses_of_a_block_start_from_the_same_weights_and_see_the_same_crops(

@@ -187,4 +187,6 @@ def loader(batches: Dataset, sampler: Iterable, workers: int, pin: bool) -> Data
         pin_memory=pin,
         persistent_workers=workers > 0,
         multiprocessing_context="spawn" if workers else None,
+        # of the usual one a number would be drawn whenever workers start: dropout would see it
+        generator=torch.Generator(),
     )

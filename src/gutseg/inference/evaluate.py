@@ -89,6 +89,7 @@ class Evaluator:
         found = _pooled(Counts.none(len(self.source.classes)), self.source)
         return ["val_loss", *(("score", *COLUMNS) if self.source.has_volumes else ()), *found]
 
+    @torch.inference_mode()  # with gradients a loss would wait for the other ranks
     def _loss_names(self, losses: dict[str, float]) -> list[str]:
         # a rank without scans has met no loss; every rank must send the same names
         if not losses:

@@ -10,6 +10,7 @@ import torch
 
 from gutseg import experiment, runs
 from gutseg.data.sources.source import Source
+from gutseg.engine import checkpoint
 from gutseg.metrics import pooled
 
 
@@ -71,8 +72,12 @@ def reuse(folder: Path, binary: Path) -> dict[str, float]:
 
 @torch.inference_mode()
 def _predicted(fold: runs.Fold) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield of every held-out image probabilities (C, H, W), truth (C, H, W) and ignored (H, W)."""
+    """Yield of every held-out image probabilities (C, H, W), truth (C, H, W) and ignored (H, W).
+
+    The weights are those of the last epoch, as in all measures of a cell.
+    """
     predictor = runs.predictor(fold, experiment.device(), tta="none")
+    checkpoint.fill(predictor.model, _last_weights(fold.folder), fold.folder / "last.pt")
     for name, planes in fold.planes.items():
         scan = fold.data.scan(name)
         for z, images in predictor.batches(scan, planes):
@@ -83,6 +88,17 @@ def _predicted(fold: runs.Fold) -> Iterator[tuple[np.ndarray, np.ndarray, np.nda
                 nothing = np.zeros(truth.shape[2:], bool)
                 skipped = nothing if ignored is None else ignored[number]
                 yield found[:, number], truth[:, number], skipped
+
+
+def _last_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the weights that the last epoch was judged by: of the average, where there is one."""
+    learner = checkpoint.state(folder / "last.pt")["learner"]
+    if learner["average"] is None:
+        return learner["model"]
+    start = "module."  # torch counts updates beside it
+    return {
+        key.removeprefix(start): v for key, v in learner["average"].items() if key.startswith(start)
+    }
 
 
 def _background(source: Source) -> str:

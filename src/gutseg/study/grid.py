@@ -120,7 +120,18 @@ class Study(Section):
             f"learning rate {optim.schedule}. The cells differ in {', '.join(varied)}. Training "
             f"images are augmented by {'; '.join(self._augmentations())}. Within a seed and a fold "
             "all losses see the same images in the same order, and a network starts from the same "
-            "weights."
+            f"weights.{self._describe_best()}"
+        )
+
+    def _describe_best(self) -> str:
+        if self.best_with is None:
+            return ""
+        others = ", ".join(axis.name for axis in read_axes(self.best_with.axes, "best_with.axes"))
+        return (
+            f" The best values of {self.first_axes[0].name} (at most {self.best_with.count}) are "
+            f"also run with other values of {others}. They are "
+            f"chosen by {self.score} on these same held-out images, which flatters them in the "
+            "grid and so the grid against what they are also run with."
         )
 
     def _augmentations(self) -> list[str]:
@@ -145,7 +156,8 @@ class Study(Section):
         """Return the cells that `best_with` adds.
 
         cells, frame: of the grid. A value of the first axis is as good as its mean over seeds
-        and folds at the settings of the other axes that suit it best; no result counts 0.
+        and folds at the settings of the other axes that suit it best; no result counts 0. Cells
+        of the grid are not run again.
         """
         if self.best_with is None or self.score not in frame:
             return []
@@ -160,7 +172,8 @@ class Study(Section):
         chosen = sorted(best, key=best.__getitem__, reverse=True)[: self.best_with.count]
         kept = [choice for choice in first.choices if choice.label in chosen]
         folds = list(dict.fromkeys(cell.fold for cell in cells))
-        return self._placed([replace(first, choices=kept), *others], folds, cells[0].config.runs)
+        placed = self._placed([replace(first, choices=kept), *others], folds, cells[0].config.runs)
+        return [cell for cell in placed if cell.id not in scores.index]
 
     @property
     def first_config(self) -> Config:
@@ -226,7 +239,7 @@ class Study(Section):
 
     def _check_names(self) -> None:
         """Raise ValueError unless every cell has a folder of its own, with a name that may be."""
-        seen: dict[str, list[str]] = {}
+        seen: dict[str, tuple[list[str], Config]] = {}
         for axes in filter(None, (self.first_axes, self.second_axes)):
             seedless = [axis for axis in axes if axis.kind not in ("seed", "fold")]
             for choices in _combined(seedless):
@@ -237,12 +250,12 @@ class Study(Section):
                     raise ValueError(
                         f"{shown(longest)} is too long for a folder's name; give a `label`"
                     )
-                if cell.folder_name in seen and labels != seen[cell.folder_name]:
+                other = seen.setdefault(cell.folder_name, (labels, cell.config))
+                if other != (labels, cell.config):
                     raise ValueError(
-                        f"{labels} and {seen[cell.folder_name]} would share the folder "
-                        f"{cell.folder_name}; give labels that differ"
+                        f"{labels} and {other[0]} would share the folder {cell.folder_name}; give "
+                        "labels that differ"
                     )
-                seen[cell.folder_name] = labels
 
 
 def read_study(path: Path, overrides: list[str] | None = None) -> Study:
