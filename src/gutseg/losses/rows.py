@@ -10,7 +10,8 @@ annotated: (B, C) bool, False where a class was not annotated in an image (multi
 class_weights: C numbers, none below 0.
 reduction: `batch` sums over the whole batch before dividing, `sample` image by image.
 absent: what a class without any target pixel adds: `skip` nothing, `penalise`
-Σp / (Σp + 1), so that false positives cost, `one` the constant 1 of a Dice without smoothing.
+Σp / (Σp + 1), of `squared` sums Σp² / (Σp² + 1), so that false positives cost, `one` the
+constant 1 of a Dice without smoothing.
 A class of which no pixel counts, ignored or not annotated, adds nothing under any of them.
 
 A formula's other parameters are the maps it needs and, keyword-only, what a config may set, with
