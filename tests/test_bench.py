@@ -61,6 +61,18 @@ def test_what_best_with_adds_is_refused_with_other_settings_too(pictures):
         compare(study([4, 4]), pictures / "out", jobs=1)
 
 
+def test_folds_of_a_cell_are_never_of_two_settings(pictures):
+    """They share a config.yaml: another fold must not write over it what was changed since."""
+
+    def study(fold, steps):
+        return tiny({"seed": [0], "loss": [{"name": "ce"}], "fold": [fold]}, {"train.steps": steps})
+
+    compare(study(1, 1), pictures / "out", jobs=1)
+    with pytest.raises(FileExistsError, match="other settings .train.steps: 1 -> 2"):
+        compare(study(0, 2), pictures / "out", jobs=1)
+    assert len(compare(study(0, 1), pictures / "out", jobs=1)) == 1
+
+
 def test_processes_give_what_one_gives(pictures):
     for jobs in (1, 2):
         bench(pictures / "tiny.yaml", ["axes.seed=[0]"], jobs=jobs, out=pictures / str(jobs))

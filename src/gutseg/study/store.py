@@ -39,11 +39,11 @@ class Store:
     def check(self, cell: Cell, data: str) -> None:
         """Raise FileExistsError when a cell was begun with another config or other data.
 
-        data: its fingerprint.
+        So it is when another fold of its run was: they share config.yaml. data: its fingerprint.
         """
         run = self._run(cell)
-        # a pipe there is no cell yet to run
-        if not os.path.lexists(self._path(cell)) and not is_trained(cell.folder):
+        # whatever lies there: a pipe or a broken link is no cell yet to run
+        if not any(path.suffix == ".json" or is_trained(path) for path in run.glob("fold*")):
             return
         path = need_file(run / "config.yaml", _again(run))
         changed = changes(load(path), cell.config, HARMLESS)
