@@ -17,7 +17,7 @@ def checked(function: Callable, signature: inspect.Signature, name: str) -> Call
     """Return a function of that signature which checks and cleans what the function is given.
 
     Class numbers of -100 are ignored pixels. Logits of ignored pixels, and of classes that were
-    not annotated in an image, become 0: whatever stands there, NaN too, has no gradient. The
+    not annotated in an image, become 0: whatever they hold, NaN included, has no gradient. The
     function runs outside autocast, on logits in float32 (float64 stays).
     Raises ValueError for shapes that do not fit, an empty batch, class numbers beyond the
     classes, class weights of another length or below 0, and unknown words (absent, reduction...).

@@ -50,7 +50,7 @@ def hausdorff_dt(x: Pixels, *, alpha: Positive = 2.0) -> Tensor:
 
     alpha: power of the distances, in pixels. A plane without an edge has distance 0; ignored
     pixels lie on neither side of one. Distance transforms of the prediction are taken in the
-    loss, so it costs far more than the others and belongs into fine-tuning.
+    loss, so it costs far more than the others and is meant for fine-tuning.
     Source: [Karimi 2019], as MONAI's HausdorffDTLoss has it.
     """
     of_p, of_g = (_edge_distance(inside > 0.5, x.kept) ** alpha for inside in (x.p, x.g))
