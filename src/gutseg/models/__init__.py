@@ -6,19 +6,43 @@ from torch import nn
 
 from gutseg.models.encoder_weights import load_encoder
 from gutseg.models.smp import smp
+from gutseg.models.spec import NetSpec
 from gutseg.models.unet import hybrid4, hybrid5, hybrid_unet, unet, unet4, unet5
-from gutseg.registry import Spec, brief, check, shown
+from gutseg.registry import brief, check, shown
 
 __all__ = ["MODELS", "build", "load_encoder"]
 
-MODELS: dict[str, Spec] = {
-    "unet": Spec(unet, "[Ronneberger 2015], free widths"),
-    "unet4": Spec(unet4, "[Xu 2022], 4 poolings, widths reconstructed"),
-    "unet5": Spec(unet5, "[Xu 2022], 5 poolings, widths reconstructed"),
-    "hybrid_unet": Spec(hybrid_unet, "[Xu 2022]; [Wang H 2022] (local), [Guo 2021] (external)"),
-    "hybrid4": Spec(hybrid4, "[Xu 2022], 4 poolings, places reconstructed"),
-    "hybrid5": Spec(hybrid5, "[Xu 2022], 5 poolings, places reconstructed"),
-    "smp": Spec(smp, "[Iakubovskii 2019], with its own or timm's [Wightman 2019] encoders"),
+POOLED_4 = "multiples of 16; padded and cut back"
+POOLED_5 = "multiples of 32; padded and cut back"
+
+MODELS: dict[str, NetSpec] = {
+    "unet": NetSpec(
+        unet, "[Ronneberger 2015], free widths; written here", stride=16, sizes=POOLED_4
+    ),
+    "unet4": NetSpec(
+        unet4, "[Xu 2022], widths reconstructed; written here", stride=16, sizes=POOLED_4
+    ),
+    "unet5": NetSpec(
+        unet5, "[Xu 2022], widths reconstructed; written here", stride=32, sizes=POOLED_5
+    ),
+    "hybrid_unet": NetSpec(
+        hybrid_unet,
+        "[Xu 2022]; [Wang H 2022] (local), [Guo 2021] (external); written here",
+        stride=16,
+        sizes=POOLED_4,
+    ),
+    "hybrid4": NetSpec(
+        hybrid4, "[Xu 2022], places reconstructed; written here", stride=16, sizes=POOLED_4
+    ),
+    "hybrid5": NetSpec(
+        hybrid5, "[Xu 2022], places reconstructed; written here", stride=32, sizes=POOLED_5
+    ),
+    "smp": NetSpec(
+        smp,
+        "[Iakubovskii 2019], with its own or timm's [Wightman 2019] encoders; smp",
+        stride=32,
+        sizes="multiples of the encoder's stride; padded and cut back",
+    ),
 }
 
 

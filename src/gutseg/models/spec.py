@@ -1,0 +1,21 @@
+"""The row of a network."""
+
+from dataclasses import dataclass
+
+from gutseg.registry import Spec
+
+
+@dataclass(frozen=True)
+class NetSpec(Spec):
+    """One row of MODELS: what builds a network, where it is from and what it can take."""
+
+    # of the code that runs: the library's, or ours
+    licence: str = "MIT"
+    # 2 for images (B, S, H, W), 3 for volumes (B, S, Z, H, W); with both, the builder has `dims`
+    dims: tuple[int, ...] = (2,)
+    # sides are padded to a multiple of it and the logits cut back; with the default parameters
+    stride: int = 1
+    # what the bare network cannot take, and how that is handled
+    sizes: str = "any"
+    # whether torch.onnx can export it
+    onnx: bool = True
