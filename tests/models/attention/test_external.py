@@ -42,9 +42,10 @@ def _reference(block, image, heads):
     [(8, 4, (5, 7)), (8, 32, (4, 4)), (6, 3, (9, 2)), (4, 1, (1, 1)), (16, 8, (12, 16))],
 )
 @pytest.mark.parametrize("residual", [True, False])
-def test_matches_table_2_written_as_loops(channels, heads, size, residual):
+@pytest.mark.parametrize("slots", [None, 5])
+def test_matches_table_2_written_as_loops(channels, heads, size, residual, slots):
     torch.manual_seed(0)
-    block = ExternalAttention(channels, heads=heads, residual=residual)
+    block = ExternalAttention(channels, heads=heads, slots=slots, residual=residual)
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     features = torch.randn(2, channels, *size)
@@ -57,6 +58,7 @@ def test_matches_table_2_written_as_loops(channels, heads, size, residual):
 
 def test_has_529760_parameters_at_256_channels():
     assert sum(p.numel() for p in ExternalAttention(256).parameters()) == 529_760
+    assert ExternalAttention(256, slots=7).memory_keys.out_features == 7
 
 
 @pytest.mark.parametrize("scale", [1, 8, 60])

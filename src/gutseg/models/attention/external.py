@@ -22,24 +22,32 @@ class ExternalAttention(nn.Module):
     """Multi-head attention of every pixel to learned memory keys and values.
 
     features: (B, C, H, W), returned in the same shape; with residual the block adds to its input.
-    Channels widen to 4C, so each of the heads holds HS = 4C / heads of them and 2·HS memory slots:
-    529 760 parameters at C = 256 with 32 heads. The keys, the softmax and the quotient run in
-    float32 (float64 stays float64) whatever the autocast.
+    Channels widen to 4C, so each of the heads holds HS = 4C / heads of them and `slots` memory
+    slots, by default 2·HS: 529 760 parameters at C = 256 with 32 heads. The keys, the softmax and
+    the quotient run in float32 (float64 stays float64) whatever the autocast.
     The softmax runs over all H·W pixels, padding included, so the answer for one pixel depends on
     the share of everything else in view: repeating the image changes nothing (the quotient cancels
     N), more margin or a narrower crop does. Train and predict on the same framing and size.
     Source: [Guo 2021] arXiv:2105.02358 (EANet), as in table 2 of [Xu 2022].
     """
 
-    def __init__(self, channels: int, *, heads: int = 32, residual: bool = True):
+    def __init__(
+        self,
+        channels: int,
+        *,
+        heads: int = 32,
+        slots: int | None = None,
+        residual: bool = True,
+    ):
         super().__init__()
         size = head_size(4 * channels, heads)
+        slots = slots or 2 * size
         self.heads = heads
         self.residual = residual
         self.query = nn.Linear(channels, 4 * channels)
         # The softmax over pixels cancels the keys' bias; kept for the table's parameter count.
-        self.memory_keys = nn.Linear(size, 2 * size)
-        self.memory_values = nn.Linear(2 * size, size)
+        self.memory_keys = nn.Linear(size, slots)
+        self.memory_values = nn.Linear(slots, size)
         self.project = nn.Linear(4 * channels, channels)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -53,7 +61,7 @@ class ExternalAttention(nn.Module):
         return features + merged if self.residual else merged
 
     def _logits(self, query: Tensor) -> Tensor:
-        """Scores of (B, heads, N, HS) queries against the memory: (B, heads, N, 2·HS)."""
+        """Scores of (B, heads, N, HS) queries against the memory: (B, heads, N, slots)."""
         precise = torch.promote_types(query.dtype, torch.float32)
         weight, bias = self.memory_keys.weight.to(precise), self.memory_keys.bias.to(precise)
         with torch.autocast(query.device.type, enabled=False):
