@@ -13,7 +13,7 @@ from gutseg.data.inputs import Inputs
 from gutseg.data.volume import Scan
 from gutseg.losses.reductions import Mode
 
-# Pixels of context around a tile, of which nothing is kept.
+# Pixels of context around a tile, of which nothing is kept, where a network states none itself.
 MARGIN = 32
 # Test-time augmentation: the dimensions of (B, C, H, W) to flip; () is the image as it is.
 FLIPS: dict[str, tuple[tuple[int, ...], ...]] = {
@@ -59,6 +59,9 @@ class Predictor:
         # a window is never larger than what the network was trained on
         fixed = inputs.geometry.kind != "native"
         self.tile = max(self.settings.tile, *inputs.geometry.size) if fixed else self.settings.tile
+        # a valid network (gutseg.models.valid) states both: its tiles are aligned to its poolings
+        self.margin: int = getattr(model, "margin", MARGIN)
+        self.step: int = getattr(model, "stride", 1) if hasattr(model, "margin") else 1
 
     def network(self, images: Tensor) -> Tensor:
         """Return the logits of a batch under the precision of the device."""
@@ -66,17 +69,20 @@ class Predictor:
             return self.model(images)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Return logits (B, C, h, w) float32; larger images than `tile` are cut into tiles."""
+        """Return logits (B, C, h, w) float32; larger images than `tile` are cut into tiles.
+
+        A valid network answers tiles as it answers the whole image: their context is all that it
+        sees, and at the border of the image it mirrors the same pixels.
+        """
         height, width = images.shape[2:]
-        tile = self.tile
-        if max(height, width) <= tile:
+        if max(height, width) <= self.tile:
             return self.network(images).float()
         rows = []
-        for top, bottom in _spans(height, tile):
+        for top, bottom in _spans(height, self.tile, self.step):
             row = []
-            for left, right in _spans(width, tile):
-                up, start = max(top - MARGIN, 0), max(left - MARGIN, 0)
-                part = images[:, :, up : bottom + MARGIN, start : right + MARGIN]
+            for left, right in _spans(width, self.tile, self.step):
+                up, start = max(top - self.margin, 0), max(left - self.margin, 0)
+                part = images[:, :, up : bottom + self.margin, start : right + self.margin]
                 logits = self.network(part).float()
                 row.append(logits[:, :, top - up : bottom - up, left - start : right - start])
             rows.append(torch.cat(row, dim=3))
@@ -154,7 +160,12 @@ def to_bytes(found: np.ndarray) -> np.ndarray:
     return np.rint(found * 255).astype(np.uint8)
 
 
-def _spans(length: int, tile: int) -> Iterator[tuple[int, int]]:
-    """Cut a side into the fewest parts of nearly equal length, none above tile."""
-    edges = np.linspace(0, length, -(-length // tile) + 1).round().astype(int).tolist()
-    return pairwise(edges)
+def _spans(length: int, tile: int, step: int = 1) -> Iterator[tuple[int, int]]:
+    """Cut a side into the fewest parts of nearly equal length, none above tile.
+
+    step: what the edges between parts are multiples of.
+    """
+    steps = -(-length // step)
+    parts = -(-steps // max(tile // step, 1))
+    edges = np.linspace(0, steps, parts + 1).round().astype(int) * step
+    return pairwise(np.minimum(edges, length).tolist())
