@@ -15,7 +15,7 @@ from gutseg.models.padding import margins, run_padded
     ],
 )
 def test_margins_are_central_and_reach_the_multiple(size, multiple, expected):
-    left, right, top, bottom = margins(*size, multiple)
+    left, right, top, bottom = margins(size, multiple)
     assert (left, right, top, bottom) == expected
     assert (size[0] + top + bottom) % multiple == (size[1] + left + right) % multiple == 0
 

@@ -5,43 +5,115 @@ from typing import Any
 from torch import nn
 
 from gutseg.models.encoder_weights import load_encoder
-from gutseg.models.smp import smp
+from gutseg.models.fcn import fcn
+from gutseg.models.monai import (
+    attention_unet,
+    basic_unet,
+    dynunet,
+    highresnet,
+    mednext,
+    segresnet,
+    unetpp_deep,
+    vnet,
+)
+from gutseg.models.monai_transformers import swin_unetr, unetr
+from gutseg.models.nnunet import nnunet_resenc
+from gutseg.models.smp import on_encoder, smp
 from gutseg.models.spec import NetSpec
 from gutseg.models.unet import hybrid4, hybrid5, hybrid_unet, unet, unet4, unet5
 from gutseg.registry import brief, check, shown
 
 __all__ = ["MODELS", "build", "load_encoder"]
 
-POOLED_4 = "multiples of 16; padded and cut back"
-POOLED_5 = "multiples of 32; padded and cut back"
+BOTH = (2, 3)
+FROM_32 = "multiples of 16 from 32 on; padded and cut back"
+APACHE, BSD = "Apache-2.0", "BSD-3"
+SMP = "[Iakubovskii 2019]"
+MONAI = "[Cardoso 2022]"
+OWN = "written here"
 
 MODELS: dict[str, NetSpec] = {
-    "unet": NetSpec(
-        unet, "[Ronneberger 2015], free widths; written here", stride=16, sizes=POOLED_4
-    ),
-    "unet4": NetSpec(
-        unet4, "[Xu 2022], widths reconstructed; written here", stride=16, sizes=POOLED_4
-    ),
-    "unet5": NetSpec(
-        unet5, "[Xu 2022], widths reconstructed; written here", stride=32, sizes=POOLED_5
-    ),
+    # written here
+    "unet": NetSpec(unet, f"[Ronneberger 2015], free widths; {OWN}", stride=16),
+    "unet4": NetSpec(unet4, f"[Xu 2022], widths reconstructed; {OWN}", stride=16),
+    "unet5": NetSpec(unet5, f"[Xu 2022], widths reconstructed; {OWN}", stride=32),
     "hybrid_unet": NetSpec(
-        hybrid_unet,
-        "[Xu 2022]; [Wang H 2022] (local), [Guo 2021] (external); written here",
-        stride=16,
-        sizes=POOLED_4,
+        hybrid_unet, f"[Xu 2022]; [Wang H 2022] (local), [Guo 2021] (external); {OWN}", stride=16
     ),
-    "hybrid4": NetSpec(
-        hybrid4, "[Xu 2022], places reconstructed; written here", stride=16, sizes=POOLED_4
-    ),
-    "hybrid5": NetSpec(
-        hybrid5, "[Xu 2022], places reconstructed; written here", stride=32, sizes=POOLED_5
-    ),
+    "hybrid4": NetSpec(hybrid4, f"[Xu 2022], places reconstructed; {OWN}", stride=16),
+    "hybrid5": NetSpec(hybrid5, f"[Xu 2022], places reconstructed; {OWN}", stride=32),
+    # segmentation-models-pytorch, with its own or timm's encoders
     "smp": NetSpec(
         smp,
-        "[Iakubovskii 2019], with its own or timm's [Wightman 2019] encoders; smp",
+        f"any architecture of {SMP} on its own or timm's [Wightman 2019] encoders",
         stride=32,
         sizes="multiples of the encoder's stride; padded and cut back",
+    ),
+    "smp_unet": NetSpec(on_encoder("Unet"), f"[Ronneberger 2015]; {SMP}", stride=32),
+    "unetpp": NetSpec(on_encoder("UnetPlusPlus"), f"[Zhou 2018]; {SMP}", stride=32),
+    "deeplabv3plus": NetSpec(on_encoder("DeepLabV3Plus"), f"[Chen L 2018]; {SMP}", stride=16),
+    "pspnet": NetSpec(on_encoder("PSPNet"), f"[Zhao 2017]; {SMP}", stride=8),
+    "fpn": NetSpec(on_encoder("FPN"), f"[Kirillov 2019]; {SMP}", stride=32),
+    "manet": NetSpec(on_encoder("MAnet"), f"[Fan 2020]; {SMP}", stride=32),
+    "linknet": NetSpec(on_encoder("Linknet"), f"[Chaurasia 2017]; {SMP}", stride=32),
+    "pan": NetSpec(
+        on_encoder("PAN"),
+        f"[Li H 2018]; {SMP}",
+        stride=16,
+        sizes="multiples of 16 from 128 on; padded and cut back",
+    ),
+    "upernet": NetSpec(on_encoder("UPerNet"), f"[Xiao 2018]; {SMP}", stride=32),
+    "segformer": NetSpec(on_encoder("Segformer", "mit_b2"), f"[Xie 2021]; {SMP}", stride=32),
+    "dpt": NetSpec(
+        on_encoder("DPT", "tu-vit_small_patch16_224", {"dynamic_img_size": True}),
+        f"[Ranftl 2021]; {SMP}, [Wightman 2019]",
+        stride=32,
+        sizes="multiples of 32, positions of 224; padded and cut back, positions interpolated",
+    ),
+    # MONAI
+    "attention_unet": NetSpec(attention_unet, f"[Oktay 2018]; {MONAI}", APACHE, BOTH, 16),
+    "basic_unet": NetSpec(basic_unet, f"[Falk 2019]; {MONAI}", APACHE, BOTH, 16, FROM_32),
+    "unetpp_deep": NetSpec(
+        unetpp_deep, f"[Zhou 2018], deep supervision; {MONAI}", APACHE, BOTH, 16, FROM_32
+    ),
+    "dynunet": NetSpec(dynunet, f"[Isensee 2021]; {MONAI}", APACHE, BOTH, 16, FROM_32),
+    "vnet": NetSpec(
+        vnet,
+        f"[Milletari 2016]; {MONAI}",
+        APACHE,
+        BOTH,
+        16,
+        f"{FROM_32}; channels that do not divide 16: the shortcut's repetition is cut",
+    ),
+    "highresnet": NetSpec(highresnet, f"[Li W 2017]; {MONAI}", APACHE, BOTH),
+    "segresnet": NetSpec(segresnet, f"[Myronenko 2018]; {MONAI}", APACHE, BOTH, 8),
+    "mednext": NetSpec(mednext, f"[Roy 2023]; {MONAI}", APACHE, BOTH, 16, FROM_32),
+    "unetr": NetSpec(
+        unetr,
+        f"[Hatamizadeh 2021]; {MONAI}",
+        APACHE,
+        BOTH,
+        16,
+        "multiples of 16, one size; padded and cut back, positions interpolated",
+    ),
+    "swin_unetr": NetSpec(
+        swin_unetr,
+        f"[Hatamizadeh 2022]; {MONAI}",
+        APACHE,
+        BOTH,
+        32,
+        "multiples of 32 from 64 on; padded and cut back",
+    ),
+    # torchvision
+    "fcn": NetSpec(fcn, "[Long 2015] on a dilated ResNet; [TorchVision 2016]", BSD),
+    # dynamic-network-architectures
+    "nnunet_resenc": NetSpec(
+        nnunet_resenc,
+        "[Isensee 2024]; dynamic-network-architectures",
+        APACHE,
+        BOTH,
+        32,
+        "multiples of 32 from 64 on; padded and cut back",
     ),
 }
 

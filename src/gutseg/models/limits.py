@@ -4,12 +4,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import AfterValidator, Field
 from torch import nn
 
+from gutseg.models.blueprint import blueprint
 from gutseg.registry import shown
 
 # Arguments of timm and smp that read a file, unpickle it or ask the network, whatever the version.
@@ -57,20 +57,18 @@ Options = Annotated[dict[str, Any], AfterValidator(plain_options)]
 PlainName = Annotated[str, AfterValidator(plain_options)]
 Size = Annotated[int, Field(ge=1, le=LARGEST)]
 Drop = Annotated[float, Field(ge=0, le=1)]
+# Of the images: (B, S, H, W) or (B, S, Z, H, W).
+Dims = Literal[2, 3]
 
 
-def check_size(construct: Callable[[], nn.Module]) -> None:
+def check_size(construct: Callable[[], nn.Module]) -> nn.Module | None:
     """Raise ValueError when a network has more parameters than can be trained on this machine.
 
-    construct is called on torch's meta device, where tensors have shapes but no memory.
+    Returns its shapes (gutseg.models.blueprint).
     """
-    try:
-        with torch.device("meta"):
-            network = construct()
-    except RuntimeError as error:
-        if "meta tensors" in str(error):  # mit_b0 ... read values as they are built; they are small
-            return
-        raise
+    network = blueprint(construct)
+    if network is None:
+        return None
     count = sum(parameter.numel() for parameter in network.parameters())
     needed, memory = count * BYTES / 2**30, _memory() / 2**30
     if needed > memory:
@@ -78,6 +76,7 @@ def check_size(construct: Callable[[], nn.Module]) -> None:
             f"the network has {count / 1e6:,.0f} million parameters, which take {needed:,.0f} GB "
             f"in training; this machine has {memory:,.0f} GB, so make it smaller"
         )
+    return network
 
 
 def _memory() -> int:

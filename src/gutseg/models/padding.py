@@ -1,29 +1,95 @@
 """The one place where images of any size meet networks that want a multiple."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from gutseg.models.limits import check_size
+
+# What a network returns: logits, or with deep supervision several, finest first.
+Outputs = Tensor | Sequence[Tensor]
 
 
-def margins(height: int, width: int, multiple: int) -> tuple[int, int, int, int]:
-    """Pixels to add on the (left, right, top, bottom) so that both sides divide by multiple.
+def margins(sides: Sequence[int], multiple: int, smallest: int = 1) -> list[int]:
+    """Pixels that F.pad has to add so that every side is a multiple, and `smallest` or more.
 
+    sides: ([Z,] H, W); returns (left, right, top, bottom[, ...]), the last side first.
     An odd remainder leaves the extra pixel on the right and at the bottom.
     """
-    across, down = -width % multiple, -height % multiple
-    return across // 2, across - across // 2, down // 2, down - down // 2
+    added: list[int] = []
+    for side in reversed(sides):
+        # nothing negative is divided: ONNX rounds towards zero there
+        missing = (max(side, smallest) + multiple - 1) // multiple * multiple - side
+        added += (missing // 2, missing - missing // 2)
+    return added
 
 
-def run_padded(network: Callable[[Tensor], Tensor], images: Tensor, multiple: int) -> Tensor:
+def run_padded(
+    network: Callable[[Tensor], Outputs], images: Tensor, multiple: int, smallest: int = 1
+) -> Outputs:
     """Pad images centrally to a multiple, run the network, and crop its answer back.
 
-    images: (B, in_channels, H, W); returns (B, classes, H, W). The margin is zero, which is what
-    air reads on these scans and what every padded convolution assumes beyond the edge.
+    images: (B, in_channels, [Z,] H, W); returns (B, classes, [Z,] H, W). Of several outputs, the
+    coarse are brought to the size of the padded image first, so that they can be cropped exactly.
+    The margin is zero, which is what air reads on these scans and what every padded convolution
+    assumes beyond the edge.
     """
-    height, width = images.shape[-2:]
-    pads = margins(height, width, multiple)
+    pads = margins(images.shape[2:], multiple, smallest)
     if not any(pads):
         return network(images)
-    logits = network(F.pad(images, pads))
-    return F.pad(logits, [-pad for pad in pads])
+    padded = F.pad(images, pads)  # (B, in_channels, [Z + z,] H + h, W + w)
+    outputs = network(padded)
+    back = [-pad for pad in pads]
+    if isinstance(outputs, Tensor):
+        return F.pad(outputs, back)
+    return [F.pad(_enlarged(logits, padded.shape[2:]), back) for logits in outputs]
+
+
+def _enlarged(logits: Tensor, size: Sequence[int]) -> Tensor:
+    if logits.shape[2:] == size:
+        return logits
+    mode = "bilinear" if logits.ndim == 4 else "trilinear"
+    return F.interpolate(logits, size, mode=mode, align_corners=False)
+
+
+class PaddedNet(nn.Module):
+    """A library's network, made to take images of any size.
+
+    images: (B, in_channels, [Z,] H, W); returns logits (B, classes, [Z,] H, W); in training, with
+    deep supervision, a list of them, finest first.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        multiple: int,
+        *,
+        smallest: int = 1,
+        scales: Callable[..., Outputs] | None = None,
+    ):
+        """multiple, smallest: what sides are padded to. scales: sorts what the network returns."""
+        super().__init__()
+        self.net = net
+        self.multiple = multiple
+        self.smallest = smallest
+        self.scales = scales
+
+    def forward(self, images: Tensor) -> Outputs:
+        logits = run_padded(self._sorted, images, self.multiple, self.smallest)
+        return logits if self.training or isinstance(logits, Tensor) else logits[0]
+
+    def _sorted(self, images: Tensor) -> Outputs:
+        outputs = self.net(images)
+        return outputs if self.scales is None else self.scales(outputs)
+
+
+def padded(construct: Callable[[], nn.Module], multiple: int, **settings: Any) -> PaddedNet:
+    """Build a library's network that takes any size; settings: those of PaddedNet."""
+
+    def make() -> PaddedNet:
+        return PaddedNet(construct(), multiple, **settings)
+
+    check_size(make)
+    return make()

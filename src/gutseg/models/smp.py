@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gutseg.models.encoder_weights import load_encoder
 from gutseg.models.limits import Options, PlainName, check_size
-from gutseg.models.padding import run_padded
+from gutseg.models.padding import PaddedNet
 from gutseg.registry import brief, shown, suggest
 
 # What the builder decides: logits, one output, channels, weights.
@@ -21,25 +21,13 @@ _RESERVED |= {"self", "aux_params", "kwargs"}
 MOST_PIXELS = 1024
 
 
-class LibraryNet(nn.Module):
-    """A segmentation-models-pytorch network that takes images of any size.
-
-    images: (B, in_channels, H, W); returns logits (B, classes, H, W). multiple: what both sides
-    are padded to.
-    """
-
-    def __init__(self, net: nn.Module, multiple: int):
-        super().__init__()
-        self.net = net
-        self.multiple = multiple
+class LibraryNet(PaddedNet):
+    """A segmentation-models-pytorch network."""
 
     @property
     def encoder(self) -> nn.Module:
         """The part that load_encoder fills, and that may deserve a smaller learning rate."""
         return self.net.get_submodule("encoder")
-
-    def forward(self, images: Tensor) -> Tensor:
-        return run_padded(self.net, images, self.multiple)
 
 
 def smp(
@@ -54,7 +42,7 @@ def smp(
 ) -> LibraryNet:
     """Network of segmentation-models-pytorch: an architecture on an encoder.
 
-    architecture: Unet, UnetPlusPlus, FPN, DeepLabV3Plus, ... (PAN wants 128 pixels a side).
+    architecture: Unet, UnetPlusPlus, FPN, DeepLabV3Plus, ... (PAN gets 128 pixels a side or more).
     encoder: the library's own name, or `tu-` and any timm name.
     encoder_weights: None touches no network; a name ("imagenet"; for `tu-` encoders the variant
     is a tag of their own name) downloads the weights while building.
@@ -79,20 +67,49 @@ def smp(
     construct = partial(
         _construct, constructor, encoder, classes, options | (encoder_options or {})
     )
-    check_size(partial(construct, in_channels, None))
+    shapes = check_size(partial(construct, in_channels, None))
     model = construct(in_channels, None)
     if weights is not None:
         # The library's own adaptation to other channel counts repeats red and green more often
         # than blue; ours keeps the response to a grey image.
         load_encoder(model, _fetched(partial(construct, 3, weights), encoder).encoder.state_dict())
     try:
-        _freeze_unreached(model, in_channels, size)
+        _freeze_unreached(model, shapes or model, in_channels, size)
     except AssertionError as error:  # how timm refuses a size
         raise ValueError(
             f"encoder {encoder!r} takes one image size only ({error}); encoder_options can set "
             "img_size, or lift the limit: strict_img_size (Swin), dynamic_img_size (ViT)"
         ) from error
     return model
+
+
+def on_encoder(
+    architecture: str, encoder: str = "resnet34", encoder_options: Options | None = None
+) -> Callable[..., LibraryNet]:
+    """Return the builder of one architecture's row; encoder, encoder_options: its defaults."""
+    default, default_options = encoder, encoder_options
+
+    def build(
+        in_channels: int,
+        classes: int,
+        *,
+        encoder: PlainName = default,
+        encoder_weights: PlainName | None = None,
+        options: Options | None = None,
+        encoder_options: Options | None = default_options,
+    ) -> LibraryNet:
+        return smp(
+            in_channels,
+            classes,
+            architecture=architecture,
+            encoder=encoder,
+            encoder_weights=encoder_weights,
+            options=options,
+            encoder_options=encoder_options,
+        )
+
+    build.__doc__ = f"{architecture} of segmentation-models-pytorch; parameters as for `smp`."
+    return build
 
 
 def _construct(
@@ -115,7 +132,9 @@ def _construct(
         raise ValueError(f"{constructor.__name__} on {encoder!r}: {brief(error)}") from error
     # DPT halves its coarsest map once more; the others check for the encoder's stride.
     halved = 2 if constructor.__name__ == "DPT" else 1
-    return LibraryNet(net, net.encoder.output_stride * halved)
+    # PAN's pyramid pools a map of stride 16 three times.
+    smallest = 128 if constructor.__name__ == "PAN" else 1
+    return LibraryNet(net, net.encoder.output_stride * halved, smallest=smallest)
 
 
 def _fetched(construct: Callable[[], LibraryNet], encoder: str) -> LibraryNet:
@@ -192,18 +211,21 @@ def _weights(encoder: str, weights: str) -> str | bool:
     return weights
 
 
-def _freeze_unreached(model: LibraryNet, in_channels: int, size: int | list[int]) -> None:
-    """Find the parameters without a gradient on one blank image, and freeze them.
+def _freeze_unreached(
+    model: LibraryNet, shapes: nn.Module, in_channels: int, size: int | list[int]
+) -> None:
+    """Freeze the parameters that get no gradient on one blank image.
 
+    shapes: the same network as shapes, where it could be built so, else the network itself.
     size: side of that image, or (H, W); the encoder's own where it takes only one size.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    parameters = list(model.parameters())
-    training = model.training
-    model.eval()
+    parameters = list(shapes.parameters())
+    training = shapes.training
+    shapes.eval()
     with torch.enable_grad():
-        total = model(torch.zeros(1, in_channels, height, width)).sum()
-        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-    model.train(training)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
+        blank = torch.zeros(1, in_channels, height, width, device=parameters[0].device)
+        gradients = torch.autograd.grad(shapes(blank).sum(), parameters, allow_unused=True)
+    shapes.train(training)
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
         parameter.requires_grad_(gradient is not None)

@@ -15,7 +15,16 @@ class NetSpec(Spec):
     dims: tuple[int, ...] = (2,)
     # sides are padded to a multiple of it and the logits cut back; with the default parameters
     stride: int = 1
-    # what the bare network cannot take, and how that is handled
-    sizes: str = "any"
+    # what the bare network cannot take and how that is handled, where `stride` does not say it
+    sizes: str = ""
     # whether torch.onnx can export it
     onnx: bool = True
+
+    @property
+    def handled(self) -> str:
+        """What sizes the bare network takes, and how others are handled."""
+        if self.sizes:
+            return self.sizes
+        if self.stride == 1:
+            return "any"
+        return f"multiples of {self.stride}; padded and cut back"

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gutseg.models.attention.heads import head_size
+from gutseg.models.blueprint import full_precision
 
 
 def double_normalise(logits: Tensor) -> Tensor:
@@ -64,5 +65,5 @@ class ExternalAttention(nn.Module):
         """Scores of (B, heads, N, HS) queries against the memory: (B, heads, N, slots)."""
         precise = torch.promote_types(query.dtype, torch.float32)
         weight, bias = self.memory_keys.weight.to(precise), self.memory_keys.bias.to(precise)
-        with torch.autocast(query.device.type, enabled=False):
+        with full_precision(query.device):
             return F.linear(query.to(precise), weight, bias)

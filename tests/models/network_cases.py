@@ -1,0 +1,111 @@
+"""Every row of MODELS made small, and another value for each of its parameters."""
+
+import inspect
+from functools import cache
+
+import torch
+
+from gutseg.models import MODELS, build
+
+RESNET = {"encoder": "tu-test_resnet"}
+NARROW = {"widths": [8, 8, 16, 16, 16, 8]}
+
+# Parameters that make a large network small; without any a row is tested as it is.
+SMALL = {
+    "smp": RESNET,
+    "smp_unet": RESNET,
+    "unetpp": RESNET,
+    "deeplabv3plus": RESNET,
+    "pspnet": RESNET,
+    "fpn": RESNET,
+    "manet": RESNET,
+    "linknet": RESNET,
+    "pan": RESNET,
+    "upernet": RESNET | {"options": {"decoder_channels": 32}},
+    "segformer": RESNET,
+    "dpt": {
+        "encoder": "tu-test_vit",
+        "options": {
+            "decoder_intermediate_channels": [16, 16, 16, 16],
+            "decoder_fusion_channels": 16,
+        },
+    },
+    "attention_unet": {"widths": [8, 16, 16, 16, 16]},
+    "basic_unet": NARROW,
+    "unetpp_deep": NARROW,
+    "dynunet": {"widths": [8, 8, 16, 16, 16]},
+    "segresnet": {"width": 8},
+    "unetr": {"width": 4, "hidden": 24, "mlp": 48, "heads": 3},
+    "swin_unetr": {"width": 12, "depths": [2, 1, 1, 1], "window": 4},
+    "nnunet_resenc": {"widths": [8, 8, 16, 16, 16, 16]},
+}
+
+# Another value for every parameter of every row; a new parameter needs one here. A row's own
+# values, where it needs others than the rows that share the parameter's name.
+CHANGED = {
+    "widths": [8, 16, 32],
+    "norm": "batch",
+    "dropout": 0.9,
+    "local_levels": [1],
+    "external_levels": [],
+    "window": 3,
+    "local_heads": 2,
+    "external_heads": 8,
+    "residual": False,
+    "architecture": "FPN",
+    "encoder": "mobilenet_v2",
+    "options": {"encoder_depth": 4},
+    "encoder_options": {"act_layer": "gelu"},
+    "dims": 3,
+    "width": 24,
+    "depth": 101,
+    "depths": [1, 1, 1, 1],
+    "heads": [1, 2, 4, 8],
+    "hidden": 12,
+    "mlp": 24,
+    "image_size": 64,
+    "variant": "B",
+    "kernel": 5,
+    "deep_supervision": True,
+}
+OWN = {
+    "smp": {"options": {"decoder_channels": [64, 32, 16, 8, 8]}},
+    "smp_unet": {"options": {"decoder_channels": [64, 32, 16, 8, 8]}},
+    "unetpp": {"options": {"decoder_channels": [64, 32, 16, 8, 8]}},
+    "manet": {"options": {"decoder_channels": [64, 32, 16, 8, 8]}},
+    "linknet": {"options": {"decoder_use_norm": False}},
+    "dpt": {
+        "encoder": "tu-vit_tiny_patch16_224",
+        "encoder_options": {"dynamic_img_size": True, "mlp_ratio": 2},
+        "options": {"decoder_fusion_channels": 32},
+    },
+    "basic_unet": {"widths": [8, 8, 8, 8, 8, 8]},
+    "unetpp_deep": {"widths": [8, 8, 8, 8, 8, 8], "deep_supervision": False},
+    "dynunet": {"residual": True},
+    "highresnet": {"widths": [8, 16, 16]},
+    "unetr": {"heads": 2},
+}
+
+
+def settings(name):
+    """Return the keyword-only parameters of a row, but for weights to be downloaded."""
+    parameters = inspect.signature(MODELS[name].build).parameters.values()
+    keys = [key.name for key in parameters if key.kind is inspect.Parameter.KEYWORD_ONLY]
+    return [key for key in keys if key != "encoder_weights"]
+
+
+def changed(name, key):
+    """Return another value for a parameter."""
+    return OWN.get(name, {}).get(key, CHANGED[key])
+
+
+def small(name, in_channels=5, classes=3, **params):
+    """Build the small network of a row; the same weights each time."""
+    torch.manual_seed(0)
+    return build(name, in_channels, classes, **(SMALL.get(name, {}) | params))
+
+
+@cache
+def evaluated(name):
+    """Return the small network of a row for 5 channels and 3 classes, in eval mode, built once."""
+    return small(name).eval()
