@@ -12,6 +12,10 @@ NARROW = {"widths": [8, 8, 16, 16, 16, 8]}
 
 # Parameters that make a large network small; without any a row is tested as it is.
 SMALL = {
+    "segnet": {"width": 8},
+    "multiresunet": {"width": 8},
+    "kiunet": {"widths": [4, 8, 8]},
+    "mtunet": {"width": 8},
     "smp": RESNET,
     "smp_unet": RESNET,
     "unetpp": RESNET,
@@ -67,6 +71,7 @@ CHANGED = {
     "variant": "B",
     "kernel": 5,
     "deep_supervision": True,
+    "alpha": 1.0,
 }
 OWN = {
     "smp": {"options": {"decoder_channels": [64, 32, 16, 8, 8]}},

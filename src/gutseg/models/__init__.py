@@ -6,6 +6,7 @@ from torch import nn
 
 from gutseg.models.encoder_weights import load_encoder
 from gutseg.models.fcn import fcn
+from gutseg.models.kiunet import kiunet
 from gutseg.models.monai import (
     attention_unet,
     basic_unet,
@@ -17,7 +18,10 @@ from gutseg.models.monai import (
     vnet,
 )
 from gutseg.models.monai_transformers import swin_unetr, unetr
+from gutseg.models.mtunet import mtunet
+from gutseg.models.multiresunet import multiresunet
 from gutseg.models.nnunet import nnunet_resenc
+from gutseg.models.segnet import segnet
 from gutseg.models.smp import on_encoder, smp
 from gutseg.models.spec import NetSpec
 from gutseg.models.unet import hybrid4, hybrid5, hybrid_unet, unet, unet4, unet5
@@ -42,6 +46,10 @@ MODELS: dict[str, NetSpec] = {
     ),
     "hybrid4": NetSpec(hybrid4, f"[Xu 2022], places reconstructed; {OWN}", stride=16),
     "hybrid5": NetSpec(hybrid5, f"[Xu 2022], places reconstructed; {OWN}", stride=32),
+    "segnet": NetSpec(segnet, f"[Badrinarayanan 2017]; {OWN}", stride=32),
+    "multiresunet": NetSpec(multiresunet, f"[Ibtehaz 2020]; {OWN}", stride=16),
+    "kiunet": NetSpec(kiunet, f"[Valanarasu 2020]; {OWN}", stride=8),
+    "mtunet": NetSpec(mtunet, f"[Wang H 2022]; {OWN}", stride=32),
     # segmentation-models-pytorch, with its own or timm's encoders
     "smp": NetSpec(
         smp,

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gutseg.models.attention import ExternalAttention, LocalAttention
+from gutseg.models.blueprint import full_precision
 from gutseg.models.limits import Size, check_size
 from gutseg.models.padding import run_padded
 
@@ -97,7 +98,7 @@ class GaussianAxialAttention(nn.Module):
         query, key, value = self.query(tokens), self.key(tokens), self.value(tokens)
         precise = torch.promote_types(query.dtype, torch.float32)
         query, key, value = (part.to(precise) for part in (query, key, value))
-        with torch.autocast(tokens.device.type, enabled=False):
+        with full_precision(tokens.device):
             along_rows = self._along(query, key, value)  # (B, r, c, C)
             turned = (part.transpose(1, 2) for part in (query, key, value))
             along_columns = self._along(*turned).transpose(1, 2)  # (B, r, c, C)
