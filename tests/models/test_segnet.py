@@ -1,9 +1,12 @@
+from urllib.error import URLError
+
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from torchvision.models import vgg
 
-from gutseg.models import load_encoder
+from gutseg.models import build
 from gutseg.models.segnet import segnet, unpool
 from tests.models.plain import conv, count, norm, random_norms
 
@@ -26,16 +29,37 @@ def test_the_encoder_is_vgg16_bn_of_torchvision_key_by_key():
     assert {key: value.shape for key, value in ours.items()} == theirs
 
 
-def test_published_weights_answer_a_grey_image_as_they_did():
+@pytest.fixture
+def download(monkeypatch):
+    """Published weights: a state dict, or an error, in place of the download."""
+
+    def answer(found):
+        def load(*args, **kwargs):
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", load)
+
+    return answer
+
+
+def test_published_weights_answer_a_grey_image_as_they_did(download):
     torch.manual_seed(0)
     published = random_norms(vgg.make_layers(vgg.cfgs["D"], batch_norm=True))
     state = {f"features.{key}": value for key, value in published.state_dict().items()}
-    network = segnet(5, 2).eval()
-    load_encoder(network, state | {"classifier.0.weight": torch.zeros(2, 2)})
+    download(state | {"classifier.0.weight": torch.zeros(2, 2)})
+    network = build("segnet", 5, 2, encoder_weights="imagenet").eval()
     grey = torch.rand(1, 1, 32, 64)
     with torch.no_grad():
         found, _ = network.encoder(grey.expand(-1, 5, -1, -1))
         torch.testing.assert_close(found, published(grey.expand(-1, 3, -1, -1)))
+
+
+def test_weights_that_cannot_be_fetched_say_so(download):
+    download(URLError("no route"))
+    with pytest.raises(ValueError, match="vgg16_bn could not be fetched .*no route.* local file"):
+        build("segnet", 5, 2, encoder_weights="imagenet")
 
 
 def test_unpooling_puts_the_maximum_back_where_it_was():

@@ -48,8 +48,18 @@ MODELS: dict[str, NetSpec] = {
     "hybrid5": NetSpec(hybrid5, f"[Xu 2022], places reconstructed; {OWN}", stride=32),
     "segnet": NetSpec(segnet, f"[Badrinarayanan 2017]; {OWN}", stride=32),
     "multiresunet": NetSpec(multiresunet, f"[Ibtehaz 2020]; {OWN}", stride=16),
-    "kiunet": NetSpec(kiunet, f"[Valanarasu 2020]; {OWN}", stride=8),
-    "mtunet": NetSpec(mtunet, f"[Wang H 2022]; {OWN}", stride=32),
+    "kiunet": NetSpec(
+        kiunet,
+        f"[Valanarasu 2020]; {OWN}",
+        stride=8,
+        sizes="multiples of 8; padded and cut back; maps of 8 times the sides: best on 128 x 128",
+    ),
+    "mtunet": NetSpec(
+        mtunet,
+        f"[Wang H 2022]; {OWN}",
+        stride=32,
+        sizes="multiples of 32, positions of 224; padded and cut back, positions interpolated",
+    ),
     # segmentation-models-pytorch, with its own or timm's encoders
     "smp": NetSpec(
         smp,

@@ -19,9 +19,10 @@ FULL_DEPTH = 6
 def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Copy the weights of a three-channel encoder into the encoder of a network.
 
-    model: one of the `smp` row, with any number of input channels. state: an encoder's or a
-    classifier's state dict, the library's own or timm's (for `tu-` encoders); prefixes such as
-    `encoder.` and classifier heads are left out, and so are stages below encoder_depth.
+    model: of the `smp` or `segnet` row, with any number of input channels. state: an encoder's or
+    a classifier's state dict, the library's own, timm's (for `tu-` encoders) or torchvision's (for
+    `segnet`); prefixes such as `encoder.` and classifier heads are left out, and so are stages
+    below encoder_depth.
     A convolution that reads the image becomes the mean of its three channels times 3 / channels,
     repeated: where all channels of the image are equal, it answers as the published one does
     on that image as grey RGB. A weight-standardising one (nfnet) undoes that factor, so its gain
@@ -32,7 +33,7 @@ def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     _check_state(state)
     encoder = getattr(model, "encoder", None)
     if encoder is None or not hasattr(encoder, "out_channels"):
-        raise ValueError(f"{type(model).__name__} has no encoder to load; only `smp` networks do")
+        raise ValueError(f"{type(model).__name__} has no encoder to load; `smp` and `segnet` do")
     own = _unwrap(encoder.state_dict(), all)
     bare = _unwrap(state, any)
     target = {_canonical(key): value for key, value in own.items()}

@@ -5,11 +5,14 @@ Shapes: B images, S channels, C classes, H and W sides, w the first width (64).
 
 from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 
+from gutseg.models.encoder_weights import load_encoder
 from gutseg.models.limits import Size, check_size
 from gutseg.models.padding import run_padded
+from gutseg.registry import brief
 
 # Convolutions of each of VGG16's stages, and their widths over the first.
 DEPTHS = (2, 2, 3, 3, 3)
@@ -93,11 +96,33 @@ class SegNet(nn.Module):
         return self.head(features)  # (B, C, H, W)
 
 
-def segnet(in_channels: int, classes: int, *, width: Size = 64) -> SegNet:
-    """SegNet on VGG16; width: channels at full resolution, 64 where published weights are to fit.
+def segnet(
+    in_channels: int,
+    classes: int,
+    *,
+    width: Size = 64,
+    encoder_weights: Literal["imagenet"] | None = None,
+) -> SegNet:
+    """SegNet on VGG16; width: channels at full resolution.
 
-    Source: [Badrinarayanan 2017] arXiv:1511.00561, figure 2 and section 3.
+    encoder_weights: torchvision's vgg16_bn, downloaded, which fits a width of 64; a local file of
+    it goes to model.encoder_weights. Source: [Badrinarayanan 2017] arXiv:1511.00561, figure 2.
     """
     make = partial(SegNet, in_channels, classes, width=width)
     check_size(make)
-    return make()
+    network = make()
+    if encoder_weights:
+        load_encoder(network, _published())
+    return network
+
+
+def _published() -> dict[str, Tensor]:
+    from torchvision.models import VGG16_BN_Weights
+
+    try:
+        return VGG16_BN_Weights.IMAGENET1K_V1.get_state_dict(progress=False)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a file that is cut short
+        raise ValueError(
+            f"the published weights of vgg16_bn could not be fetched ({brief(error)}); is there "
+            "a network? Else give a local file as model.encoder_weights"
+        ) from error
