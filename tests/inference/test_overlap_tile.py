@@ -123,9 +123,17 @@ def test_less_context_or_another_grid_would_show(change):
         assert not torch.equal(predictor.logits(image), network(image))
 
 
-def test_padded_networks_keep_the_fixed_margin():
-    predictor = _predictor(unet(1, 2), 64)
-    assert (predictor.margin, predictor.step) == (MARGIN, 1)
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (unet(1, 2, widths=(4, 4)), (MARGIN, 1)),
+        (gdl_unet(1, 2, widths=(4, 4, 4)), (20, 4)),
+        (nn.Sequential(nn.Identity(), gdl_unet(1, 2, widths=(4, 4, 4))), (20, 4)),
+    ],
+)
+def test_a_valid_network_states_its_margin_whatever_it_is_wrapped_in(network, expected):
+    predictor = _predictor(network, 64)
+    assert (predictor.margin, predictor.step) == expected
 
 
 @pytest.mark.parametrize(

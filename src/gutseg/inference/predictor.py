@@ -12,6 +12,7 @@ from gutseg.config import Predict
 from gutseg.data.inputs import Inputs
 from gutseg.data.volume import Scan
 from gutseg.losses.reductions import Mode
+from gutseg.models.valid import ValidNet
 
 # Pixels of context around a tile, of which nothing is kept, where a network states none itself.
 MARGIN = 32
@@ -59,9 +60,9 @@ class Predictor:
         # a window is never larger than what the network was trained on
         fixed = inputs.geometry.kind != "native"
         self.tile = max(self.settings.tile, *inputs.geometry.size) if fixed else self.settings.tile
-        # a valid network (gutseg.models.valid) states both: its tiles are aligned to its poolings
-        self.margin: int = getattr(model, "margin", MARGIN)
-        self.step: int = getattr(model, "stride", 1) if hasattr(model, "margin") else 1
+        # tiles of a valid network, whatever it is wrapped in, are aligned to its poolings
+        valid = next((part for part in model.modules() if isinstance(part, ValidNet)), None)
+        self.margin, self.step = (valid.margin, valid.stride) if valid else (MARGIN, 1)
 
     def network(self, images: Tensor) -> Tensor:
         """Return the logits of a batch under the precision of the device."""
