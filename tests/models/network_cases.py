@@ -16,6 +16,12 @@ SMALL = {
     "multiresunet": {"width": 8},
     "kiunet": {"widths": [4, 8, 8]},
     "mtunet": {"width": 8},
+    "segmenter": {"encoder": "test_vit"},
+    "transunet": {"embed_dim": 64, "layers": 1, "neck": 16, "widths": [8, 8, 8, 8]},
+    "unet_valid": {"widths": [8, 8, 8, 8, 8]},
+    "gdl_unet": {"widths": [8, 8, 16]},
+    "two_path_cnn": {"widths": [8, 8, 8]},
+    "deepmedic": {"widths": [8, 8, 8, 8, 8, 8, 8, 8], "fused": [8, 8]},
     "smp": RESNET,
     "smp_unet": RESNET,
     "unetpp": RESNET,
@@ -70,6 +76,15 @@ CHANGED = {
     "image_size": 64,
     "variant": "B",
     "kernel": 5,
+    "layers": 3,
+    "drop_path": 0.9,
+    "mask_norm": "layer",
+    "embed_dim": 128,
+    "neck": 24,
+    "pieces": 3,
+    "second_kernel": 3,
+    "global_pool": 1,
+    "fused": [4, 4],
     "deep_supervision": True,
     "alpha": 1.0,
 }
@@ -89,6 +104,9 @@ OWN = {
     "dynunet": {"residual": True},
     "highresnet": {"widths": [8, 16, 16]},
     "unetr": {"heads": 2},
+    "segmenter": {"encoder": "vit_tiny_patch16_224"},
+    "transunet": {"widths": [8, 8, 8, 4]},
+    "deepmedic": {"widths": [8, 8, 8, 8, 8, 8, 8, 4]},
 }
 
 

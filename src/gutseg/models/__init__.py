@@ -4,8 +4,10 @@ from typing import Any
 
 from torch import nn
 
+from gutseg.models.deepmedic import deepmedic
 from gutseg.models.encoder_weights import load_encoder
 from gutseg.models.fcn import fcn
+from gutseg.models.gdl_unet import gdl_unet
 from gutseg.models.kiunet import kiunet
 from gutseg.models.monai import (
     attention_unet,
@@ -21,15 +23,20 @@ from gutseg.models.monai_transformers import swin_unetr, unetr
 from gutseg.models.mtunet import mtunet
 from gutseg.models.multiresunet import multiresunet
 from gutseg.models.nnunet import nnunet_resenc
+from gutseg.models.segmenter import segmenter
 from gutseg.models.segnet import segnet
 from gutseg.models.smp import on_encoder, smp
 from gutseg.models.spec import NetSpec
+from gutseg.models.transunet import transunet
+from gutseg.models.two_path_cnn import two_path_cnn
 from gutseg.models.unet import hybrid4, hybrid5, hybrid_unet, unet, unet4, unet5
+from gutseg.models.unet_valid import unet_valid
 from gutseg.registry import brief, check, shown
 
 __all__ = ["MODELS", "build", "load_encoder"]
 
 BOTH = (2, 3)
+MIRRORED = "border mirrored"
 FROM_32 = "multiples of 16 from 32 on; padded and cut back"
 APACHE, BSD = "Apache-2.0", "BSD-3"
 SMP = "[Iakubovskii 2019]"
@@ -59,6 +66,45 @@ MODELS: dict[str, NetSpec] = {
         f"[Wang H 2022]; {OWN}",
         stride=32,
         sizes="multiples of 32, positions of 224; padded and cut back, positions interpolated",
+    ),
+    "segmenter": NetSpec(
+        segmenter,
+        f"[Strudel 2021] on timm's [Wightman 2019] vision transformers; {OWN}",
+        stride=16,
+        sizes="multiples of the encoder's patch; padded and cut back, positions interpolated",
+        onnx=False,  # positions are interpolated with antialiasing
+    ),
+    "transunet": NetSpec(
+        transunet,
+        f"[Chen J 2021] on timm's [Wightman 2019] hybrid; {OWN}",
+        stride=16,
+        sizes="multiples of 16; padded and cut back, positions interpolated",
+        onnx=False,  # as Segmenter
+    ),
+    # of valid convolutions
+    "unet_valid": NetSpec(
+        unet_valid,
+        f"[Ronneberger 2015]; {OWN}",
+        stride=16,
+        sizes=f"16 n + 12, 184 lost; {MIRRORED}",
+    ),
+    "gdl_unet": NetSpec(
+        gdl_unet,
+        f"[Sudre 2017], widths reconstructed; {OWN}",
+        stride=4,
+        sizes=f"multiples of 4, 40 lost; {MIRRORED}",
+    ),
+    "two_path_cnn": NetSpec(
+        two_path_cnn,
+        f"[Havaei 2017] in the form of [Sudre 2017]; {OWN}",
+        sizes=f"any, 32 lost; {MIRRORED}",
+    ),
+    "deepmedic": NetSpec(
+        deepmedic,
+        f"[Kamnitsas 2017]; {OWN}",
+        dims=BOTH,
+        stride=3,
+        sizes=f"multiples of 3, 48 lost; {MIRRORED}",
     ),
     # segmentation-models-pytorch, with its own or timm's encoders
     "smp": NetSpec(
