@@ -1,5 +1,6 @@
 """From a config to the objects it names; the only place that hands settings to components."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from gutseg import models
-from gutseg.config import Config
+from gutseg.config import Config, Presence
 from gutseg.config.losses import check_fit
 from gutseg.data import sources
 from gutseg.data.augment import Augmenter
@@ -24,12 +25,15 @@ from gutseg.engine.distributed import INITIAL, World, seed_everything
 from gutseg.engine.learner import Learner
 from gutseg.engine.memory import PeakMemory, warm_up
 from gutseg.engine.optim import Schedule, optimizer
+from gutseg.engine.presence import WithPresence
 from gutseg.engine.provenance import fold_identity
 from gutseg.files import need_file
 from gutseg.inference.evaluate import batch_dice
 from gutseg.inference.predictor import Predictor
 from gutseg.losses import Criterion, with_class_weights
 from gutseg.losses.weights import class_weights
+from gutseg.models.initial_bias import set_initial_bias
+from gutseg.models.presence import Gate
 from gutseg.registry import brief
 
 
@@ -44,13 +48,42 @@ def source(config: Config) -> Source:
     return sources.read(config.data.source, config.data.folder, inputs(config), config.data.params)
 
 
-def network(config: Config, channels: int, classes: int, *, published: bool = False) -> nn.Module:
+def network(
+    config: Config,
+    channels: int,
+    classes: int,
+    *,
+    published: bool = False,
+    encoder: Mapping[str, torch.Tensor] | None = None,
+) -> nn.Module:
     """Build the network for a checkpoint to fill: no file is read, nothing is downloaded.
 
-    published: fetch the weights that model.params.encoder_weights names.
+    published: fetch the weights that model.params.encoder_weights names. encoder: weights of it.
     """
-    name, params = config.model.name, config.model.params
-    return models.build(name, channels, classes, published=published, **params)
+    asked, row = config.model, models.MODELS[config.model.name]
+    built = models.build(asked.name, channels, classes, published=published, **asked.params)
+    if encoder is not None:
+        try:
+            models.load_encoder(built, encoder)
+        except ValueError as error:
+            raise ValueError(f"model.encoder_weights {asked.encoder_weights}: {error}") from None
+    norm = asked.input_norm == "on" or (asked.input_norm == "auto" and asked.is_pretrained)
+    head = asked.presence
+    built = models.extend(
+        built,
+        channels,
+        classes,
+        dims=asked.params.get("dims", row.dims[0]),
+        deepest=row.deepest,
+        attention=asked.attention.model_dump() if asked.attention else None,
+        dropout=asked.dropout,
+        input_norm=norm,
+        gate=Gate(head.gate, threshold=head.threshold) if head else None,
+    )
+    for module in built.modules():
+        if isinstance(module, Gate):
+            module.exclusive = sources.mode_of(config.data.source) == "multiclass"
+    return built
 
 
 def model(config: Config, channels: int, classes: int) -> nn.Module:
@@ -59,13 +92,7 @@ def model(config: Config, channels: int, classes: int) -> nn.Module:
     state = None
     if path:
         state = _read_weights(need_file(path, "give a local .pth or .safetensors file"))
-    built = network(config, channels, classes, published=True)
-    if state is not None:
-        try:
-            models.load_encoder(built, state)
-        except ValueError as error:
-            raise ValueError(f"model.encoder_weights {path}: {error}") from None
-    return built
+    return network(config, channels, classes, published=True, encoder=state)
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -171,10 +198,14 @@ def learner(
     seed_everything(config.seed, INITIAL, stream)
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     built = model(config, data.inputs.channels, len(data.classes))
+    if config.model.initial_bias:
+        table = rows(config, data)
+        shares = data.class_shares(table[table["fold"] != fold])
+        set_initial_bias(built, data.inputs.channels, shares, data.mode == "multiclass")
     built = built.to(world.device).to(memory_format=layout)
     return Learner(
         built,
-        loss,
+        WithPresence(loss, (config.model.presence or Presence()).weight),
         optimizer(built, config.optim),
         schedule(config, batches),
         precision.choose(world.device, config.train.amp),

@@ -218,7 +218,7 @@ def test_prediction_never_asks_for_published_weights(tmp_path, no_downloads, enc
     (fold / "config.yaml").write_text(text)
     config = load(fold / "config.yaml")
     torch.manual_seed(1)
-    trained = models.build("smp", config.stack.slices, 3, encoder=encoder)
+    trained = building.network(config, config.stack.slices, 3)
     checkpoint.save(fold / "best.pt", {"model": trained.state_dict()})
     (found,) = ensemble(_blend_of(fold)).predictors
     assert found.name == str(fold)

@@ -3,7 +3,8 @@ import torch
 
 from gutseg.models import build
 from gutseg.models.attention import ExternalAttention, LocalAttention
-from gutseg.models.unet import HYBRID_WIDTHS, NORMS, UNet, hybrid_unet, unet
+from gutseg.models.hybrid_unet import HYBRID_WIDTHS, hybrid_unet
+from gutseg.models.unet import NORMS, UNet, unet
 
 
 def _count(network):
@@ -149,3 +150,32 @@ def test_shifting_by_the_stride_shifts_the_interior():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         hybrid_unet(3, 3, **arguments)
+
+
+def test_deep_supervision_gives_one_output_a_level_in_training_alone():
+    torch.manual_seed(0)
+    plain = unet(1, 2, widths=(4, 8, 12, 16)).train()
+    torch.manual_seed(0)
+    deep = unet(1, 2, widths=(4, 8, 12, 16), deep_supervision=True).train()
+    images = torch.rand(2, 1, 21, 34)
+    outputs = deep(images)
+    assert [tuple(logits.shape) for logits in outputs] == [(2, 2, 21, 34)] * 3
+    assert torch.equal(outputs[0], plain(images))  # it starts from the same weights
+    assert torch.equal(deep.eval()(images), outputs[0])
+    # 2 · 8 + 2 and 2 · 12 + 2
+    assert _count(deep) - _count(plain) == 18 + 26
+    assert [head.in_channels for head in deep.side_heads] == [8, 12]
+    for number, head in enumerate(deep.side_heads):
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.constant_(head.bias, number)
+    found = deep.train()(images)[1:]
+    assert all((logits == number).all() for number, logits in enumerate(found))
+
+
+def test_side_heads_see_their_level_and_all_below_it():
+    """The gradient of the coarsest output reaches the bottom, but not the levels above its own."""
+    deep = unet(1, 2, widths=(4, 8, 12, 16), deep_supervision=True).train()
+    deep(torch.rand(1, 1, 16, 16))[2].sum().backward()
+    touched = {key.split(".weight")[0] for key, p in deep.named_parameters() if p.grad is not None}
+    assert "side_heads.1" in touched and "encoder.3.0.0" in touched and "decoder.0.0.0" in touched
+    assert not touched & {"side_heads.0", "head", "decoder.1.0.0", "up.1", "decoder.2.0.0"}

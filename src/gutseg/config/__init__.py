@@ -2,7 +2,7 @@
 
 from gutseg.config.blend import Blend, Member, Rule, Rules
 from gutseg.config.files import dump, load, load_blend, parse, read_with, validate
-from gutseg.config.sections import Config, Optim, Predict, Train
+from gutseg.config.sections import Config, Optim, Predict, Presence, Train
 
 __all__ = [
     "Blend",
@@ -10,6 +10,7 @@ __all__ = [
     "Member",
     "Optim",
     "Predict",
+    "Presence",
     "Rule",
     "Rules",
     "Train",

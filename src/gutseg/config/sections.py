@@ -14,6 +14,9 @@ from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
 from gutseg.data.sources import SOURCES, mode_of
 from gutseg.models import MODELS
+from gutseg.models.hybrid_unet import Window
+from gutseg.models.limits import Drop, Size
+from gutseg.models.presence import Effect
 from gutseg.registry import check
 from gutseg.settings import (
     LARGEST_SIDE,
@@ -57,6 +60,35 @@ class Augment(Component):
     name: str
 
 
+class Presence(Section):
+    """A head that says which classes an image shows, on the network's deepest features."""
+
+    # of its binary cross-entropy, beside the loss of the masks
+    weight: Positive = 0.2
+    # what it does to the masks when they are predicted: off; multiply: the probability of every
+    # pixel by that of the class being shown; threshold: 0 where that is below the threshold
+    gate: Effect = "off"
+    # of gate threshold
+    threshold: Share = 0.5
+
+
+class Attention(Section):
+    """Attention blocks at levels of a U-shaped network: 0 is full resolution, -1 the bottom."""
+
+    # levels with attention inside windows
+    local_levels: tuple[int, ...] = ()
+    # levels with attention to a learned memory
+    external_levels: tuple[int, ...] = ()
+    # side of a window, in pixels of the level
+    window: Window = 4
+    # heads of local attention, which divide the level's channels
+    local_heads: Size = 8
+    # heads of external attention, which divide four times the level's channels
+    external_heads: Size = 32
+    # whether a block adds to its input
+    residual: bool = True
+
+
 class Model(Component):
     """The network."""
 
@@ -64,6 +96,32 @@ class Model(Component):
     name: str = "hybrid4"
     # a local file that fills the encoder; nothing is ever fetched for it
     encoder_weights: Place | None = None
+    # images get the mean and deviation that the encoder was pretrained with: auto is on with
+    # encoder_weights, off without
+    input_norm: Literal["auto", "on", "off"] = "auto"
+    # log_odds: the head's first bias makes every pixel as likely a class's as its share of the
+    # training pixels says; null: as the network draws it
+    initial_bias: Literal["log_odds"] | None = None
+    # share of the deepest features' channels that training drops, of rows with no dropout of their
+    # own
+    dropout: Drop = 0.0
+    # a head that says whether the image shows the class, as {weight: 0.2, gate: multiply}; null:
+    # none
+    presence: Presence | None = None
+    # attention blocks added to a U-shaped network, as {local_levels: [2], external_levels: [-1]};
+    # null: none
+    attention: Attention | None = None
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether published weights fill the encoder."""
+        return bool(self.encoder_weights or self.params.get("encoder_weights"))
+
+    def check_options(self) -> None:
+        """Raise ValueError for an option that the row has among its parameters."""
+        for key, own in (("dropout", "dropout"), ("attention", "local_levels")):
+            if getattr(self, key) and own in self.params:
+                raise ValueError(f"model.{key}: {self.name!r} has it as model.params.{own}")
 
 
 class Optim(Section):
@@ -188,6 +246,13 @@ class Config(Section):
         for key, table in tables:
             component = getattr(self, key)
             component.params.update(check(table, component.name, component.params, where=key))
+        self.model.check_options()
+        if self.model.params.get("deep_supervision") and self.loss.name != "deep_supervision":
+            raise ValueError(
+                f"loss.name: {self.loss.name!r} compares one output, but with model.params."
+                "deep_supervision there are several; write loss: {name: deep_supervision, "
+                f"params: {{loss: {self.loss.name}}}}}"
+            )
         data = self.data
         data.params.update(check(SOURCES, data.source, data.params, where="data"))
         classes = len(CLASSES) if data.source == "competition" else None

@@ -16,9 +16,7 @@ from gutseg.engine.distributed import World
 from gutseg.engine.memory import PeakMemory
 from gutseg.engine.optim import Schedule, has_moments
 from gutseg.engine.precision import Precision
-
-# (logits, target, **maps) -> the loss and its terms
-Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+from gutseg.engine.presence import Criterion, finest
 
 
 @dataclass
@@ -99,11 +97,11 @@ class Learner:
         quiet = self.world.size > 1 and not sync
         with self.wrapped.no_sync() if quiet else nullcontext():
             with self.precision.autocast():
-                logits = self.wrapped(images)  # (B, C, h, w), or a list of them
-            loss, terms = self.criterion(logits, target, **extras)
+                outputs = self.wrapped(images)  # (B, C, h, w), a list of them, or `Outputs`
+            loss, terms = self.criterion(outputs, target, **extras)
             self.precision.scaler.scale(loss / group).backward()
         losses = {"loss": loss} | terms
-        return logits, {key: value.detach() for key, value in losses.items()}
+        return finest(outputs), {key: value.detach() for key, value in losses.items()}
 
     def update(self, spent: float) -> None:
         """Take a step; spent: the share of a budget of seconds, whose schedule counts by it."""

@@ -6,8 +6,10 @@ from torch import nn
 
 from gutseg.models.deepmedic import deepmedic
 from gutseg.models.encoder_weights import load_encoder
+from gutseg.models.extended import extend
 from gutseg.models.fcn import fcn
 from gutseg.models.gdl_unet import gdl_unet
+from gutseg.models.hybrid_unet import hybrid4, hybrid5, hybrid_unet, unet4, unet5
 from gutseg.models.kiunet import kiunet
 from gutseg.models.monai import (
     attention_unet,
@@ -29,11 +31,11 @@ from gutseg.models.smp import on_encoder, smp
 from gutseg.models.spec import NetSpec
 from gutseg.models.transunet import transunet
 from gutseg.models.two_path_cnn import two_path_cnn
-from gutseg.models.unet import hybrid4, hybrid5, hybrid_unet, unet, unet4, unet5
+from gutseg.models.unet import unet
 from gutseg.models.unet_valid import unet_valid
 from gutseg.registry import brief, check, shown
 
-__all__ = ["MODELS", "build", "load_encoder"]
+__all__ = ["MODELS", "build", "extend", "load_encoder"]
 
 BOTH = (2, 3)
 MIRRORED = "border mirrored"

@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gutseg.models.limits import check_size
+from gutseg.models.presence import Outputs
 
-# What a network returns: logits, or with deep supervision several, finest first.
-Outputs = Tensor | Sequence[Tensor]
+# What a network returns: logits, with deep supervision several, finest first, and with a presence
+# head `Outputs` of either.
+Answer = Tensor | Sequence[Tensor] | Outputs
 
 
 def margins(sides: Sequence[int], multiple: int, smallest: int = 1) -> list[int]:
@@ -27,8 +29,8 @@ def margins(sides: Sequence[int], multiple: int, smallest: int = 1) -> list[int]
 
 
 def run_padded(
-    network: Callable[[Tensor], Outputs], images: Tensor, multiple: int, smallest: int = 1
-) -> Outputs:
+    network: Callable[[Tensor], Any], images: Tensor, multiple: int, smallest: int = 1
+) -> Any:
     """Pad images centrally to a multiple, run the network, and crop its answer back.
 
     images: (B, in_channels, [Z,] H, W); returns (B, classes, [Z,] H, W). Of several outputs, the
@@ -40,11 +42,16 @@ def run_padded(
     if not any(pads):
         return network(images)
     padded = F.pad(images, pads)  # (B, in_channels, [Z + z,] H + h, W + w)
-    outputs = network(padded)
-    back = [-pad for pad in pads]
-    if isinstance(outputs, Tensor):
-        return F.pad(outputs, back)
-    return [F.pad(_enlarged(logits, padded.shape[2:]), back) for logits in outputs]
+    return _cropped(network(padded), padded.shape[2:], [-pad for pad in pads])
+
+
+def _cropped(answer: Answer, size: Sequence[int], back: list[int]) -> Any:
+    """Crop every (B, classes, ...) of a network's answer; size: of the padded image."""
+    if isinstance(answer, Outputs):
+        return answer._replace(masks=_cropped(answer.masks, size, back))
+    if isinstance(answer, Tensor):
+        return F.pad(answer, back)
+    return [F.pad(_enlarged(logits, size), back) for logits in answer]
 
 
 def _enlarged(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -67,7 +74,7 @@ class PaddedNet(nn.Module):
         multiple: int,
         *,
         smallest: int = 1,
-        scales: Callable[..., Outputs] | None = None,
+        scales: Callable[..., Answer] | None = None,
     ):
         """multiple, smallest: what sides are padded to. scales: sorts what the network returns."""
         super().__init__()
@@ -76,11 +83,11 @@ class PaddedNet(nn.Module):
         self.smallest = smallest
         self.scales = scales
 
-    def forward(self, images: Tensor) -> Outputs:
+    def forward(self, images: Tensor) -> Answer:
         logits = run_padded(self._sorted, images, self.multiple, self.smallest)
         return logits if self.training or isinstance(logits, Tensor) else logits[0]
 
-    def _sorted(self, images: Tensor) -> Outputs:
+    def _sorted(self, images: Tensor) -> Answer:
         outputs = self.net(images)
         return outputs if self.scales is None else self.scales(outputs)
 

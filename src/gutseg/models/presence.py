@@ -39,6 +39,11 @@ class Gate(nn.Module):
         self.threshold = threshold
         self.exclusive = exclusive
 
+    @property
+    def acts(self) -> bool:
+        """Whether it changes the masks."""
+        return self.effect != "off"
+
     def forward(self, masks: Tensor, presence: Tensor) -> Tensor:
         masks = masks.float()
         shown = presence.float().reshape(*presence.shape, *[1] * (masks.dim() - 2))  # (B, C, 1, 1)

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from gutseg.models.encoder_weights import load_encoder
+from gutseg.models.input_norm import Seen, seen_by
 from gutseg.models.limits import Options, PlainName, check_size
 from gutseg.models.padding import PaddedNet
+from gutseg.models.places import Levels, Place
 from gutseg.registry import brief, shown, suggest
 
 # What the builder decides: logits, one output, channels, weights.
@@ -19,10 +21,33 @@ _RESERVED = {"encoder_name", "encoder_weights", "in_channels", "classes", "activ
 _RESERVED |= {"self", "aux_params", "kwargs"}
 # A side of the image that _freeze_unreached runs through the network.
 MOST_PIXELS = 1024
+# Architectures that read every level of the encoder but the first, which is the image.
+U_SHAPED = ("Unet", "UnetPlusPlus", "MAnet", "Linknet")
 
 
 class LibraryNet(PaddedNet):
     """A segmentation-models-pytorch network."""
+
+    # what the encoder's published weights saw, and sides of an image that it takes
+    seen: Seen | None = None
+    example: tuple[int, int] = (128, 128)
+
+    @property
+    def levels(self) -> Levels:
+        """Where attention can be added: behind the encoder's levels, of U-shaped networks alone."""
+        if type(self.net).__name__ not in U_SHAPED:
+            return []
+        widths: list[int] = list(self.encoder.out_channels)  # type: ignore[arg-type]
+        # some of timm's have nothing at stride 2
+        return [
+            [Place("net.encoder", (level,))] if level and width else []
+            for level, width in enumerate(widths)
+        ]
+
+    @property
+    def deepest(self) -> Place:
+        """Where the coarsest features leave the encoder; DPT's also returns other tokens."""
+        return Place("net.encoder", (0, -1) if type(self.net).__name__ == "DPT" else (-1,))
 
     @property
     def encoder(self) -> nn.Module:
@@ -69,12 +94,14 @@ def smp(
     )
     shapes = check_size(partial(construct, in_channels, None))
     model = construct(in_channels, None)
+    model.seen = seen_by(encoder, encoder_weights)
+    model.example = (size, size) if isinstance(size, int) else (size[0], size[1])
     if weights is not None:
         # The library's own adaptation to other channel counts repeats red and green more often
         # than blue; ours keeps the response to a grey image.
         load_encoder(model, _fetched(partial(construct, 3, weights), encoder).encoder.state_dict())
     try:
-        _freeze_unreached(model, shapes or model, in_channels, size)
+        _freeze_unreached(model, shapes or model, in_channels)
     except AssertionError as error:  # how timm refuses a size
         raise ValueError(
             f"encoder {encoder!r} takes one image size only ({error}); encoder_options can set "
@@ -211,20 +238,16 @@ def _weights(encoder: str, weights: str) -> str | bool:
     return weights
 
 
-def _freeze_unreached(
-    model: LibraryNet, shapes: nn.Module, in_channels: int, size: int | list[int]
-) -> None:
+def _freeze_unreached(model: LibraryNet, shapes: nn.Module, in_channels: int) -> None:
     """Freeze the parameters that get no gradient on one blank image.
 
     shapes: the same network as shapes, where it could be built so, else the network itself.
-    size: side of that image, or (H, W); the encoder's own where it takes only one size.
     """
-    height, width = (size, size) if isinstance(size, int) else size
     parameters = list(shapes.parameters())
     training = shapes.training
     shapes.eval()
     with torch.enable_grad():
-        blank = torch.zeros(1, in_channels, height, width, device=parameters[0].device)
+        blank = torch.zeros(1, in_channels, *model.example, device=parameters[0].device)
         gradients = torch.autograd.grad(shapes(blank).sum(), parameters, allow_unused=True)
     shapes.train(training)
     for parameter, gradient in zip(model.parameters(), gradients, strict=True):

@@ -17,6 +17,9 @@ class NetSpec(Spec):
     stride: int = 1
     # what the bare network cannot take and how that is handled, where `stride` does not say it
     sizes: str = ""
+    # the module that gives the deepest features, for a presence head and dropout, where the
+    # network itself does not name them (`levels` or `deepest`, see gutseg.models.places)
+    deepest: str = ""
     # whether torch.onnx can export it
     onnx: bool = True
 

@@ -1,4 +1,4 @@
-"""The U-Nets of [Xu 2022]: one class, plain or with attention at any level."""
+"""One class for every U-Net of our own, plain or with attention at any level."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,17 +8,17 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
-from gutseg.models.attention import ExternalAttention, LocalAttention
 from gutseg.models.limits import Drop, Size, check_size
 from gutseg.models.padding import run_padded
+from gutseg.models.places import Levels, Place
 from gutseg.registry import shown, suggest
 
 Norm = Literal["none", "batch", "instance", "group"]
 
 # Images are padded to a multiple of 2 ** poolings: with more levels a slice would be mostly margin.
 Widths = Annotated[tuple[Size, ...], Field(min_length=2, max_length=10)]
-Window = Annotated[int, Field(ge=1, le=64)]
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda channels: nn.Identity(),
@@ -29,7 +29,6 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 PLAIN_WIDTHS = (40, 64, 80, 144, 256)
-HYBRID_WIDTHS = (16, 32, 64, 128, 256)
 
 
 def no_attention(level: int, channels: int) -> nn.Module:
@@ -51,7 +50,8 @@ def conv_stage(in_channels: int, out_channels: int, norm: str) -> nn.Sequential:
 class UNet(nn.Module):
     """U-Net with padded convolutions, transposed-convolution upsampling and free widths.
 
-    images: (B, in_channels, H, W) of any H, W; returns logits (B, classes, H, W).
+    images: (B, in_channels, H, W) of any H, W; returns logits (B, classes, H, W), in training mode
+    with deep_supervision a list of them, one a level of the decoder, full size, the finest first.
     widths: channels of every level, from full resolution to the bottom; n widths make n − 1
     poolings. attention(level, channels) makes the block that follows the convolutions of a level,
     called once for the encoder's stage and, above the bottom, once for the decoder's.
@@ -67,10 +67,11 @@ class UNet(nn.Module):
         widths: Sequence[int],
         norm: str = "none",
         dropout: float = 0.0,
+        deep_supervision: bool = False,
         attention: Callable[[int, int], nn.Module] = no_attention,
     ):
         super().__init__()
-        _check_widths(widths)
+        check_widths(widths)
         if norm not in NORMS:
             raise ValueError(f"unknown norm {shown(norm)}; {suggest(norm, list(NORMS))}")
         self.multiple = 2 ** (len(widths) - 1)
@@ -89,20 +90,37 @@ class UNet(nn.Module):
             self.decoder.append(nn.Sequential(stage, attention(level, width)))
         self.head = nn.Conv2d(widths[0], classes, 1)
         self._initialise()
+        # after all that draws weights, so that both kinds of training start from the same
+        self.side_heads = nn.ModuleList(
+            nn.Conv2d(width, classes, 1) for width in (widths[1:-1] if deep_supervision else ())
+        )
 
-    def forward(self, images: Tensor) -> Tensor:
+    @property
+    def levels(self) -> Levels:
+        """Where attention can be added: behind both stages of a level, at the bottom the one."""
+        depth = len(self.encoder)
+        sides = [[Place(f"decoder.{depth - 2 - level}")] for level in range(depth - 1)]
+        return [[Place(f"encoder.{level}"), *side] for level, side in enumerate([*sides, []])]
+
+    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
         return run_padded(self._forward, images, self.multiple)
 
-    def _forward(self, images: Tensor) -> Tensor:
-        features = self.encoder[0](images)
+    def _forward(self, images: Tensor) -> Tensor | list[Tensor]:
+        features = self.encoder[0](images)  # (B, w0, H, W)
         skips = []
         for stage in self.encoder[1:]:
             skips.append(features)
-            features = stage(self.pool(features))
+            features = stage(self.pool(features))  # (B, wk, H/2^k, W/2^k)
         features = self.dropout(features)
+        found = []
         for up, stage in zip(self.up, self.decoder, strict=True):
-            features = stage(torch.cat((skips.pop(), up(features)), dim=1))
-        return self.head(features)
+            features = stage(torch.cat((skips.pop(), up(features)), dim=1))  # (B, wk, H/2^k, W/2^k)
+            found.append(features)
+        masks = self.head(features)  # (B, C, H, W)
+        if not (self.training and self.side_heads):
+            return masks
+        coarser = zip(self.side_heads, found[-2::-1], strict=True)
+        return [masks, *(_enlarged(head(below), masks) for head, below in coarser)]
 
     def _initialise(self) -> None:
         """He for the convolutions, unit gain for the upsampling, which no ReLU follows."""
@@ -118,16 +136,13 @@ class UNet(nn.Module):
                 nn.init.zeros_(module.bias)
 
 
-def _check_widths(widths: Sequence[int]) -> None:
+def _enlarged(logits: Tensor, like: Tensor) -> Tensor:
+    return functional.interpolate(logits, like.shape[2:], mode="bilinear", align_corners=False)
+
+
+def check_widths(widths: Sequence[int]) -> None:
     if len(widths) < 2 or min(widths) < 1:
         raise ValueError(f"widths {list(widths)}: give two or more positive channel counts")
-
-
-def _levels(levels: Sequence[int], depth: int, key: str) -> set[int]:
-    for level in levels:
-        if not -depth <= level < depth:
-            raise ValueError(f"{key} {level}: choices are 0 to {depth - 1}, or -1 for the bottom")
-    return {level % depth for level in levels}
 
 
 def unet(
@@ -137,83 +152,17 @@ def unet(
     widths: Widths = PLAIN_WIDTHS,
     norm: Norm = "none",
     dropout: Drop = 0.0,
+    deep_supervision: bool = False,
 ) -> UNet:
-    """Plain U-Net with free widths."""
-    make = partial(UNet, in_channels, classes, widths=widths, norm=norm, dropout=dropout)
-    check_size(make)
-    return make()
-
-
-def hybrid_unet(
-    in_channels: int,
-    classes: int,
-    *,
-    widths: Widths = HYBRID_WIDTHS,
-    local_levels: tuple[int, ...] = (2,),
-    external_levels: tuple[int, ...] = (-1,),
-    window: Window = 4,
-    local_heads: Size = 8,
-    external_heads: Size = 32,
-    residual: bool = True,
-    norm: Norm = "none",
-    dropout: Drop = 0.0,
-) -> UNet:
-    """U-Net with local and external attention at chosen levels, either list empty for none.
-
-    Levels count from 0 at full resolution; negative ones from the bottom, which is -1. A level
-    above the bottom gets a block on the encoder's and on the decoder's side; where both kinds
-    meet, local comes first. [Xu 2022] does not say where its blocks are: the defaults reconstruct
-    its parameter counts. Source: [Xu 2022] section II.
-    """
-    _check_widths(widths)
-    local = _levels(local_levels, len(widths), "local_levels")
-    external = _levels(external_levels, len(widths), "external_levels")
-
-    def attention(level: int, channels: int) -> nn.Module:
-        blocks: list[nn.Module] = []
-        if level in local:
-            blocks.append(
-                LocalAttention(channels, heads=local_heads, window=window, residual=residual)
-            )
-        if level in external:
-            blocks.append(ExternalAttention(channels, heads=external_heads, residual=residual))
-        return nn.Sequential(*blocks)
-
+    """Plain U-Net with free widths; deep_supervision: one more output a level, in training."""
     make = partial(
-        UNet, in_channels, classes, widths=widths, norm=norm, dropout=dropout, attention=attention
+        UNet,
+        in_channels,
+        classes,
+        widths=widths,
+        norm=norm,
+        dropout=dropout,
+        deep_supervision=deep_supervision,
     )
     check_size(make)
     return make()
-
-
-def unet4(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
-    """U-Net of [Xu 2022] with 4 poolings, 2.50 M parameters.
-
-    A reconstruction: the paper prints the total only, and 40-64-80-144-256 is the plain set of
-    widths (all multiples of 8) that gives both its totals, not the only one.
-    """
-    return unet(in_channels, classes, widths=PLAIN_WIDTHS, norm=norm, dropout=dropout)
-
-
-def unet5(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
-    """U-Net of [Xu 2022] with 5 poolings, 5.72 M parameters.
-
-    A reconstruction like unet4: its widths and one more level of 256, which is exactly the
-    difference between the paper's two totals.
-    """
-    return unet(in_channels, classes, widths=(*PLAIN_WIDTHS, 256), norm=norm, dropout=dropout)
-
-
-def hybrid4(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
-    """Hybrid-attention U-Net of [Xu 2022] with 4 poolings, 2.50 M parameters.
-
-    A reconstruction: doubling widths 16 to 256, external attention at the bottom and local
-    attention on both sides of the 64-channel level give the paper's total too.
-    """
-    return hybrid_unet(in_channels, classes, widths=HYBRID_WIDTHS, norm=norm, dropout=dropout)
-
-
-def hybrid5(in_channels: int, classes: int, *, norm: Norm = "none", dropout: Drop = 0.0) -> UNet:
-    """Hybrid-attention U-Net of [Xu 2022] with 5 poolings, 5.72 M parameters; see hybrid4."""
-    widths = (*HYBRID_WIDTHS, 256)
-    return hybrid_unet(in_channels, classes, widths=widths, norm=norm, dropout=dropout)

@@ -1,0 +1,158 @@
+"""What `model:` of a config adds to any network that can carry it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gutseg.models.attention import AttentionLevels
+from gutseg.models.input_norm import InputNorm
+from gutseg.models.places import Levels, Place, add, channels_of
+from gutseg.models.presence import Gate, Outputs, PresenceHead
+
+# Sides of the image that is run through a network to learn how wide its features are.
+EXAMPLE, EXAMPLE_3D = (128, 128), (32, 32, 32)
+
+
+class FeatureDropout(nn.Module):
+    """Drops whole channels of features, or numbers of tokens (B, N, channels), in training."""
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.share = share
+
+    def forward(self, features: Tensor) -> Tensor:
+        kinds = {3: functional.dropout, 4: functional.dropout2d, 5: functional.dropout3d}
+        return kinds[features.dim()](features, self.share, self.training)
+
+
+class Tap(nn.Module):
+    """Keeps the features that pass until they are taken."""
+
+    features: Tensor | None = None
+
+    def forward(self, features: Tensor) -> Tensor:
+        self.features = features
+        return features
+
+    def take(self) -> Tensor:
+        """Return the features of the last pass, once: a network that is copied holds none."""
+        features, self.features = self.features, None
+        if features is None:
+            raise RuntimeError("the network's forward did not reach its deepest features")
+        return features
+
+
+class Extended(nn.Module):
+    """A network with an input normalisation, blocks behind its levels, and a presence head.
+
+    images: as the network takes them; returns its logits, with a presence head `Outputs` of them
+    and of (B, classes) in training mode, and in eval mode logits that the gate has lowered.
+    """
+
+    def __init__(self, network: nn.Module, norm: InputNorm | None = None):
+        super().__init__()
+        self.input_norm = norm
+        self.network = network
+        self.example = getattr(network, "example", EXAMPLE)
+        self.added = nn.ModuleList()
+        self.tap = Tap()
+        self.presence: PresenceHead | None = None
+        self.gate: Gate | None = None
+
+    def add(self, place: Place, block: nn.Module) -> None:
+        self.added.append(add(self.network, place, block))
+
+    def forward(self, images: Tensor) -> Tensor | list[Tensor] | Outputs:
+        images = images if self.input_norm is None else self.input_norm(images)
+        masks = self.network(images)  # (B, C, H, W), in training mode perhaps a list of them
+        if self.presence is None or self.gate is None:
+            return masks
+        presence = self.presence(self.tap.take())  # (B, C)
+        return Outputs(masks, presence) if self.training else self.gate(masks, presence)
+
+
+def extend(
+    network: nn.Module,
+    in_channels: int,
+    classes: int,
+    *,
+    dims: int = 2,
+    deepest: str = "",
+    attention: Mapping[str, Any] | None = None,
+    dropout: float = 0.0,
+    input_norm: bool = False,
+    gate: Gate | None = None,
+) -> nn.Module:
+    """Add to a network what is asked for; one that nothing is added to is returned as it is.
+
+    dims: of its images. deepest: the module of its deepest features, where it does not name them.
+    attention: arguments of AttentionLevels. dropout: share of the deepest features' channels.
+    gate: of a presence head; a network with a head of its own takes it over. Raises ValueError
+    naming the config key when the network cannot carry something.
+    """
+    own = [module for module in network.modules() if isinstance(module, Gate) and module.acts]
+    if gate and own:
+        for module in own:
+            module.effect, module.threshold = gate.effect, gate.threshold
+        gate = None
+    if not (input_norm or attention or dropout or gate):
+        return network
+    extended = Extended(network, _norm(network, in_channels) if input_norm else None)
+    images = torch.zeros(1, in_channels, *(extended.example if dims == 2 else EXAMPLE_3D))
+    if attention:
+        _add_attention(extended, attention, images)
+    if dropout or gate:
+        place = _deepest(network, deepest)
+        (channels,) = channels_of(network, [place], images)
+        if dropout:
+            extended.add(place, FeatureDropout(dropout))
+        if gate:
+            extended.add(place, extended.tap)
+            extended.presence, extended.gate = PresenceHead(channels, classes), gate
+    return extended
+
+
+def _norm(network: nn.Module, in_channels: int) -> InputNorm:
+    seen = getattr(network, "seen", None)
+    if seen is None:
+        raise ValueError(
+            "model.input_norm: no weights of this network are published, so nothing says what "
+            "mean its images should have; write model.input_norm: off"
+        )
+    return InputNorm(in_channels, seen)
+
+
+def _add_attention(extended: Extended, attention: Mapping[str, Any], images: Tensor) -> None:
+    levels: Levels = getattr(extended.network, "levels", ())
+    if not levels:
+        raise ValueError(
+            "model.attention: this network has no levels that attention can be added to; choices: "
+            "the U-Nets written here, and smp's Unet, UnetPlusPlus, MAnet and Linknet"
+        )
+    try:
+        make = AttentionLevels(len(levels), **attention)
+        chosen = sorted(make.local | make.external)
+        if empty := [level for level in chosen if not levels[level]]:
+            known = [level for level, places in enumerate(levels) if places]
+            raise ValueError(f"level {empty[0]} has no features of its own; choices are {known}")
+        behind = [(level, place) for level in chosen for place in levels[level]]
+        channels = channels_of(extended.network, [place for _, place in behind], images)
+        for (level, place), width in zip(behind, channels, strict=True):
+            extended.add(place, make(level, width))
+    except ValueError as error:
+        raise ValueError(f"model.attention: {error}") from None
+
+
+def _deepest(network: nn.Module, module: str) -> Place:
+    levels: Levels = getattr(network, "levels", ())
+    named = levels[-1][0] if levels else Place(module) if module else None
+    place = getattr(network, "deepest", named)
+    if place is None:
+        raise ValueError(
+            "model.presence, model.dropout: nothing says where the deepest features of this "
+            "network are; choose another"
+        )
+    return place

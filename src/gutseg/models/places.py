@@ -1,0 +1,86 @@
+"""Where blocks can be added to a network that is built: behind the features of its levels.
+
+A U-shaped network names such places itself as `levels`, the finest level first; another names the
+place of its `deepest` features, or its row in MODELS does. A block is called by a forward hook;
+there is no module in between, so the names of the network's own weights stay what they are.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Place(NamedTuple):
+    """Where features leave a module of a network."""
+
+    # the module's name within the network
+    module: str
+    # which of the tensors that the module returns, a list's number first; () where it is one
+    item: tuple[int, ...] = ()
+
+
+# the places of every level, which have stride 2 ** level; none where nothing can be added
+Levels = Sequence[Sequence[Place]]
+
+
+class Added(nn.Module):
+    """A block whose answer goes on in place of the features that it was given."""
+
+    def __init__(self, block: nn.Module, item: tuple[int, ...]):
+        super().__init__()
+        self.block = block
+        self.item = item
+
+    def hook(self, _: nn.Module, __: Any, output: Any) -> Any:
+        return _replaced(output, self.item, self.block)
+
+
+def add(network: nn.Module, place: Place, block: nn.Module) -> Added:
+    """Let a block work on the features of a place; whoever calls keeps what is returned.
+
+    A bound method is the hook: a copy of both modules, as of a moving average, is hooked to itself.
+    """
+    added = Added(block, place.item)
+    network.get_submodule(place.module).register_forward_hook(added.hook)
+    return added
+
+
+def channels_of(network: nn.Module, places: Sequence[Place], images: Tensor) -> list[int]:
+    """Return how many channels the features of every place have; images: what the network takes."""
+    found: dict[Place, int] = {}
+
+    def look(place: Place) -> Callable[..., None]:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
+            features = _item(output, place.item)
+            # tokens are (B, N, channels)
+            found[place] = features.shape[2 if features.dim() == 3 else 1]
+
+        return hook
+
+    modules = {place: network.get_submodule(place.module) for place in places}
+    handles = [module.register_forward_hook(look(place)) for place, module in modules.items()]
+    training = network.training
+    with torch.no_grad():
+        network.eval()(images)
+    network.train(training)
+    for handle in handles:
+        handle.remove()
+    return [found[place] for place in places]
+
+
+def _item(output: Any, item: tuple[int, ...]) -> Tensor:
+    for number in item:
+        output = output[number]
+    return output
+
+
+def _replaced(output: Any, item: tuple[int, ...], change: Callable[[Tensor], Tensor]) -> Any:
+    """Return a module's output with one of its tensors changed."""
+    if not item:
+        return change(output)
+    first, *rest = item
+    parts = list(output)
+    parts[first] = _replaced(parts[first], tuple(rest), change)
+    return tuple(parts) if isinstance(output, tuple) else parts

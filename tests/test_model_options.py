@@ -1,0 +1,111 @@
+"""What `model:` adds to a row, from a YAML to trained weights and predictions."""
+
+import pandas as pd
+import pytest
+import torch
+from pictures import SMALL, write_isbi, write_nuclei
+
+from gutseg import experiment, runs
+from gutseg.config import load
+from gutseg.engine import checkpoint, loop
+from gutseg.engine.distributed import World
+from gutseg.training import train_fold
+
+HERE = World(0, 1, torch.device("cpu"))
+DATA = {
+    "nuclei": "data: {source: png_folder, folder: FOLDER, folds: 2, params: {ignore: 255}}\n"
+    "loss: {name: ce}",
+    "isbi": "data: {source: isbi, folder: FOLDER, folds: 2}\nloss: {name: bce_dice}",
+}
+ALL = [
+    "train.steps=6",
+    "train.steps_per_epoch=3",
+    "train.ema=0.5",
+    "train.tail=3",
+    "model.presence={weight: 0.5, gate: multiply}",
+    "model.attention={local_levels: [0], external_levels: [-1], local_heads: 2}",
+    "model.initial_bias=log_odds",
+    "model.params.deep_supervision=true",
+    "model.params.widths=[4, 8, 8]",
+]
+DEEP = {
+    "nuclei": "loss={name: deep_supervision, params: {loss: ce}}",
+    "isbi": "loss={name: deep_supervision, params: {loss: bce_dice}}",
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("options")
+    for name, write in (("nuclei", write_nuclei), ("isbi", write_isbi)):
+        text = DATA[name].replace("FOLDER", str(write(root / name)))
+        (root / f"{name}.yaml").write_text(f"runs: {root / 'runs'}\n{text}\n{SMALL}")
+    return root
+
+
+def _settings(folders, name, *overrides):
+    return load(folders / f"{name}.yaml", list(overrides))
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_all_options_train_together_and_resume_bit_for_bit(folders, tmp_path, monkeypatch, name):
+    """And the best weights fill the network that the config.yaml beside them makes."""
+    configs = [_settings(folders, name, *ALL, DEEP[name], f"runs={tmp_path / run}") for run in "ab"]
+    train_fold(configs[0], 0)
+    kept = loop.checkpoint.save
+
+    def killed(path, content):
+        kept(path, content)
+        if path.name == "last.pt":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.checkpoint, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_fold(configs[1], 0)
+    train_fold(configs[1], 0)
+    one, two = (checkpoint.load(tmp_path / run / name / "fold0" / "last.pt") for run in "ab")
+    for key in ("model", "average"):
+        states = [state["learner"][key] for state in (one, two)]
+        assert all(torch.equal(states[0][part], states[1][part]) for part in states[0])
+    table = pd.read_csv(tmp_path / "b" / name / "fold0" / "metrics.csv")
+    assert (table["train_presence"] > 0).all() and "tail_median" in table
+    terms = [f"train_{term}" for term in ("scale0", "scale1", "presence")]
+    assert table["train_loss"].to_numpy() == pytest.approx(table[terms].sum(axis=1).to_numpy())
+    folder = tmp_path / "a" / name / "fold0"
+    network = runs.predictor(runs.open_fold(folder), HERE.device).model
+    best = checkpoint.weights(folder / "best.pt")
+    assert all(torch.equal(value, best[key]) for key, value in network.state_dict().items())
+    assert network(torch.rand(1, network.network.encoder[0][0][0].in_channels, 32, 32)).dim() == 4
+
+
+def test_the_loss_of_the_head_falls(folders, tmp_path):
+    """Crops with and without discs: after 60 steps the head tells them apart better."""
+    changes = ["train.steps=60", "train.steps_per_epoch=20", "model.presence={weight: 1.0}"]
+    train_fold(_settings(folders, "nuclei", *changes, f"runs={tmp_path}"), 0)
+    table = pd.read_csv(tmp_path / "nuclei" / "fold0" / "metrics.csv")
+    assert table["train_presence"].iloc[-1] < 0.8 * table["train_presence"].iloc[0]
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_the_first_bias_is_of_the_shares_of_the_training_fold(folders, name):
+    config = _settings(folders, name, "model.initial_bias=log_odds")
+    data = experiment.source(config)
+    table = experiment.rows(config, data)
+    loss = experiment.criterion(config)
+    learner = experiment.learner(config, data, loss, 30, 0, HERE)
+    shares = data.class_shares(table[table["fold"] != 0])
+    assert shares != data.class_shares(table)
+    bias = learner.model.head.bias
+    found = bias.softmax(dim=0) if name == "nuclei" else bias.sigmoid()
+    assert found.tolist() == pytest.approx(shares, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_a_gate_knows_whether_classes_exclude_each_other(folders, name):
+    config = _settings(folders, name, "model.presence={gate: multiply}")
+    network = experiment.network(config, 3, 2)
+    assert network.gate.exclusive == (name == "nuclei") and network.gate.effect == "multiply"
+    assert experiment.network(_settings(folders, name), 3, 2).state_dict().keys() == {
+        key.removeprefix("network.") for key in network.state_dict() if "presence" not in key
+    }
