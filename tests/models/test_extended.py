@@ -106,7 +106,11 @@ def test_attention_of_a_library_network_changes_the_asked_level_alone(architectu
     ("network", "attention", "message"),
     [
         (_unet, {"local_levels": [3]}, "model.attention: local_levels 3: choices are 0 to 2"),
-        (_unet, {"external_levels": [0], "external_heads": 7}, "heads 7 does not divide 32"),
+        (
+            _unet,
+            {"external_levels": [0], "external_heads": 7},
+            "model.attention: heads 7 does not divide 32",
+        ),
         (_smp, {"local_levels": [0]}, r"level 0 has no .* choices are \[1, 2, 3, 4, 5\]"),
         (
             lambda: _smp(architecture="FPN"),
@@ -238,7 +242,8 @@ def test_channels_are_counted_without_a_trace():
     network = _smp().train()
     before = copy.deepcopy(network.state_dict())
     places = [place for level in network.levels for place in level]
-    assert channels_of(network, places, torch.zeros(1, 3, 64, 64)) == [64, 64, 128, 256, 512]
+    images = torch.empty(1, 3, 64, 64, device="meta")
+    assert channels_of(network, places, images) == [64, 64, 128, 256, 512]
     assert network.training and not network.encoder._forward_hooks
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 

@@ -160,6 +160,8 @@ def test_deep_supervision_gives_one_output_a_level_in_training_alone():
     images = torch.rand(2, 1, 21, 34)
     outputs = deep(images)
     assert [tuple(logits.shape) for logits in outputs] == [(2, 2, 21, 34)] * 3
+    sides = [tuple(logits.shape[2:]) for logits in deep(torch.rand(2, 1, 24, 32))]
+    assert sides == [(24, 32), (12, 16), (6, 8)]
     assert torch.equal(outputs[0], plain(images))  # it starts from the same weights
     assert torch.equal(deep.eval()(images), outputs[0])
     # 2 · 8 + 2 and 2 · 12 + 2

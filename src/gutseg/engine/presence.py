@@ -54,4 +54,4 @@ def shows(target: Tensor, classes: int, ignore: Tensor | None = None) -> Tensor:
 def finest(outputs: Any) -> Tensor:
     """Return the logits (B, C, ...) at full size, whatever a network gives in training mode."""
     masks = outputs.masks if isinstance(outputs, Outputs) else outputs
-    return masks[0] if isinstance(masks, list) else masks
+    return masks if isinstance(masks, Tensor) else masks[0]

@@ -1,6 +1,7 @@
 """What `model:` of a config adds to any network that can carry it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,10 @@ from gutseg.models.presence import Gate, Outputs, PresenceHead
 
 # Sides of the image that is run through a network to learn how wide its features are.
 EXAMPLE, EXAMPLE_3D = (128, 128), (32, 32, 32)
+
+
+# makes a block for features of so many channels
+Make = Callable[[int], nn.Module]
 
 
 class FeatureDropout(nn.Module):
@@ -101,17 +106,23 @@ def extend(
     if not (input_norm or attention or dropout or gate):
         return network
     extended = Extended(network, _norm(network, in_channels) if input_norm else None)
-    images = torch.zeros(1, in_channels, *(extended.example if dims == 2 else EXAMPLE_3D))
-    if attention:
-        _add_attention(extended, attention, images)
-    if dropout or gate:
-        place = _deepest(network, deepest)
-        (channels,) = channels_of(network, [place], images)
-        if dropout:
-            extended.add(place, FeatureDropout(dropout))
-        if gate:
-            extended.add(place, extended.tap)
-            extended.presence, extended.gate = PresenceHead(channels, classes), gate
+    additions = _attention(network, attention) if attention else []
+    if dropout:
+        additions.append((_deepest(network, deepest), lambda _: FeatureDropout(dropout)))
+    if gate:
+        additions.append((_deepest(network, deepest), lambda _: extended.tap))
+    if not additions:
+        return extended
+    sides = extended.example if dims == 2 else EXAMPLE_3D
+    images = torch.empty(1, in_channels, *sides, device="meta")
+    widths = channels_of(network, [place for place, _ in additions], images)
+    try:
+        for (place, make), width in zip(additions, widths, strict=True):
+            extended.add(place, make(width))
+    except ValueError as error:  # heads that do not divide a level's channels
+        raise ValueError(f"model.attention: {error}") from None
+    if gate:
+        extended.presence, extended.gate = PresenceHead(widths[-1], classes), gate
     return extended
 
 
@@ -125,8 +136,9 @@ def _norm(network: nn.Module, in_channels: int) -> InputNorm:
     return InputNorm(in_channels, seen)
 
 
-def _add_attention(extended: Extended, attention: Mapping[str, Any], images: Tensor) -> None:
-    levels: Levels = getattr(extended.network, "levels", ())
+def _attention(network: nn.Module, attention: Mapping[str, Any]) -> list[tuple[Place, Make]]:
+    """Return what makes an attention block for each place of the levels that are asked for."""
+    levels: Levels = getattr(network, "levels", ())
     if not levels:
         raise ValueError(
             "model.attention: this network has no levels that attention can be added to; choices: "
@@ -134,16 +146,15 @@ def _add_attention(extended: Extended, attention: Mapping[str, Any], images: Ten
         )
     try:
         make = AttentionLevels(len(levels), **attention)
-        chosen = sorted(make.local | make.external)
-        if empty := [level for level in chosen if not levels[level]]:
-            known = [level for level, places in enumerate(levels) if places]
-            raise ValueError(f"level {empty[0]} has no features of its own; choices are {known}")
-        behind = [(level, place) for level in chosen for place in levels[level]]
-        channels = channels_of(extended.network, [place for _, place in behind], images)
-        for (level, place), width in zip(behind, channels, strict=True):
-            extended.add(place, make(level, width))
     except ValueError as error:
         raise ValueError(f"model.attention: {error}") from None
+    chosen = sorted(make.local | make.external)
+    if empty := [level for level in chosen if not levels[level]]:
+        known = [level for level, places in enumerate(levels) if places]
+        raise ValueError(
+            f"model.attention: level {empty[0]} has no features of its own; choices are {known}"
+        )
+    return [(place, partial(make, level)) for level in chosen for place in levels[level]]
 
 
 def _deepest(network: nn.Module, module: str) -> Place:

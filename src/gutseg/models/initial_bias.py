@@ -70,4 +70,4 @@ def _logits(network: nn.Module, images: Tensor) -> list[Tensor]:
 
 def _maps(outputs: Any) -> Iterator[Tensor]:
     masks = outputs.masks if isinstance(outputs, Outputs) else outputs
-    yield from masks if isinstance(masks, list) else [masks]
+    yield from [masks] if isinstance(masks, Tensor) else masks

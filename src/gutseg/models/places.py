@@ -5,10 +5,11 @@ place of its `deepest` features, or its row in MODELS does. A block is called by
 there is no module in between, so the names of the network's own weights stay what they are.
 """
 
+import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 
@@ -48,25 +49,20 @@ def add(network: nn.Module, place: Place, block: nn.Module) -> Added:
 
 
 def channels_of(network: nn.Module, places: Sequence[Place], images: Tensor) -> list[int]:
-    """Return how many channels the features of every place have; images: what the network takes."""
+    """Return how many channels the features of every place have, before anything is added.
+
+    images: on the meta device, as is the copy of the network that looks at them.
+    """
     found: dict[Place, int] = {}
 
-    def look(place: Place) -> Callable[..., None]:
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
-            features = _item(output, place.item)
-            # tokens are (B, N, channels)
-            found[place] = features.shape[2 if features.dim() == 3 else 1]
+    def look(place: Place, _: nn.Module, __: Any, output: Any) -> None:
+        features = _item(output, place.item)
+        found[place] = features.shape[2 if features.dim() == 3 else 1]  # tokens: (B, N, channels)
 
-        return hook
-
-    modules = {place: network.get_submodule(place.module) for place in places}
-    handles = [module.register_forward_hook(look(place)) for place, module in modules.items()]
-    training = network.training
-    with torch.no_grad():
-        network.eval()(images)
-    network.train(training)
-    for handle in handles:
-        handle.remove()
+    shapes = copy.deepcopy(network).to("meta").eval()
+    for place in places:
+        shapes.get_submodule(place.module).register_forward_hook(partial(look, place))
+    shapes(images)
     return [found[place] for place in places]
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gutseg.models.limits import Drop, Size, check_size
 from gutseg.models.padding import run_padded
@@ -51,7 +50,7 @@ class UNet(nn.Module):
     """U-Net with padded convolutions, transposed-convolution upsampling and free widths.
 
     images: (B, in_channels, H, W) of any H, W; returns logits (B, classes, H, W), in training mode
-    with deep_supervision a list of them, one a level of the decoder, full size, the finest first.
+    with deep_supervision a list of them, one a level of the decoder, the finest first.
     widths: channels of every level, from full resolution to the bottom; n widths make n − 1
     poolings. attention(level, channels) makes the block that follows the convolutions of a level,
     called once for the encoder's stage and, above the bottom, once for the decoder's.
@@ -120,7 +119,7 @@ class UNet(nn.Module):
         if not (self.training and self.side_heads):
             return masks
         coarser = zip(self.side_heads, found[-2::-1], strict=True)
-        return [masks, *(_enlarged(head(below), masks) for head, below in coarser)]
+        return [masks, *(head(below) for head, below in coarser)]  # (B, C, H/2^k, W/2^k)
 
     def _initialise(self) -> None:
         """He for the convolutions, unit gain for the upsampling, which no ReLU follows."""
@@ -134,10 +133,6 @@ class UNet(nn.Module):
                 continue
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def _enlarged(logits: Tensor, like: Tensor) -> Tensor:
-    return functional.interpolate(logits, like.shape[2:], mode="bilinear", align_corners=False)
 
 
 def check_widths(widths: Sequence[int]) -> None:
