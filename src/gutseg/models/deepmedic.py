@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gutseg.models.limits import Drop, Size, check_size
+from gutseg.models.places import Place
 from gutseg.models.valid import ValidNet, initialise, middle
 
 # How much coarser the second path sees.
@@ -51,6 +52,7 @@ class DeepMedic(ValidNet):
     """
 
     stride = FACTOR
+    deepest = Place("fuse")
 
     def __init__(
         self,

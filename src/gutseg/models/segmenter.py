@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from gutseg.models.limits import Drop, PlainName, check_size
 from gutseg.models.padding import run_padded
+from gutseg.models.places import Place
 from gutseg.models.timm_vit import VitEncoder, check_vit, load_published
 
 # Channels of one attention head, as in the vision transformers themselves.
@@ -97,8 +98,11 @@ class Segmenter(nn.Module):
     Source: [Strudel 2021].
     """
 
+    deepest = Place("encoder")
+
     def __init__(self, encoder: VitEncoder, decoder: MaskTransformer):
         super().__init__()
+        self.seen = encoder.seen
         self.encoder = encoder
         self.decoder = decoder
 

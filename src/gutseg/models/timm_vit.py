@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gutseg.models.encoder_weights import load_encoder
+from gutseg.models.input_norm import seen_by
 from gutseg.registry import brief, shown
 
 
@@ -14,7 +15,8 @@ class TimmVit(nn.Module):
 
     The learned position embeddings are resampled bicubically to the grid of an image. The class
     token attends along and is left out of the map, so that a published file fits whole.
-    width: channels of the map; patch: pixels of a side that become one of the map.
+    width: channels of the map; patch: pixels of a side that become one of the map; seen: mean and
+    deviation of the images that its published weights saw.
     """
 
     def __init__(self, name: str, in_channels: int, **options: Any):
@@ -27,6 +29,7 @@ class TimmVit(nn.Module):
         self.width: int = made.embed_dim
         self.patch: int = made.patch_embed.feat_ratio()
         self.out_channels = (in_channels, self.width)
+        self.seen = seen_by(f"tu-{name}")
         # called `model` as in smp, a prefix that load_encoder knows
         self.model = made
 

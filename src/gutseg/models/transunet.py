@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from gutseg.models.limits import Drop, Size, check_size
 from gutseg.models.padding import run_padded
+from gutseg.models.places import Place
 from gutseg.models.timm_vit import TimmVit, load_published
 
 # timm's form of the published hybrid: ResNet-50 without its last stage, then ViT-B.
@@ -94,8 +95,12 @@ class TransUNet(nn.Module):
     Source: [Chen J 2021] section 3.
     """
 
+    # of what the encoder returns, its map and not its skips
+    deepest = Place("encoder", (0,))
+
     def __init__(self, encoder: HybridEncoder, classes: int, *, neck: int, widths: Sequence[int]):
         super().__init__()
+        self.seen = encoder.seen
         self.encoder = encoder
         self.neck = conv_layer(encoder.width, neck)
         steps = zip((neck, *widths), widths, SKIPS, strict=False)

@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gutseg.models.limits import Drop, Size, check_size
+from gutseg.models.places import Place
 from gutseg.models.valid import ValidNet, initialise
 
 # Side of the square that classifies its central pixel.
@@ -57,6 +58,7 @@ class TwoPathCNN(ValidNet):
     """
 
     shrink = FIELD - 1
+    deepest = Place("dropout")
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gutseg.models.limits import Drop, Size, check_size
+from gutseg.models.places import Levels, Place
 from gutseg.models.valid import ValidNet, initialise, middle
 
 # A pooling more than doubles what the border loses: six would take 760 pixels.
@@ -70,6 +71,13 @@ class ValidUNet(ValidNet):
             self.decoder.append(conv_stage(2 * width, width))
         self.head = nn.Conv2d(widths[0], classes, 1)
         self.apply(initialise)
+
+    @property
+    def levels(self) -> Levels:
+        """Where attention can be added: behind both stages of a level, at the bottom the one."""
+        depth = len(self.encoder)
+        sides = [[Place(f"decoder.{depth - 2 - level}")] for level in range(depth - 1)]
+        return [[Place(f"encoder.{level}"), *side] for level, side in enumerate([*sides, []])]
 
     def valid(self, images: Tensor) -> Tensor:
         features = self.encoder[0](images)  # (B, widths[0], H - 4, W - 4)
