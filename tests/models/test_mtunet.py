@@ -52,7 +52,7 @@ def test_a_summary_matches_a_loop_over_windows(size):
 
 
 def _axial(block, image):
-    """Equations 2 to 4, pixel by pixel, for one image (C, r, c)."""
+    """Rows and columns, pixel by pixel, for one image (C, r, c)."""
     query, key, value = (
         torch.einsum("oc,chw->ohw", layer.weight, image) + layer.bias[:, None, None]
         for layer in (block.query, block.key, block.value)
@@ -147,7 +147,7 @@ def _stage(state, name, features):
 
 
 def _plain(network, images):
-    """Figure 1, step by step; the mixed blocks are those of the network."""
+    """The paper's network, step by step; the mixed blocks are those of the network."""
     state = network.state_dict()
 
     def shrunk(level, features):
@@ -171,7 +171,7 @@ def _plain(network, images):
     return conv(state, "head", back)
 
 
-def test_matches_figure_1_written_step_by_step():
+def test_matches_the_paper_written_step_by_step():
     torch.manual_seed(0)
     network, images = random_norms(mtunet(3, 2, width=2)), torch.rand(2, 3, 64, 96)
     nn.init.normal_(network.positions)

@@ -9,11 +9,11 @@ from tests.models.plain import conv, count, double_up, norm, random_norms
 
 @pytest.mark.parametrize(
     ("width", "expected"),
-    # table 1 of the paper: 8, 17, 26 at 32 up to 142, 284, 427 at 512
+    # as the paper prints them
     [(32, [8, 17, 26]), (64, [17, 35, 53]), (128, [35, 71, 106]), (256, [71, 142, 213])]
     + [(512, [142, 284, 427]), (2, [1, 1, 1])],
 )
-def test_a_block_has_the_channels_of_table_1(width, expected):
+def test_a_block_has_the_channels_of_the_paper(width, expected):
     assert block_widths(width, 1.67) == expected
 
 
@@ -56,21 +56,21 @@ def _named(module, name):
     return {f"{name}.{key}": value for key, value in module.state_dict().items()}
 
 
-def test_a_block_matches_figure_3_written_step_by_step():
+def test_a_block_matches_the_paper_written_step_by_step():
     torch.manual_seed(0)
     block, features = random_norms(MultiResBlock(5, 8, 1.67)), torch.randn(2, 5, 7, 9)
     with torch.no_grad():
         torch.testing.assert_close(block(features), _block(_named(block, "b"), "b", features))
 
 
-def test_a_path_matches_figure_4_written_step_by_step():
+def test_a_path_matches_the_paper_written_step_by_step():
     torch.manual_seed(0)
     path, features = random_norms(ResPath(5, 3, 4)), torch.randn(2, 5, 7, 9)
     with torch.no_grad():
         torch.testing.assert_close(path(features), _path(_named(path, "p"), "p", features, 4))
 
 
-def test_the_network_matches_figure_5_written_step_by_step():
+def test_the_network_matches_the_paper_written_step_by_step():
     torch.manual_seed(0)
     network, images = random_norms(multiresunet(3, 2, width=4)), torch.rand(2, 3, 32, 48)
     state, features, skips = network.state_dict(), images, []

@@ -83,7 +83,7 @@ def test_unpooling_equals_torchs(layout):
 
 
 def _plain(state, images):
-    """The paper's figure 2, layer by layer, at width 2."""
+    """The paper's network, layer by layer, at width 2."""
     features, places, number = images, [], 0
     for stage in STAGES:
         for _ in stage:
@@ -102,7 +102,7 @@ def _plain(state, images):
     return conv(state, "head", features)
 
 
-def test_matches_figure_2_written_layer_by_layer():
+def test_matches_the_paper_written_layer_by_layer():
     torch.manual_seed(0)
     network = random_norms(segnet(3, 4, width=2))
     images = torch.rand(2, 3, 64, 96)

@@ -45,7 +45,7 @@ class Fusion(nn.Module):
     """Cross residual fusion: each branch adds what the other one sees, brought to its size.
 
     under: (B, C, h, w); over: (B, C, r h, r w); returned in the same shapes.
-    Source: [Valanarasu 2020] section 2.2, figure 4 b.
+    Source: [Valanarasu 2020] figure 4 b.
     """
 
     def __init__(self, channels: int) -> None:

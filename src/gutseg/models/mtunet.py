@@ -59,7 +59,7 @@ class WindowSummary(nn.Module):
     """One token a window: a weighted mean, the weights depending on the window's plain mean.
 
     features: (B, C, h, w); returns (B, C, r, c). Padding has no weight.
-    Source: [Wang H 2022] section 2.2, the "lightweight dynamic convolution".
+    Source: [Wang H 2022], the "lightweight dynamic convolution".
     """
 
     def __init__(self, channels: int) -> None:
@@ -81,7 +81,7 @@ class GaussianAxialAttention(nn.Module):
     tokens: (B, C, r, c), returned in the same shape. To the scores of tokens at distance d comes
     -(s d² + b) with learned s and b, the logarithm of a Gaussian. The scores, sums over all C
     channels that nothing scales down, run in float32 whatever the autocast.
-    Source: [Wang H 2022] section 2.3, equations 2 to 4.
+    Source: [Wang H 2022], "Gaussian-weighted axial attention".
     """
 
     def __init__(self, channels: int) -> None:
@@ -120,7 +120,7 @@ class GaussianAxialAttention(nn.Module):
 class LocalGlobalAttention(nn.Module):
     """Attention within windows, then among the windows' summaries, side by side and mixed.
 
-    features: (B, C, h, w), returned in the same shape. Source: [Wang H 2022] figure 2.
+    features: (B, C, h, w), returned in the same shape. Source: [Wang H 2022].
     """
 
     def __init__(self, channels: int) -> None:
@@ -142,7 +142,7 @@ class LocalGlobalAttention(nn.Module):
 class MixedBlock(nn.Module):
     """Mixed Transformer module: local-global attention, then external attention, both residual.
 
-    features: (B, C, h, w), returned in the same shape. Source: [Wang H 2022] section 2.1.
+    features: (B, C, h, w), returned in the same shape. Source: [Wang H 2022].
     """
 
     def __init__(self, channels: int) -> None:
@@ -245,7 +245,7 @@ class MTUNet(nn.Module):
 def mtunet(in_channels: int, classes: int, *, width: Size = 64) -> MTUNet:
     """Mixed Transformer U-Net; width: channels at full resolution, an even number.
 
-    Source: [Wang H 2022] arXiv:2111.04734, figure 1.
+    Source: [Wang H 2022] arXiv:2111.04734.
     """
     make = partial(MTUNet, in_channels, classes, width=width)
     check_size(make)

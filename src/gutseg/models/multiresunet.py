@@ -39,7 +39,7 @@ class MultiResBlock(nn.Module):
     """Three 3x3 convolutions in a row, all of whose answers are kept, beside a 1x1 shortcut.
 
     features: (B, in_channels, H, W); returns (B, W, H, W), W = sum(block_widths(width, alpha)).
-    Two and three 3x3 in a row see what a 5x5 and a 7x7 see. Source: [Ibtehaz 2020] section 3.2.
+    Two and three 3x3 in a row see what a 5x5 and a 7x7 see. Source: [Ibtehaz 2020].
     """
 
     def __init__(self, in_channels: int, width: int, alpha: float) -> None:
@@ -66,7 +66,7 @@ class MultiResBlock(nn.Module):
 class ResPath(nn.Module):
     """Residual 3x3 convolutions on the way from the encoder to the decoder.
 
-    features: (B, in_channels, H, W); returns (B, width, H, W). Source: [Ibtehaz 2020] section 3.3.
+    features: (B, in_channels, H, W); returns (B, width, H, W). Source: [Ibtehaz 2020].
     """
 
     def __init__(self, in_channels: int, width: int, length: int) -> None:
@@ -133,7 +133,7 @@ def multiresunet(
 ) -> MultiResUNet:
     """MultiResUNet; width: of the U-Net it replaces, alpha: channels over that U-Net's.
 
-    Source: [Ibtehaz 2020] arXiv:1902.04049, table 1.
+    Source: [Ibtehaz 2020] arXiv:1902.04049.
     """
     make = partial(MultiResUNet, in_channels, classes, width=width, alpha=alpha)
     check_size(make)

@@ -70,8 +70,8 @@ class SegNet(nn.Module):
     """SegNet: thirteen convolutions down, thirteen up, the last of which gives the classes.
 
     images: (B, in_channels, H, W) of any H, W; returns logits (B, classes, H, W).
-    29 449 355 parameters for 3 channels and 11 classes: 117.8 MB, of which [Badrinarayanan 2017],
-    table 6, prints 117.
+    29 449 355 parameters for 3 channels and 11 classes: 117.8 MB, of which [Badrinarayanan 2017]
+    prints 117.
     """
 
     def __init__(self, in_channels: int, classes: int, *, width: int) -> None:
@@ -106,7 +106,7 @@ def segnet(
     """SegNet on VGG16; width: channels at full resolution.
 
     encoder_weights: torchvision's vgg16_bn, downloaded, which fits a width of 64; a local file of
-    it goes to model.encoder_weights. Source: [Badrinarayanan 2017] arXiv:1511.00561, figure 2.
+    it goes to model.encoder_weights. Source: [Badrinarayanan 2017] arXiv:1511.00561.
     """
     make = partial(SegNet, in_channels, classes, width=width)
     check_size(make)
