@@ -13,6 +13,7 @@ NARROW = {"widths": [8, 8, 16, 16, 16, 8]}
 # Parameters that make a large network small; without any a row is tested as it is.
 SMALL = {
     "segnet": {"width": 8},
+    "unet3p": {"widths": [8, 8, 16, 16, 16]},
     "multiresunet": {"width": 8},
     "kiunet": {"widths": [4, 8, 8]},
     "mtunet": {"width": 8},
@@ -86,6 +87,7 @@ CHANGED = {
     "global_pool": 1,
     "fused": [4, 4],
     "deep_supervision": True,
+    "gate": "multiply",
     "alpha": 1.0,
 }
 OWN = {

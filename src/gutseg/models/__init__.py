@@ -32,6 +32,7 @@ from gutseg.models.spec import NetSpec
 from gutseg.models.transunet import transunet
 from gutseg.models.two_path_cnn import two_path_cnn
 from gutseg.models.unet import unet
+from gutseg.models.unet3p import unet3p
 from gutseg.models.unet_valid import unet_valid
 from gutseg.registry import brief, check, shown
 
@@ -56,6 +57,7 @@ MODELS: dict[str, NetSpec] = {
     "hybrid4": NetSpec(hybrid4, f"[Xu 2022], places reconstructed; {OWN}", stride=16),
     "hybrid5": NetSpec(hybrid5, f"[Xu 2022], places reconstructed; {OWN}", stride=32),
     "segnet": NetSpec(segnet, f"[Badrinarayanan 2017]; {OWN}", stride=32),
+    "unet3p": NetSpec(unet3p, f"[Huang 2020]; {OWN}", stride=16),
     "multiresunet": NetSpec(multiresunet, f"[Ibtehaz 2020]; {OWN}", stride=16),
     "kiunet": NetSpec(
         kiunet,

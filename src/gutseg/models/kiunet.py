@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gutseg.models.limits import Size, check_size
 from gutseg.models.padding import run_padded
+from gutseg.models.places import Levels, Place
 
 # Every further level makes the largest map four times larger.
 Widths = Annotated[tuple[Size, ...], Field(min_length=1, max_length=4)]
@@ -70,6 +71,9 @@ class KiUNet(nn.Module):
     Unlike there, no ReLU follows the head: it would cut every logit off at zero.
     """
 
+    # of images that it is tried out on: the usual 128 x 128 take 70 thousand million products
+    example = (32, 32)
+
     def __init__(self, in_channels: int, classes: int, *, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.multiple = 2 ** len(widths)
@@ -85,6 +89,14 @@ class KiUNet(nn.Module):
             self.over_back.append(_step(below, above, _smaller()))
         self.fusions_back = nn.ModuleList(Fusion(width) for width in reversed(widths[:-1]))
         self.head = nn.Conv2d(back[0], classes, 1)
+
+    @property
+    def levels(self) -> Levels:
+        """Where attention can be added: to the U-Net, behind its fusions; it has no level 0."""
+        depth = len(self.fusions)
+        down = [[Place(f"fusions.{k}", (0,))] for k in range(depth)]
+        back = [[Place(f"fusions_back.{depth - 2 - k}", (0,))] for k in range(depth - 1)]
+        return [[], *(one + other for one, other in zip(down, [*back, []], strict=True))]
 
     def forward(self, images: Tensor) -> Tensor:
         return run_padded(self._forward, images, self.multiple)

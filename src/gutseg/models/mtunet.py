@@ -15,6 +15,7 @@ from gutseg.models.attention import ExternalAttention, LocalAttention
 from gutseg.models.blueprint import full_precision
 from gutseg.models.limits import Size, check_size
 from gutseg.models.padding import run_padded
+from gutseg.models.places import Levels, Place
 
 WINDOW = 4
 HEADS = 8
@@ -211,6 +212,13 @@ class MTUNet(nn.Module):
         )
         self.back = nn.ModuleList(ResidualStage(2 * above, above) for above in fine[::-1])
         self.head = nn.Conv2d(width, classes, 1)
+
+    @property
+    def levels(self) -> Levels:
+        """Where attention can be added: behind the blocks of a level, on both sides."""
+        fine = [[Place(f"stages.{level}"), Place(f"back.{2 - level}")] for level in range(3)]
+        coarse = [[Place(f"mixed.{level}"), Place(f"mixed_back.{1 - level}")] for level in range(2)]
+        return [*fine, *coarse, [Place("bottom")]]
 
     def forward(self, images: Tensor) -> Tensor:
         return run_padded(self._forward, images, 32)

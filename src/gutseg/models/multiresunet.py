@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gutseg.models.limits import Size, check_size
 from gutseg.models.padding import run_padded
+from gutseg.models.places import Levels, Place
 
 LEVELS = 5
 # Shares of a block's channels behind one, two and three 3x3 convolutions.
@@ -112,6 +113,15 @@ class MultiResUNet(nn.Module):
             self.decoder.append(MultiResBlock(2 * wide, wide, alpha))
             channels = self.decoder[-1].channels
         self.head = nn.Conv2d(channels, classes, 1)
+
+    @property
+    def levels(self) -> Levels:
+        """Where attention can be added: behind the blocks of a level, on both sides."""
+        sides = [
+            [Place(f"encoder.{level}"), Place(f"decoder.{LEVELS - 2 - level}")]
+            for level in range(LEVELS - 1)
+        ]
+        return [*sides, [Place(f"encoder.{LEVELS - 1}")]]
 
     def forward(self, images: Tensor) -> Tensor:
         return run_padded(self._forward, images, 2 ** (LEVELS - 1))

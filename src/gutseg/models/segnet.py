@@ -10,8 +10,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from gutseg.models.encoder_weights import load_encoder
+from gutseg.models.input_norm import IMAGENET
 from gutseg.models.limits import Size, check_size
 from gutseg.models.padding import run_padded
+from gutseg.models.places import Levels, Place
 from gutseg.registry import brief
 
 # Convolutions of each of VGG16's stages, and their widths over the first.
@@ -74,6 +76,9 @@ class SegNet(nn.Module):
     prints 117.
     """
 
+    # by the published weights of its encoder
+    seen = IMAGENET
+
     def __init__(self, in_channels: int, classes: int, *, width: int) -> None:
         super().__init__()
         self.encoder = VGGEncoder(in_channels, width)
@@ -85,6 +90,20 @@ class SegNet(nn.Module):
             depth = DEPTHS[level] - (level == 0)
             self.decoder.append(nn.Sequential(*_units(depth * [below] + [above])))
         self.head = nn.Conv2d(width, classes, 3, padding=1)
+
+    @property
+    def levels(self) -> Levels:
+        """Where attention can be added: behind the last ReLU of a level, on both sides."""
+        poolings = [
+            number
+            for number, layer in enumerate(self.encoder.features)
+            if isinstance(layer, nn.MaxPool2d)
+        ]
+        sides = [
+            [Place(f"encoder.features.{pooling - 1}"), Place(f"decoder.{len(DEPTHS) - 1 - level}")]
+            for level, pooling in enumerate(poolings)
+        ]
+        return [*sides, [Place("encoder", (0,))]]
 
     def forward(self, images: Tensor) -> Tensor:
         return run_padded(self._forward, images, 2 ** len(DEPTHS))
