@@ -109,3 +109,15 @@ def test_a_gate_knows_whether_classes_exclude_each_other(folders, name):
     assert experiment.network(_settings(folders, name), 3, 2).state_dict().keys() == {
         key.removeprefix("network.") for key in network.state_dict() if "presence" not in key
     }
+
+
+def test_the_class_head_of_unet_3_is_trained_though_no_other_is_asked_for(folders, tmp_path):
+    params = "{widths: [4, 8, 8], gate: multiply, deep_supervision: true}"
+    changes = [f"model={{name: unet3p, params: {params}}}", DEEP["nuclei"], "train.steps=2"]
+    train_fold(_settings(folders, "nuclei", *changes, f"runs={tmp_path}"), 0)
+    folder = tmp_path / "nuclei" / "fold0"
+    table = pd.read_csv(folder / "metrics.csv")
+    terms = [f"train_{term}" for term in ("scale0", "scale1", "presence")]
+    assert (table["train_presence"] > 0).all()
+    assert table["train_loss"].to_numpy() == pytest.approx(table[terms].sum(axis=1).to_numpy())
+    assert runs.predictor(runs.open_fold(folder), HERE.device).model.gate.exclusive
