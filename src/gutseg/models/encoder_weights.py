@@ -33,7 +33,10 @@ def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     _check_state(state)
     encoder = getattr(model, "encoder", None)
     if encoder is None or not hasattr(encoder, "out_channels"):
-        raise ValueError(f"{type(model).__name__} has no encoder to load; `smp` and `segnet` do")
+        raise ValueError(
+            f"{type(model).__name__} has no encoder to load; choices: the rows of smp, `segnet`, "
+            "`segmenter` and `transunet`"
+        )
     own = _unwrap(encoder.state_dict(), all)
     bare = _unwrap(state, any)
     target = {_canonical(key): value for key, value in own.items()}

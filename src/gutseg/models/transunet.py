@@ -132,8 +132,9 @@ def transunet(
     """TransUNet on R50-ViT-B/16, 105.28 M parameters (three channels, nine classes).
 
     encoder_weights: imagenet downloads Google's weights of ImageNet-21k; they fit the default
-    embed_dim and layers only. embed_dim, layers: width (64 channels an attention head) and
-    blocks of the transformer. dropout: of the embedding and inside the blocks.
+    embed_dim and layers only, and answer in another scale where there are not three channels (the
+    stem standardises its weights, see load_encoder). embed_dim, layers: width (64 channels an
+    attention head) and blocks of the transformer. dropout: of the embedding and inside the blocks.
     timm's class token attends along, which the paper has not: 1,536 parameters more than there.
     Source: [Chen J 2021] arXiv:2102.04306.
     """
