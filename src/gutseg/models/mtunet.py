@@ -244,7 +244,7 @@ class MTUNet(nn.Module):
     def _placed(self, features: Tensor) -> Tensor:
         """Add the learned positions, stretched to the features' size."""
         size = features.shape[-2:]
-        grid = self.positions  # (1, 4w, 28, 28)
+        grid: Tensor = self.positions  # (1, 4w, 28, 28)
         if size != grid.shape[-2:]:
             grid = F.interpolate(grid, size, mode="bilinear", align_corners=False)
         return features + grid

@@ -102,16 +102,18 @@ class MultiResUNet(nn.Module):
         self.encoder, self.paths = nn.ModuleList(), nn.ModuleList()
         channels = in_channels
         for level, wide in enumerate(widths):
-            self.encoder.append(MultiResBlock(channels, wide, alpha))
-            channels = self.encoder[-1].channels
+            block = MultiResBlock(channels, wide, alpha)
+            self.encoder.append(block)
+            channels = block.channels
             if level < LEVELS - 1:
                 # The finer the level, the further its features are from the decoder's.
                 self.paths.append(ResPath(channels, wide, LEVELS - 1 - level))
         self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
         for wide in reversed(widths[:-1]):
             self.up.append(nn.ConvTranspose2d(channels, wide, 2, stride=2))
-            self.decoder.append(MultiResBlock(2 * wide, wide, alpha))
-            channels = self.decoder[-1].channels
+            block = MultiResBlock(2 * wide, wide, alpha)
+            self.decoder.append(block)
+            channels = block.channels
         self.head = nn.Conv2d(channels, classes, 1)
 
     @property

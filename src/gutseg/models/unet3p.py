@@ -131,9 +131,9 @@ class UNet3Plus(nn.Module):
         for level, stage in enumerate(self.encoder):
             features = stage(F.max_pool2d(features, 2) if level else features)
             scales.append(features)  # (B, wk, H/2^k, W/2^k)
-        for block in self.decoder:
+        for level, block in zip(reversed(range(len(self.decoder))), self.decoder, strict=True):
             # level by level upwards, the decoder's features take the place of the encoder's
-            scales[block.level] = block(scales)  # (B, n·v, H/2^k, W/2^k)
+            scales[level] = block(scales)  # (B, n·v, H/2^k, W/2^k)
         masks = self.head(scales[0])  # (B, C, H, W)
         presence = self.class_head(features) if self.class_head else None  # (B, C)
         if not self.training:
