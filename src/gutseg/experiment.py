@@ -74,6 +74,7 @@ def network(
         channels,
         classes,
         dims=asked.params.get("dims", row.dims[0]),
+        levels=row.levels,
         deepest=row.deepest,
         attention=asked.attention.model_dump() if asked.attention else None,
         dropout=asked.dropout,

@@ -2,10 +2,11 @@ import copy
 
 import pytest
 import torch
+from network_cases import small
 from torch import nn
 
-from gutseg.models import build, extend
-from gutseg.models.extended import Tap
+from gutseg.models import MODELS, build, extend
+from gutseg.models.extended import Tap, places_of
 from gutseg.models.places import channels_of
 from gutseg.models.presence import Gate, Outputs, PresenceHead
 
@@ -264,3 +265,60 @@ def test_compiles_without_a_graph_break(network):
         torch.manual_seed(0)
         for one, other in zip(compiled(images), expected, strict=True):
             assert one.shape == other.shape
+
+
+def _asked(name, **asked):
+    row = MODELS[name]
+    return extend(small(name), 5, 3, levels=row.levels, deepest=row.deepest, **asked)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_row_can_carry_a_presence_head_and_dropout(name):
+    found = _asked(name, gate=Gate("multiply"), dropout=0.2).train()
+    images = torch.rand(2, 5, 64, 64)
+    torch.manual_seed(5)
+    outputs = found(images)
+    assert outputs.presence.shape == (2, 3)
+    assert outputs.presence.std(dim=0).min() > 0  # it sees the image
+    masks = outputs.masks if isinstance(outputs.masks, torch.Tensor) else outputs.masks[0]
+    assert masks.shape == (2, 3, 64, 64)
+    before = {key: p for key, p in found.named_parameters() if key.startswith("network.")}
+    outputs.presence.sum().backward()
+    reached = [key for key, parameter in before.items() if parameter.grad is not None]
+    assert len(reached) > 1 and all(before[key].grad.isfinite().all() for key in reached)
+    bare = small(name).eval()
+    bare.load_state_dict(found.network.state_dict())
+    with torch.no_grad():
+        gated, plain = found.eval()(images), bare(images)
+    assert (gated.sigmoid() < plain.sigmoid() + 1e-6).all()
+    assert torch.isfinite(gated).all() and gated.shape == plain.shape
+
+
+CARRIES = [name for name in MODELS if MODELS[name].levels]
+DEPTHS = {"segresnet": 4, "swin_unetr": 6, "nnunet_resenc": 6}
+
+
+@pytest.mark.parametrize("name", ["attention_unet", *CARRIES])
+def test_every_u_shaped_row_of_a_library_can_carry_attention_at_any_level(name):
+    """Every level at once, on shapes alone: the sides halve from level to level."""
+    network = small(name).to("meta")
+    levels, _ = places_of(network, MODELS[name].levels, "")
+    assert len(levels) == DEPTHS.get(name, 5)
+    chosen = [number for number, places in enumerate(levels) if places]
+    asked = {"local_levels": chosen, "external_levels": chosen, "local_heads": 1}
+    found = _asked(name, attention=asked | {"external_heads": 1}).to("meta")
+    sides = []
+    for added in found.added:
+        added.block.register_forward_hook(lambda *given: sides.append(given[2].shape[-1]))
+    assert found(torch.empty(2, 5, 64, 64, device="meta"))[0].shape[-2:] == (64, 64)
+    assert sorted(sides, reverse=True) == [64 // 2**level for level in chosen]
+
+
+@pytest.mark.parametrize("name", [name for name, row in MODELS.items() if 3 in row.dims])
+def test_every_row_of_volumes_can_carry_a_presence_head(name):
+    row = MODELS[name]
+    asked = {"levels": row.levels, "deepest": row.deepest, "dims": 3}
+    found = extend(small(name, dims=3), 5, 3, gate=Gate(), **asked)
+    assert found.presence.linear.out_features == 3
+    with pytest.raises(ValueError, match="model.attention: .* U-shaped one of images"):
+        extend(small(name, dims=3), 5, 3, attention={"local_levels": [0]}, **asked)

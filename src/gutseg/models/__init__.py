@@ -140,11 +140,33 @@ MODELS: dict[str, NetSpec] = {
     ),
     # MONAI
     "attention_unet": NetSpec(attention_unet, f"[Oktay 2018]; {MONAI}", APACHE, BOTH, 16),
-    "basic_unet": NetSpec(basic_unet, f"[Falk 2019]; {MONAI}", APACHE, BOTH, 16, FROM_32),
-    "unetpp_deep": NetSpec(
-        unetpp_deep, f"[Zhou 2018], deep supervision; {MONAI}", APACHE, BOTH, 16, FROM_32
+    "basic_unet": NetSpec(
+        basic_unet,
+        f"[Falk 2019]; {MONAI}",
+        APACHE,
+        BOTH,
+        16,
+        FROM_32,
+        levels=("net.conv_0", "net.down_*"),
     ),
-    "dynunet": NetSpec(dynunet, f"[Isensee 2021]; {MONAI}", APACHE, BOTH, 16, FROM_32),
+    "unetpp_deep": NetSpec(
+        unetpp_deep,
+        f"[Zhou 2018], deep supervision; {MONAI}",
+        APACHE,
+        BOTH,
+        16,
+        FROM_32,
+        levels=("net.conv_?_0",),
+    ),
+    "dynunet": NetSpec(
+        dynunet,
+        f"[Isensee 2021]; {MONAI}",
+        APACHE,
+        BOTH,
+        16,
+        FROM_32,
+        levels=("net.input_block", "net.downsamples.*", "net.bottleneck"),
+    ),
     "vnet": NetSpec(
         vnet,
         f"[Milletari 2016]; {MONAI}",
@@ -152,10 +174,21 @@ MODELS: dict[str, NetSpec] = {
         BOTH,
         16,
         f"{FROM_32}; channels that do not divide 16: the shortcut's repetition is cut",
+        levels=("net.in_tr", "net.down_tr*"),
     ),
-    "highresnet": NetSpec(highresnet, f"[Li W 2017]; {MONAI}", APACHE, BOTH),
-    "segresnet": NetSpec(segresnet, f"[Myronenko 2018]; {MONAI}", APACHE, BOTH, 8),
-    "mednext": NetSpec(mednext, f"[Roy 2023]; {MONAI}", APACHE, BOTH, 16, FROM_32),
+    "highresnet": NetSpec(highresnet, f"[Li W 2017]; {MONAI}", APACHE, BOTH, deepest="blocks.-2"),
+    "segresnet": NetSpec(
+        segresnet, f"[Myronenko 2018]; {MONAI}", APACHE, BOTH, 8, levels=("net.down_layers.*",)
+    ),
+    "mednext": NetSpec(
+        mednext,
+        f"[Roy 2023]; {MONAI}",
+        APACHE,
+        BOTH,
+        16,
+        FROM_32,
+        levels=("net.enc_stages.*", "net.bottleneck"),
+    ),
     "unetr": NetSpec(
         unetr,
         f"[Hatamizadeh 2021]; {MONAI}",
@@ -163,6 +196,8 @@ MODELS: dict[str, NetSpec] = {
         BOTH,
         16,
         "multiples of 16, one size; padded and cut back, positions interpolated",
+        levels=("net.net.encoder?", ""),
+        deepest="net.net.vit.norm",
     ),
     "swin_unetr": NetSpec(
         swin_unetr,
@@ -171,9 +206,15 @@ MODELS: dict[str, NetSpec] = {
         BOTH,
         32,
         "multiples of 32 from 64 on; padded and cut back",
+        levels=("net.encoder?", "", "net.encoder10"),
     ),
     # torchvision
-    "fcn": NetSpec(fcn, "[Long 2015] on a dilated ResNet; [TorchVision 2016]", BSD),
+    "fcn": NetSpec(
+        fcn,
+        "[Long 2015] on a dilated ResNet; [TorchVision 2016]",
+        BSD,
+        deepest="net.backbone.layer4",
+    ),
     # dynamic-network-architectures
     "nnunet_resenc": NetSpec(
         nnunet_resenc,
@@ -182,6 +223,7 @@ MODELS: dict[str, NetSpec] = {
         BOTH,
         32,
         "multiples of 32 from 64 on; padded and cut back",
+        levels=("net.encoder.stages.*",),
     ),
 }
 

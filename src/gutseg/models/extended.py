@@ -1,6 +1,6 @@
 """What `model:` of a config adds to any network that can carry it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from gutseg.models.attention import AttentionLevels
 from gutseg.models.input_norm import InputNorm
-from gutseg.models.places import Levels, Place, add, channels_of
+from gutseg.models.places import Levels, Place, add, channels_of, places_named
 from gutseg.models.presence import Gate, Outputs, PresenceHead
 
 # Sides of the image that is run through a network to learn how wide its features are.
@@ -85,6 +85,7 @@ def extend(
     classes: int,
     *,
     dims: int = 2,
+    levels: Sequence[str] = (),
     deepest: str = "",
     attention: Mapping[str, Any] | None = None,
     dropout: float = 0.0,
@@ -93,8 +94,8 @@ def extend(
 ) -> nn.Module:
     """Add to a network what is asked for; one that nothing is added to is returned as it is.
 
-    dims: of its images. deepest: the module of its deepest features, where it does not name them.
-    attention: arguments of AttentionLevels. dropout: share of the deepest features' channels.
+    dims: of its images. levels, deepest: where its features are, as NetSpec has it. attention:
+    arguments of AttentionLevels. dropout: share of the deepest features' channels.
     gate: of a presence head; a network with a head of its own takes it over. Raises ValueError
     naming the config key when the network cannot carry something.
     """
@@ -106,11 +107,12 @@ def extend(
     if not (input_norm or attention or dropout or gate):
         return network
     extended = Extended(network, _norm(network, in_channels) if input_norm else None)
-    additions = _attention(network, attention) if attention else []
+    places, bottom = places_of(network, levels, deepest)
+    additions = _attention(places, attention, dims) if attention else []
     if dropout:
-        additions.append((_deepest(network, deepest), lambda _: FeatureDropout(dropout)))
+        additions.append((_needed(bottom), lambda _: FeatureDropout(dropout)))
     if gate:
-        additions.append((_deepest(network, deepest), lambda _: extended.tap))
+        additions.append((_needed(bottom), lambda _: extended.tap))
     if not additions:
         return extended
     sides = extended.example if dims == 2 else EXAMPLE_3D
@@ -127,7 +129,8 @@ def extend(
 
 
 def _norm(network: nn.Module, in_channels: int) -> InputNorm:
-    seen = getattr(network, "seen", None)
+    part = network if hasattr(network, "seen") else getattr(network, "encoder", network)
+    seen = getattr(part, "seen", None)
     if seen is None:
         raise ValueError(
             "model.input_norm: no weights of this network are published, so nothing says what "
@@ -136,13 +139,34 @@ def _norm(network: nn.Module, in_channels: int) -> InputNorm:
     return InputNorm(in_channels, seen)
 
 
-def _attention(network: nn.Module, attention: Mapping[str, Any]) -> list[tuple[Place, Make]]:
-    """Return what makes an attention block for each place of the levels that are asked for."""
-    levels: Levels = getattr(network, "levels", ())
-    if not levels:
+def places_of(
+    network: nn.Module, levels: Sequence[str], deepest: str
+) -> tuple[Levels, Place | None]:
+    """Return the places of a network's levels and the one of its deepest features."""
+    found: list[Sequence[Place]] = list(getattr(network, "levels", ()))
+    if not found:
+        for text in levels:
+            # a pattern stands for several levels
+            found += [[place] for place in places_named(network, text)] if text else [[]]
+    named = places_named(network, deepest) or (found[-1] if found else [])
+    return found, getattr(network, "deepest", named[0] if named else None)
+
+
+def _needed(place: Place | None) -> Place:
+    if place is None:
         raise ValueError(
-            "model.attention: this network has no levels that attention can be added to; choices: "
-            "the U-Nets written here, and smp's Unet, UnetPlusPlus, MAnet and Linknet"
+            "model.presence, model.dropout: nothing says where the deepest features of this "
+            "network are; choose another"
+        )
+    return place
+
+
+def _attention(levels: Levels, attention: Mapping[str, Any], dims: int) -> list[tuple[Place, Make]]:
+    """Return what makes an attention block for each place of the levels that are asked for."""
+    if not levels or dims != 2:
+        raise ValueError(
+            "model.attention: this network has no levels that attention can be added to; give a "
+            "U-shaped one of images, whose convolutions are padded"
         )
     try:
         make = AttentionLevels(len(levels), **attention)
@@ -155,15 +179,3 @@ def _attention(network: nn.Module, attention: Mapping[str, Any]) -> list[tuple[P
             f"model.attention: level {empty[0]} has no features of its own; choices are {known}"
         )
     return [(place, partial(make, level)) for level in chosen for place in levels[level]]
-
-
-def _deepest(network: nn.Module, module: str) -> Place:
-    levels: Levels = getattr(network, "levels", ())
-    named = levels[-1][0] if levels else Place(module) if module else None
-    place = getattr(network, "deepest", named)
-    if place is None:
-        raise ValueError(
-            "model.presence, model.dropout: nothing says where the deepest features of this "
-            "network are; choose another"
-        )
-    return place

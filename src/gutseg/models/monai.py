@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gutseg.models.limits import Dims, Drop, Size, check_size
 from gutseg.models.padding import PaddedNet, padded
+from gutseg.models.places import Place
 from gutseg.models.unet import Widths
 
 # five levels and the last stage
@@ -33,7 +34,12 @@ def attention_unet(
 
     strides = [2] * (len(widths) - 1)
     make = partial(AttentionUnet, dims, in_channels, classes, widths, strides, dropout=dropout)
-    return padded(make, 2 ** len(strides))
+    network = padded(make, 2 ** len(strides))
+    # a level stands in the one above it: a stage and what is below it, the bottom a stage alone
+    below = ["net.model.1" + ".submodule.1" * depth + ".submodule" for depth in range(len(strides))]
+    stages = ["net.model.0", *(f"{name}.0" for name in below[:-1]), below[-1]]
+    network.levels = [[Place(stage)] for stage in stages]
+    return network
 
 
 def basic_unet(

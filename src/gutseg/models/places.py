@@ -1,12 +1,15 @@
 """Where blocks can be added to a network that is built: behind the features of its levels.
 
-A U-shaped network names such places itself as `levels`, the finest level first; another names the
-place of its `deepest` features, or its row in MODELS does. A block is called by a forward hook;
-there is no module in between, so the names of the network's own weights stay what they are.
+A U-shaped network names such places itself as `levels`, the finest level first, and another the
+place of its `deepest` features, or its row in MODELS does so as text (`places_named`). A block is
+called by a forward hook; there is no module in between, so the names of the network's own weights
+stay what they are.
 """
 
 import copy
+import re
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,8 +25,37 @@ class Place(NamedTuple):
     item: tuple[int, ...] = ()
 
 
-# the places of every level, which have stride 2 ** level; none where nothing can be added
+# the places of every level, level k at stride 2 ** k; none where nothing can be added
 Levels = Sequence[Sequence[Place]]
+
+
+def places_named(network: nn.Module, text: str) -> list[Place]:
+    """Return the places that a row names, none for empty text.
+
+    text: names of modules, one in another, as `net.encoder.stages.*`, where * and ? stand for any
+    letters of a child's name and -1 for the last child; `encoder[0]` is the first of the tensors
+    that the encoder returns. Raises ValueError when the network has no such module.
+    """
+    if not text:
+        return []
+    names, bracket, item = text.partition("[")
+    found = [("", network)]
+    for part in names.split("."):
+        found = [
+            (f"{outer}.{name}".removeprefix("."), child)
+            for outer, module in found
+            for name, child in _children(module, part)
+        ]
+    if not found:
+        raise ValueError(f"{type(network).__name__} has no module {text!r}")
+    return [Place(name, (int(item.rstrip("]")),) if bracket else ()) for name, _ in found]
+
+
+def _children(module: nn.Module, part: str) -> list[tuple[str, nn.Module]]:
+    children = list(module.named_children())
+    if re.fullmatch(r"-\d+", part):
+        return children[int(part) :][:1]
+    return [(name, child) for name, child in children if fnmatchcase(name, part)]
 
 
 class Added(nn.Module):

@@ -17,8 +17,10 @@ class NetSpec(Spec):
     stride: int = 1
     # what the bare network cannot take and how that is handled, where `stride` does not say it
     sizes: str = ""
-    # the module that gives the deepest features, for a presence head and dropout, where the
-    # network itself does not name them (`levels` or `deepest`, see gutseg.models.places)
+    # where features leave the encoder's levels of a U-shaped network, from full resolution down
+    # ("": nowhere), and where the deepest do, the last level's unless it is given; as text for
+    # gutseg.models.places, where the network does not say so itself
+    levels: tuple[str, ...] = ()
     deepest: str = ""
     # whether torch.onnx can export it
     onnx: bool = True
