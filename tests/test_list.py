@@ -1,6 +1,10 @@
 """The verb that names what a config can name."""
 
+import io
 import re
+from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,39 +27,53 @@ TABLES = {
 }
 
 
-def _lines(kind, capsys):
-    verb(kind)
-    return capsys.readouterr().out.splitlines()
+@cache
+def _lines(kind):
+    with redirect_stdout(io.StringIO()) as out:
+        verb(kind)
+    return out.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_every_row_of_a_table_is_listed_with_its_source(kind, capsys):
-    head, *lines = _lines(kind, capsys)
+def test_every_row_of_a_table_is_listed_with_its_source(kind):
+    head, *lines = _lines(kind)
     assert head.split()[0] == kind.removesuffix("es" if kind == "losses" else "s")
     assert [line.split()[0] for line in lines] == [*TABLES[kind]]
     for line, row in zip(lines, TABLES[kind].values(), strict=True):
         assert line.endswith(row.source)
 
 
-def test_losses_say_in_which_modes_they_work(capsys):
-    lines = {line.split()[0]: line for line in _lines("losses", capsys)}
+def test_losses_say_in_which_modes_they_work():
+    lines = {line.split()[0]: line for line in _lines("losses")}
     assert " multiclass " in lines["ce"] and "multilabel" not in lines["ce"]
     assert " multilabel, multiclass " in lines["dice"]
     assert lines["tversky"].endswith("[Salehi 2017] arXiv:1706.05721")
 
 
-def test_networks_say_how_large_they_are(capsys):
-    lines = {line.split()[0]: line for line in _lines("networks", capsys)}
-    assert " 2.50 M " in lines["unet4"] and " 5.72 M " in lines["hybrid5"]
+def test_networks_say_how_large_they_are_and_what_they_take():
+    rows = {line.split()[0]: re.split("  +", line) for line in _lines("networks")}
+    assert rows["unet4"][1:5] == ["2.50 M", "2.32", "2", "16"]
+    assert rows["hybrid5"][1] == "5.72 M" and rows["attention_unet"][1] == "31.74 M"
+    # measured for 3 channels before the rows were written: 3.9 and 69.6 GMAC
+    assert rows["multiresunet"][2] == "3.92" and rows["kiunet"][2] == "69.66"
+    assert rows["vnet"][3:6] == ["2/3", "16", "Apache-2.0"]
+    assert rows["unet5"][6] == "multiples of 32; padded and cut back"
+    assert rows["highresnet"][6] == "any"
 
 
-def test_encoders_come_with_their_weights(capsys):
-    lines = {line.split()[0]: line for line in _lines("encoders", capsys)}
+def test_a_network_whose_package_is_missing_is_listed_without_its_size(monkeypatch):
+    row = replace(MODELS["unet"], package="no_such_package")
+    monkeypatch.setattr("gutseg.list.MODELS", {"unet": row})
+    assert re.split("  +", _lines.__wrapped__("networks")[1])[:3] == ["unet", "-", "-"]
+
+
+def test_encoders_come_with_their_weights():
+    lines = {line.split()[0]: line for line in _lines("encoders")}
     assert " imagenet, ssl, swsl " in lines["resnet50"] and "timm" in lines["tu-NAME"]
 
 
-def test_columns_are_aligned(capsys):
-    head, *lines = _lines("losses", capsys)
+def test_columns_are_aligned():
+    head, *lines = _lines("losses")
     at = head.index("modes")
     assert {line[at - 2 : at] for line in lines} == {"  "} and "" not in {
         line[at] for line in lines

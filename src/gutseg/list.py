@@ -1,6 +1,7 @@
 """gutseg list KIND: the losses, networks, ... that a config can name, and where they are from."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,11 +11,13 @@ from gutseg.data.sources import SOURCES, mode_of
 from gutseg.losses import LOSSES
 from gutseg.metrics.competition import METRICS
 from gutseg.models import MODELS, build
+from gutseg.models.blueprint import blueprint, giga_macs
+from gutseg.progress import progress
 from gutseg.registry import shown, suggest
 
 Rows = Iterable[tuple[str, ...]]
-# How many slices and classes the networks are given whose parameters are counted.
-SLICES, CLASSES = 5, 3
+# What the networks are given whose parameters and multiplications are counted.
+SLICES, CLASSES, SIDE = 5, 3, 128
 
 
 def list(
@@ -39,10 +42,18 @@ def _losses() -> Rows:
 
 
 def _networks() -> Rows:
-    for name, row in MODELS.items():
-        network = build(name, SLICES, CLASSES)
-        count = sum(parameter.numel() for parameter in network.parameters())
-        yield name, f"{count / 1e6:.2f} M", row.source
+    for name, row in progress([*MODELS.items()], desc="networks", delay=2, leave=False):
+        size = _size(name) if row.installed else ("-", "-")
+        dims = "/".join(map(str, row.dims))
+        yield name, *size, dims, str(row.stride), row.licence, row.handled, row.source
+
+
+def _size(name: str) -> tuple[str, str]:
+    """Return a network's parameters and GMAC, found without building it."""
+    network = blueprint(partial(build, name, SLICES, CLASSES))
+    assert network is not None
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return f"{count / 1e6:.2f} M", f"{giga_macs(network, (1, SLICES, SIDE, SIDE)):.2f}"
 
 
 def _encoders() -> Rows:
@@ -69,7 +80,16 @@ def _metrics() -> Rows:
 KINDS: dict[str, tuple[tuple[str, ...], Callable[[], Rows]]] = {
     "losses": (("loss", "modes", "source"), _losses),
     "networks": (
-        ("network", f"parameters ({SLICES} slices, {CLASSES} classes)", "source"),
+        (
+            "network",
+            f"parameters ({SLICES} slices, {CLASSES} classes)",
+            f"GMAC ({SIDE}x{SIDE}x{SLICES})",
+            "dims",
+            "stride",
+            "licence",
+            "sizes it takes; how others are handled",
+            "source",
+        ),
         _networks,
     ),
     "augmentations": (("augmentation", "source"), _augmentations),

@@ -42,8 +42,8 @@ BOTH = (2, 3)
 MIRRORED = "border mirrored"
 FROM_32 = "multiples of 16 from 32 on; padded and cut back"
 APACHE, BSD = "Apache-2.0", "BSD-3"
-SMP = "[Iakubovskii 2019]"
-MONAI = "[Cardoso 2022]"
+SMP = "smp [Iakubovskii 2019]"
+MONAI = "MONAI [Cardoso 2022]"
 OWN = "written here"
 
 MODELS: dict[str, NetSpec] = {
@@ -211,19 +211,20 @@ MODELS: dict[str, NetSpec] = {
     # torchvision
     "fcn": NetSpec(
         fcn,
-        "[Long 2015] on a dilated ResNet; [TorchVision 2016]",
+        "[Long 2015] on a dilated ResNet; torchvision [TorchVision 2016]",
         BSD,
         deepest="net.backbone.layer4",
     ),
     # dynamic-network-architectures
     "nnunet_resenc": NetSpec(
         nnunet_resenc,
-        "[Isensee 2024]; dynamic-network-architectures",
+        "[Isensee 2024]; dynamic-network-architectures (extra nnunet)",
         APACHE,
         BOTH,
         32,
         "multiples of 32 from 64 on; padded and cut back",
         levels=("net.encoder.stages.*",),
+        package="dynamic_network_architectures",
     ),
 }
 

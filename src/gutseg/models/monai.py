@@ -7,8 +7,9 @@ places it.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -200,7 +201,7 @@ def highresnet(
     ]
 
     def make() -> nn.Module:
-        net = HighResNet(dims, in_channels, classes, dropout_prob=dropout, layer_params=layers)
+        net: Any = HighResNet(dims, in_channels, classes, dropout_prob=dropout, layer_params=layers)
         net.blocks[-1].adn = net.blocks[-1].adn.N
         return net
 
@@ -217,15 +218,23 @@ def vnet(in_channels: int, classes: int, *, dims: Dims = 2, dropout: Drop = 0.5)
     from monai.networks.nets import VNet
 
     def make() -> nn.Module:
-        # with its own dropout_dim, 3, a batch of images would be read as one volume
-        net = VNet(dims, 1, classes, dropout_prob_down=dropout, dropout_dim=dims)
+        net: Any = VNet(dims, 1, classes)
         net.in_tr = FirstStage(net.in_tr, in_channels)
-        for module in net.modules():
-            if isinstance(module, nn.Dropout2d | nn.Dropout3d):
-                module.p = dropout
+        _set_dropout(net, (nn.Dropout2d, nn.Dropout3d)[dims - 2], dropout)
         return net
 
     return padded(make, 16, smallest=32)
+
+
+def _set_dropout(net: nn.Module, kind: type[nn.Module], share: float) -> None:
+    """Put one kind of dropout in place of the library's.
+
+    It uses Dropout3d throughout, which reads a batch of images as one volume: images are dropped.
+    """
+    for module in net.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.Dropout3d):
+                setattr(module, name, kind(share))
 
 
 class FirstStage(nn.Module):
@@ -235,18 +244,18 @@ class FirstStage(nn.Module):
     stops at 16, which is what the library does where they divide it.
     """
 
-    def __init__(self, stage: nn.Module, in_channels: int):
+    def __init__(self, stage: Any, in_channels: int):
         """stage: the library's, for one channel."""
         super().__init__()
-        self.block = stage.conv_block
-        self.act = stage.act_function
-        one = self.block.conv
-        self.block.conv = type(one)(
+        one = stage.conv_block.conv
+        stage.conv_block.conv = type(one)(
             in_channels, one.out_channels, one.kernel_size, padding=one.padding, bias=False
         )
+        self.block: nn.Module = stage.conv_block
+        self.act: nn.Module = stage.act_function
+        self.copies = -(-one.out_channels // in_channels)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.block(images)  # (B, 16, ...)
-        width, channels = features.shape[1], images.shape[1]
-        copies = images.repeat(1, -(-width // channels), *[1] * (images.ndim - 2))[:, :width]
+        copies = torch.cat([images] * self.copies, dim=1)[:, : features.shape[1]]
         return self.act(features + copies)

@@ -1,7 +1,7 @@
 """The transformers of MONAI, for images and for volumes; see gutseg.models.monai."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -65,7 +65,7 @@ def unetr(
     from monai.networks.nets import UNETR
 
     def make() -> nn.Module:
-        net = UNETR(
+        net: Any = UNETR(
             in_channels,
             classes,
             image_size,
@@ -91,12 +91,13 @@ class AnySizeUNETR(nn.Module):
     one answers the same.
     """
 
-    def __init__(self, net: nn.Module):
+    def __init__(self, net: Any):
         super().__init__()
         self.net = net
 
     def forward(self, images: Tensor) -> Tensor:
-        net, vit = self.net, self.net.vit
+        net: Any = self.net
+        vit = net.vit
         patches = vit.patch_embedding.patch_embeddings(images)  # (B, D, h, w)
         grid = patches.shape[2:]
         tokens = (patches + self._positions(grid)).flatten(2).transpose(1, 2)  # (B, h * w, D)
@@ -118,9 +119,10 @@ class AnySizeUNETR(nn.Module):
 
     def _positions(self, grid: tuple[int, ...]) -> Tensor:
         """Return (1, D, h, w) positions."""
-        learnt = self.net.vit.patch_embedding.position_embeddings  # (1, tokens, D)
-        found = learnt.transpose(1, 2).unflatten(2, self.net.feat_size)
-        if tuple(grid) == tuple(self.net.feat_size):
+        net: Any = self.net
+        learnt = net.vit.patch_embedding.position_embeddings  # (1, tokens, D)
+        found = learnt.transpose(1, 2).unflatten(2, net.feat_size)
+        if tuple(grid) == tuple(net.feat_size):
             return found
         mode = "bilinear" if len(grid) == 2 else "trilinear"
         return F.interpolate(found, grid, mode=mode, align_corners=False)

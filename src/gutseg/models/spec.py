@@ -1,6 +1,7 @@
 """The row of a network."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from gutseg.registry import Spec
 
@@ -24,6 +25,13 @@ class NetSpec(Spec):
     deepest: str = ""
     # whether torch.onnx can export it
     onnx: bool = True
+    # the module of an optional package, without which it cannot be built
+    package: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether it can be built here."""
+        return not self.package or find_spec(self.package) is not None
 
     @property
     def handled(self) -> str:
