@@ -1,7 +1,7 @@
 """The one place where images of any size meet networks that want a multiple."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,14 +28,6 @@ def margins(sides: Sequence[int], multiple: int, smallest: int = 1) -> list[int]
     return added
 
 
-@overload
-def run_padded(
-    network: Callable[[Tensor], Tensor], images: Tensor, multiple: int, smallest: int = 1
-) -> Tensor: ...
-@overload
-def run_padded(
-    network: Callable[[Tensor], Outputs], images: Tensor, multiple: int, smallest: int = 1
-) -> Outputs: ...
 def run_padded(
     network: Callable[[Tensor], Any], images: Tensor, multiple: int, smallest: int = 1
 ) -> Any:
