@@ -96,29 +96,15 @@ def check(
     if name not in table:
         raise ValueError(f"{where}: unknown name {shown(name)}; {suggest(name, list(table))}")
     build = table[name].build
-    signature = inspect.signature(build)
+    parameters = inspect.signature(build).parameters.values()
     hints = get_type_hints(build.__init__ if inspect.isclass(build) else build, include_extras=True)
-    settable = {
-        key: parameter
-        for key, parameter in signature.parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-    checked = {
-        key: parameter.default
-        for key, parameter in settable.items()
-        if parameter.default is not inspect.Parameter.empty
-    }
+    checked = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
     for key, value in params.items():
-        if key not in settable:
-            hint = suggest(key, sorted(settable)) if settable else "it has no parameters"
+        if key not in checked:
+            hint = suggest(key, sorted(checked)) if checked else "it has no parameters"
             raise ValueError(f"{where}.params: {name!r} has no parameter {shown(key)}; {hint}")
         checked[key] = coerce(value, hints.get(key, Any), f"{where}.params.{key}")
-    missing = [
-        key
-        for key, parameter in settable.items()
-        if parameter.default is inspect.Parameter.empty and key not in params
-    ]
-    if missing:
+    if missing := [key for key, value in checked.items() if value is inspect.Parameter.empty]:
         raise ValueError(f"{where}.params: {name!r} also needs {', '.join(missing)}")
     return checked
 

@@ -1,16 +1,15 @@
 """Train one fold of an experiment into its run folder; nothing else trains."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from gutseg import experiment
 from gutseg.claims import claimed
-from gutseg.config import Config, dump, load
+from gutseg.config import Config, dump, flat, load
 from gutseg.data.batches import loader
 from gutseg.data.sources.source import Source
 from gutseg.engine.budget import best_epoch
@@ -133,20 +132,12 @@ def _check_opened(folder: Path, config: Config, fold: int, folds: str) -> None:
 
 def changes(before: Config, now: Config, harmless: Sequence[str] = HARMLESS) -> list[str]:
     """Return the keys of a config that differ, as in `optim.lr: 0.001 -> 0.02`, by default."""
-    old, new = (dict(_leaves(one.model_dump(mode="json"))) for one in (before, now))
+    old, new = (flat(one.model_dump(mode="json")) for one in (before, now))
     return [
         f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}"
         for key in {**old, **new}
         if old.get(key) != new.get(key) and key not in harmless
     ]
-
-
-def _leaves(content: dict, section: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{section}{key}.")
-        else:
-            yield f"{section}{key}", value
 
 
 def _record(folder: Path, config: Config, fold: int, folds: str) -> None:

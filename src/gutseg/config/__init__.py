@@ -1,7 +1,7 @@
 """One YAML per experiment: `sections` says what can stand in it, `files` reads and writes it."""
 
 from gutseg.config.blend import Blend, Member, Rule, Rules
-from gutseg.config.files import dump, load, load_blend, parse, read_with, validate
+from gutseg.config.files import dump, flat, load, load_blend, parse, put, read_with, validate
 from gutseg.config.sections import Config, Optim, Predict, Train
 
 __all__ = [
@@ -14,9 +14,11 @@ __all__ = [
     "Rules",
     "Train",
     "dump",
+    "flat",
     "load",
     "load_blend",
     "parse",
+    "put",
     "read_with",
     "validate",
 ]

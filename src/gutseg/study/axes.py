@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from gutseg.config import Config
+from gutseg.config import Config, flat
 from gutseg.registry import shown, suggest
 from gutseg.settings import Section
 
@@ -59,29 +59,6 @@ def read_axes(content: dict[str, Any], where: str) -> list[Axis]:
     if not axes:
         raise ValueError(f"{where}: there is no axis; give one, such as seed: [0, 1, 2]")
     return axes
-
-
-def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one with dotted keys; of equal keys the last one counts."""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict) and value:
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = value
-    return found
-
-
-def put(content: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested mappings; a section that is null or absent is made."""
-    *outer, last = key.split(".")
-    for name in outer:
-        if content.get(name) is None:
-            content[name] = {}
-        content = content[name]
-        if not isinstance(content, dict):
-            raise ValueError(f"{key}: {name} is {shown(content)}, not a section")
-    content[last] = value
 
 
 def given_label(section: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import Field
 
-from gutseg.config import Config, read_with, validate
+from gutseg.config import Config, flat, put, read_with, validate
 from gutseg.data.sources import mode_of
 from gutseg.registry import shown
 from gutseg.settings import LONGEST_NAME, Count, Name, Section
@@ -22,9 +22,7 @@ from gutseg.study.axes import (
     Axis,
     Choice,
     check_key,
-    flat,
     given_label,
-    put,
     read_axes,
 )
 from gutseg.study.cell import Cell
