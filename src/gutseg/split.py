@@ -8,10 +8,11 @@ import typer
 
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
-from gutseg.data.folds import MOST_CASES, MOST_FOLDS, by_block, by_case
+from gutseg.data.folds import MOST_CASES, by_block, by_case
 from gutseg.data.index import INDEX, SLICE_ID, check_ids
 from gutseg.data.tables import read_table, refuse_repeated, refuse_rows, whole_numbers
 from gutseg.files import check_output, replacing
+from gutseg.settings import MOST_FOLDS
 
 
 def split(

@@ -16,9 +16,9 @@ FAST_CHANNELS = 4
 class CoarseElastic(A.DualTransform):
     """Deform image and mask by one smooth random field, faster than with a blurred full one.
 
-    A grid x grid lattice of normal numbers, resized bicubically to the image; the same family
-    as the control grids of batchgenerators v2. The mask goes through nearest neighbour, so a
-    plane that holds one bit per class stays valid. Source of the idea: [Simard 2003].
+    A grid x grid lattice of normal numbers, resized bicubically to the image. The mask goes
+    through nearest neighbour, so a plane that holds one bit per class stays valid. Source of the
+    idea: [Simard 2003].
     """
 
     def __init__(self, displacement: float = 0.02, grid: int = 8, p: float = 0.5) -> None:
@@ -28,8 +28,7 @@ class CoarseElastic(A.DualTransform):
             raise ValueError(f"displacement = {displacement}; expected a share between 0 and 0.5")
         if grid < 2:
             raise ValueError(f"grid = {grid}; expected at least 2 lattice points per side")
-        self.displacement = displacement
-        self.grid = grid
+        self.displacement, self.grid = displacement, grid
 
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
@@ -94,10 +93,7 @@ def flips(*, vertical: bool = False) -> list:
 
 
 def mild(*, shift: float = 0.06, angle: float = 8.0, noise: float = 0.03) -> list:
-    """Small shifts, scales, rotations, brightness and noise; anatomy keeps its side.
-
-    The body is not symmetric, so the stomach is never mirrored to the right here.
-    """
+    """Small shifts, scales, rotations, brightness and noise; the stomach keeps its side."""
     return [
         _shift_scale_rotate(shift, 0.1, angle, p=0.7),
         A.RandomBrightnessContrast(0.1, 0.15, p=0.5),
@@ -161,10 +157,9 @@ class Augmenter:
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Augment a batch: images (B, S, H, W) float32 in [0, 1], labels (B, H, W) uint8.
+        """Augment a batch: images (B, S, H, W) float32 in [0, 1], labels (B, H, W[, maps]) uint8.
 
-        Labels may have a last axis of several maps. The shapes stay; values are clipped to
-        [0, 1] again.
+        The shapes stay; values are clipped to [0, 1] again.
         """
         if not self.changes:
             return images, labels

@@ -3,17 +3,16 @@
 import hashlib
 import json
 import tokenize
-from functools import lru_cache
 from mmap import mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from gutseg.constants import CLASSES
-from gutseg.data.index import INDEX, SCAN_FOLDER, SLICE_COLUMNS, Issues
+from gutseg.data.index import INDEX, SCAN_FOLDER, Issues
 from gutseg.data.volume import Scan, read_file, read_scan
 from gutseg.files import need_file, read_json, replacing_folder, write_json
 from gutseg.masks.rle_reading import decode
@@ -25,8 +24,15 @@ ARRAYS = {
     "mask": (np.uint8, 3),
     "histogram": (np.uint32, 1),
 }
-# all that lies in the folder of a scan
-SCAN_FILES = (*(f"{array}.npy" for array in ARRAYS), INDEX, FACTS)
+# what lies in the folder of a scan besides its facts
+SCAN_FILES = (*(f"{array}.npy" for array in ARRAYS), INDEX)
+# the kinds of numpy dtype that a column of the index may have; O and T are text
+KINDS = {
+    **dict.fromkeys(("id", "scan", "file"), "OT"),
+    **dict.fromkeys(("case", "day", "slice", "height", "width", "z"), "iu"),
+    **dict.fromkeys(("spacing_y", "spacing_x"), "f"),
+    **dict.fromkeys(CLASSES, "b"),
+}
 # raised whenever prepare computes other pixels, labels or facts from the same input
 VERSION = 2
 
@@ -35,27 +41,23 @@ class Cache:
     """A folder that `gutseg prepare` has finished; scans open as memory maps."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a cache.
-
-        Raises FileNotFoundError when `gutseg prepare` has not finished, ValueError when the
-        index is damaged.
-        """
+        """Raises FileNotFoundError when `prepare` has not finished, ValueError when damaged."""
         self.folder = folder
         self.remedy = f"run: gutseg prepare RAW --out {folder}"
         self.index = _read_index(need_file(folder / INDEX, self.remedy), self.remedy)
-        self._opened = lru_cache(maxsize=None)(self._open)
+        self._opened: dict[str, Scan] = {}
 
     def scan(self, name: str) -> Scan:
         """Open a scan, or return it again; its arrays are read-only memory maps.
 
         Raises FileNotFoundError or ValueError when a file of it is absent, damaged or cut.
         """
-        scan = self._opened(name)
+        if name not in self._opened:
+            self._opened[name] = self._open(name)
+        scan = self._opened[name]
         # reading a map beyond the end of its file ends the process with a bus error
-        for array in (scan.image, scan.labels):
-            if not isinstance(array, np.memmap) or not isinstance(array.base, mmap):
-                raise TypeError(f"{self.folder / name}: an array is not a memory map")
-            if array.base.size() < array.offset + array.nbytes:
+        for array in cast(list[np.memmap], [scan.image, scan.labels]):
+            if cast(mmap, array.base).size() < array.offset + array.nbytes:
                 raise ValueError(f"{array.filename} was cut while it was open; {self.remedy} again")
         return scan
 
@@ -77,7 +79,7 @@ class Cache:
         facts = self._facts(name)
         arrays = {array: self._array(name, array) for array in ARRAYS}
         image, mask = arrays["image"], arrays["mask"]
-        # small, and a map more would be an open file more
+        # small, and another map would be another open file
         counts = np.array(arrays["histogram"])
         if image.shape != mask.shape or not image.size or counts.sum() != image.size:
             raise ValueError(
@@ -99,43 +101,28 @@ class Cache:
         except (ValueError, OSError) as error:
             raise ValueError(f"{path} {error}; {self.remedy} again") from None
 
-    # Worker processes reopen the memory maps instead of receiving copies of them.
+    # worker processes reopen the memory maps instead of receiving copies of them
     def __getstate__(self) -> dict:
-        return {"folder": self.folder, "remedy": self.remedy, "index": self.index}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        self._opened = lru_cache(maxsize=None)(self._open)
+        return self.__dict__ | {"_opened": {}}
 
 
 def _read_index(path: Path, remedy: str) -> pd.DataFrame:
-    columns = [*SLICE_COLUMNS, "z", *CLASSES]
     try:
         index = pd.read_parquet(path, page_checksum_verification=True)
     # which of them depends on the byte that is damaged
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise ValueError(f"{path} is damaged ({brief(error)}); {remedy} again") from None
-    missing = [column for column in columns if column not in index.columns]
-    if missing:
+    if missing := [column for column in KINDS if column not in index.columns]:
         raise ValueError(f"{path} has no column {', '.join(missing)}; {remedy} again")
-    wrong = [name for name in columns if index[name].dtype.kind not in _kinds(name)]
-    if wrong:
-        raise ValueError(f"{path}: column {wrong[0]} is {index[wrong[0]].dtype}; {remedy} again")
+    for column, kinds in KINDS.items():
+        if index[column].dtype.kind not in kinds:
+            raise ValueError(f"{path}: column {column} is {index[column].dtype}; {remedy} again")
     if index.empty or index["id"].duplicated().any():
         problem = "lists no slice" if index.empty else "lists a slice twice"
         raise ValueError(f"{path} {problem}; {remedy} again")
     if not index["scan"].astype(str).str.fullmatch(SCAN_FOLDER.pattern).all():
         raise ValueError(f"{path} names scans that are not of the form case1_day0; {remedy} again")
     return index
-
-
-def _kinds(column: str) -> str:
-    """The kinds of numpy dtype that a column of the index may have; O and T are text."""
-    if column in CLASSES:
-        return "b"
-    if column.startswith("spacing"):
-        return "f"
-    return "OT" if column in ("id", "scan", "file") else "iu"
 
 
 def _facts(path: Path) -> dict[str, Any] | None:
@@ -160,11 +147,10 @@ def _open_array(path: Path, dtype: type, axes: int) -> np.ndarray:
     """
     with path.open("rb") as stream:
         version = np.lib.format.read_magic(stream)
-        header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version)
-        if header is None:
+        if version != (1, 0):
             raise ValueError(f"is an array of format {version}; expected (1, 0)")
         try:
-            shape, fortran, found = header(stream)
+            shape, fortran, found = np.lib.format.read_array_header_1_0(stream)
         except (SyntaxError, tokenize.TokenError):  # the header is a Python literal
             raise ValueError("has a damaged header") from None
         expected = stream.tell() + int(np.prod(shape, dtype=object)) * found.itemsize
@@ -238,17 +224,18 @@ def _unchanged(folder: Path, fingerprint: str) -> pd.DataFrame | None:
     facts = _facts(folder / FACTS)
     if facts is None or facts["fingerprint"] != fingerprint or not facts["whole"]:
         return None
-    names = [*(f"{array}.npy" for array in ARRAYS), INDEX]
-    if facts["files"] != {name: _sha256(folder / name) for name in names}:
+    if facts["files"] != _hashes(folder):
         return None
     return pd.read_parquet(folder / INDEX)
 
 
-def _sha256(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _hashes(folder: Path) -> dict[str, str]:
+    """Hash the files of a scan, those that are there."""
+    found = {}
+    for path in filter(Path.is_file, (folder / name for name in SCAN_FILES)):
+        with path.open("rb") as stream:
+            found[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
 
 
 def _decode(
@@ -257,27 +244,25 @@ def _decode(
     """Draw a scan's labels: (Z, H, W) uint8, one bit per class, and unreadable ids."""
     mask = np.zeros(shape, np.uint8)
     unreadable = set()
-    for row in labels[labels["segmentation"] != ""].itertuples():
-        if row.id not in planes:
-            continue
-        where = f"train.csv row {row.row} ({row.id}, {row[2]})"
+    drawn = labels[labels["id"].isin(planes) & (labels["segmentation"] != "")]
+    columns = (drawn[name] for name in ("row", "id", "class", "segmentation"))
+    for row, slice_id, organ, text in zip(*columns, strict=True):
         try:
-            organ = decode(row.segmentation, *shape[1:])
+            inside = decode(text, *shape[1:])
         except ValueError as error:
-            issues.add(where, str(error))
-            unreadable.add(row.id)
+            issues.add(f"train.csv row {row} ({slice_id}, {organ})", str(error))
+            unreadable.add(slice_id)
         else:
-            mask[planes[row.id]] |= organ.astype(np.uint8) << CLASSES.index(row[2])
+            mask[planes[slice_id]] |= inside.astype(np.uint8) << CLASSES.index(organ)
     return mask, unreadable
 
 
 def _write(folder: Path, scan: Scan, mask: np.ndarray, index: pd.DataFrame, facts: dict) -> None:
     arrays = {"image": scan.image, "mask": mask, "histogram": scan.counts}
-    with replacing_folder(folder, SCAN_FILES) as temporary:
+    with replacing_folder(folder, (*SCAN_FILES, FACTS)) as temporary:
         temporary.mkdir()
         for array in ARRAYS:
             np.save(temporary / f"{array}.npy", arrays[array])
         index.to_parquet(temporary / INDEX)
-        files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
-        facts = facts | {"files": files, "body": list(scan.body)}
+        facts = facts | {"files": _hashes(temporary), "body": list(scan.body)}
         write_json(temporary / FACTS, facts | {"seal": _seal(facts)})

@@ -9,8 +9,8 @@ import pandas as pd
 from gutseg.data.index import check_ids
 from gutseg.data.tables import read_csv, refuse_repeated, whole_numbers
 from gutseg.registry import as_is, listed
+from gutseg.settings import MOST_FOLDS
 
-MOST_FOLDS = 1000
 # the names of scans have at most nine digits
 MOST_CASES = 10**9 - 1
 
@@ -31,8 +31,7 @@ def by_case(slices: pd.DataFrame, stratum: pd.Series, folds: int, seed: int) -> 
     """Assign every patient to one fold; return case, fold, sorted by case.
 
     slices: one row per slice with a column case. stratum: what every fold should hold in equal
-    shares (the number of organs on the slice, or whether there is any). Days of a patient stay
-    together: the test set holds unseen patients, and the anatomy of one is alike on all days.
+    shares. Days of a patient stay together: the test set holds unseen patients.
     """
     cases = slices["case"].nunique()
     if cases < 2:
@@ -90,8 +89,8 @@ def read_folds(path: Path) -> pd.DataFrame:
 def chosen(wanted: str, known: Sequence[int], where: str) -> list[int]:
     """Return the folds that `--fold` names: a number, several (0,2) or all of the known ones.
 
-    where: what known folds are, for errors. Raises ValueError for a fold that it does not know and
-    for one that is named twice.
+    where: what known folds are, for errors. Raises ValueError for an unknown fold and for one
+    that is named twice.
     """
     if wanted == "all":
         return list(known)
@@ -109,8 +108,7 @@ def chosen(wanted: str, known: Sequence[int], where: str) -> list[int]:
 def assign(index: pd.DataFrame, folds: pd.DataFrame, path: Path) -> pd.Series:
     """Return the fold of every row of the index; path names the fold file in errors.
 
-    Raises ValueError for rows without a fold, and when all rows are in one: holding it
-    out would leave nothing to train on.
+    Raises ValueError for rows without a fold, and when all are in one: nothing to train on.
     """
     key = folds.columns[0]
     fold = index[key].map(folds.set_index(key)["fold"])

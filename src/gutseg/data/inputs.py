@@ -4,6 +4,7 @@ A slice and its neighbours become channels, 16-bit grey values, whose scale diff
 scans, become [0, 1], and the slice becomes the network's input size, exactly back for predictions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Protocol
 
@@ -97,10 +98,7 @@ class Inputs:
         return self.stack.slices if self.selected is None else len(self.selected)
 
     def for_any_size(self) -> "Inputs":
-        """Return the same for scans larger than the padded size: the input grows for them.
-
-        Training cannot take them, its batches are of one size.
-        """
+        """Return the same, growing for scans larger than the padded size; not for training."""
         return replace(self, grow=True)
 
     def window(self, scan: Seen) -> "Window":
@@ -132,10 +130,10 @@ class Inputs:
 
 
 def neighbours(z: np.ndarray, depth: int, stack: Stack) -> np.ndarray:
-    """Return the planes of the stacks around z: (B, slices), centre in the middle.
+    """Return the planes of the stacks around z (B,): (B, slices), centre in the middle.
 
-    z: (B,) plane numbers. depth: planes of the scan. Where the edge is `blank`, -1 stands for a
-    plane beyond the ends; `reflect` does not repeat the end itself.
+    depth: planes of the scan. Edge `blank` gives -1 beyond the ends; `reflect` does not repeat
+    the end itself.
     """
     offsets = (np.arange(stack.slices) - stack.slices // 2) * stack.stride
     planes = np.asarray(z)[:, None] + offsets  # (B, slices)
@@ -147,7 +145,7 @@ def neighbours(z: np.ndarray, depth: int, stack: Stack) -> np.ndarray:
         return np.zeros_like(planes)
     period = 2 * (depth - 1)
     folded = planes % period
-    return np.where(folded >= depth, period - folded, folded)
+    return np.minimum(folded, period - folded)
 
 
 def gather(volume: np.ndarray, planes: np.ndarray) -> np.ndarray:
@@ -188,14 +186,14 @@ class Window:
     box: tuple[int, int, int, int]
     size: tuple[int, int]
 
-    def _cut(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Where the box and the slice overlap: in native and in box coordinates."""
-        native, boxed = [], []  # rows, columns
+    def _cut(self) -> tuple[list[slice], list[slice]]:
+        """Where the box and the slice overlap: rows and columns in native and box coordinates."""
+        native, boxed = [], []
         for (start, stop), length in zip((self.box[:2], self.box[2:]), self.native, strict=True):
             first, last = max(start, 0), min(stop, length)
             native.append(slice(first, last))
             boxed.append(slice(first - start, last - start))
-        return (native[0], native[1]), (boxed[0], boxed[1])
+        return native, boxed
 
     @property
     def _box_size(self) -> tuple[int, int]:
@@ -208,22 +206,14 @@ class Window:
         labels: nearest neighbour instead of area (shrinking) or linear (growing) averaging.
         """
         native, boxed = self._cut()
-        if self._box_size == self.native and native == boxed:
-            inside = planes
-        else:
-            inside = np.zeros((len(planes), *self._box_size), planes.dtype)
-            inside[:, *boxed] = planes[:, *native]
+        inside = _moved(planes, native, boxed, self._box_size)
         return _resample(inside, self.size, labels)
 
     def inverse(self, planes: np.ndarray, *, labels: bool = False) -> np.ndarray:
         """Bring planes (N, h, w) of the input size back: (N, H, W), zeros outside the box."""
         native, boxed = self._cut()
         inside = _resample(planes, self._box_size, labels)
-        if self._box_size == self.native and native == boxed:
-            return inside
-        out = np.zeros((len(planes), *self.native), planes.dtype)
-        out[:, *native] = inside[:, *boxed]
-        return out
+        return _moved(inside, boxed, native, self.native)
 
 
 def window(
@@ -247,15 +237,14 @@ def window(
         return Window(native, (0, height, 0, width), size)
     if geometry.kind == "body":
         top, bottom, left, right = body
-        box = (top - margin, bottom + margin, left - margin, right + margin)
-        limits = (max(box[0], 0), min(box[1], height), max(box[2], 0), min(box[3], width))
-        return Window(native, limits, size)
+        rows = max(top - margin, 0), min(bottom + margin, height)
+        columns = max(left - margin, 0), min(right + margin, width)
+        return Window(native, (*rows, *columns), size)
     if grow:
-        rows, columns = (
-            given if length <= given else -(-length // 32) * 32
-            for given, length in zip(size, native, strict=True)
+        size = (
+            size[0] if height <= size[0] else -(-height // 32) * 32,
+            size[1] if width <= size[1] else -(-width // 32) * 32,
         )
-        size = rows, columns
     if height > size[0] or width > size[1]:
         raise ValueError(
             f"a {height}x{width} slice does not fit into the padded size {size[0]}x{size[1]}; "
@@ -263,6 +252,17 @@ def window(
         )
     top, left = -((size[0] - height) // 2), -((size[1] - width) // 2)
     return Window(native, (top, top + size[0], left, left + size[1]), size)
+
+
+def _moved(
+    planes: np.ndarray, place: Sequence[slice], new: Sequence[slice], size: tuple[int, int]
+) -> np.ndarray:
+    """Move what is at a place of planes (N, H, W) to a new one in zeros (N, *size)."""
+    if planes.shape[1:] == size and place == new:
+        return planes
+    out = np.zeros((len(planes), *size), planes.dtype)
+    out[:, *new] = planes[:, *place]
+    return out
 
 
 def _resample(planes: np.ndarray, size: tuple[int, int], labels: bool) -> np.ndarray:

@@ -1,7 +1,6 @@
 """csvs of id, class and run-length text: train.csv, the sample, submissions and truths.
 
-One reader for all of them: `prepare` and `submit` collect what is wrong row by row, `score`
-decodes scan by scan.
+`prepare` and `submit` collect what is wrong row by row, `score` decodes scan by scan.
 """
 
 import csv
@@ -33,10 +32,9 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 def read_rows(path: Path, text_columns: Sequence[str], issues: Issues) -> pa.Table:
     """Read a csv (also .csv.gz or a stream) of id, class and one of the text columns, all as text.
 
-    Two columns are added: `row`, the line of the file (the header is 1), and `broken`. Rows of
-    too many or too few fields and bytes that are not text are issues; such rows stay and are
-    broken. A blank line is not a row. Raises ValueError when the file is empty or has another
-    header.
+    Two columns are added: `row`, the line of the file (the header is 1), and `broken`: rows of
+    too many or too few fields are issues, and stay. A blank line is not a row. Raises ValueError
+    when the file is empty or has another header.
     """
     content = read_content(path, REMEDY).removeprefix(BYTE_ORDER_MARK)
     header = b"".join(content[:4096].splitlines()[:1]).decode("utf-8", "replace")
@@ -83,10 +81,10 @@ def _read_line_by_line(content: bytes, names: list[str], path: Path, issues: Iss
             issues.add(f"{path.name} row {number}", problem)
         fields += [""] * (len(names) - len(fields))
         rows.append((*fields[: len(names)], number, broken))
+    columns = [*names, "row", "broken"]
     types = [*[pa.string()] * len(names), pa.int64(), pa.bool_()]
-    columns = zip(*rows, strict=True) if rows else [()] * len(types)
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
-    return pa.table(arrays, names=[*names, "row", "broken"])
+    schema = pa.schema(list(zip(columns, types, strict=True)))
+    return pa.Table.from_pylist([dict(zip(columns, row, strict=True)) for row in rows], schema)
 
 
 def _lines(content: bytes, path: Path, issues: Issues) -> list[str]:
@@ -158,10 +156,7 @@ class MaskCsv:
 
     @classmethod
     def read(cls, path: Path, slices: Slices) -> "MaskCsv":
-        """Read id, class and segmentation or predicted, as train.csv and submissions have them.
-
-        Raises ValueError when the csv cannot be read, names the first row that is broken.
-        """
+        """Read id, class and segmentation or predicted; raises ValueError naming a broken row."""
         table = read_rows(path, ("segmentation", "predicted"), Issues(hint=f"; {REMEDY}"))
         ids, organs = table["id"].cast(pa.large_string()), table["class"]
         return cls(
@@ -186,7 +181,7 @@ class MaskCsv:
         rows = np.flatnonzero(self.slice < 0)
         for row in rows:
             if not SLICE_ID.fullmatch(str(self.ids[row])):
-                raise ValueError(f"{self.label(int(row))}: the id {NOT_AN_ID}")
+                raise ValueError(f"{self.label(row)}: the id {NOT_AN_ID}")
         return {_scan_name(self.ids[row]) for row in rows} - set(self.slices.names)
 
     def of_scans(self, names: set[str]) -> np.ndarray:
@@ -233,8 +228,8 @@ def _scan_name(slice_id: pa.Scalar) -> str:
 def compare_rows(submission: MaskCsv, truth: MaskCsv, left_out: set[str]) -> tuple[list[str], int]:
     """Say how the rows of a submission differ from those of the truth: missing, extra, twice.
 
-    Rows with an unknown id or class are extra, but for scans left out. Returns a line for each
-    of the first rows of a kind and one for the others, and the number of rows.
+    Rows with an unknown id or class are extra, but for scans left out. Returns lines, not one
+    for every row, and the number of rows.
     """
     ours, theirs = submission.key, truth.key
     extra = ~np.isin(ours, theirs[theirs >= 0]) & ~submission.of_scans(left_out)
@@ -247,14 +242,11 @@ def compare_rows(submission: MaskCsv, truth: MaskCsv, left_out: set[str]) -> tup
         ("not in the truth", submission, np.flatnonzero(extra)),
         ("a second time", submission, np.flatnonzero(twice & ~extra)),
     )
-    lines = [line for kind in kinds for line in _some(*kind)]
+    lines = []
+    for problem, table, rows in kinds:
+        lines += [f"{problem}: {table.label(row)}" for row in rows[:NAMED]]
+        others = list(dict.fromkeys(_scan_name(table.ids[row]) for row in rows[NAMED:]))
+        if others:
+            scans = listed(others, len(others))
+            lines.append(f"{problem}: {len(rows) - NAMED} more rows of {scans}")
     return lines, sum(len(rows) for _, _, rows in kinds)
-
-
-def _some(problem: str, table: MaskCsv, rows: np.ndarray) -> list[str]:
-    lines = [f"{problem}: {table.label(row)}" for row in rows[:NAMED]]
-    others = list(dict.fromkeys(_scan_name(table.ids[row]) for row in rows[NAMED:]))
-    if others:
-        scans = listed(others, len(others))
-        lines.append(f"{problem}: {len(rows) - NAMED} more rows of {scans}")
-    return lines

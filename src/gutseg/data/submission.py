@@ -31,9 +31,8 @@ def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFr
 
     slices: all of the scans that the rows name, with `wanted` for those the rows ask for;
     the others are neighbours. A sample of only a header asks for the first debug_scans scans
-    that have both PNGs and rows in train.csv, the rows in the order of train.csv. A slice that
-    is asked for but absent is an issue, so while issues are collected there may be none to read;
-    a sample that cannot be read is one too, and then asks for every slice of test/.
+    that have both PNGs and rows in train.csv. Slices that are asked for but absent and a sample
+    that cannot be read are issues; the latter then asks for every slice of test/.
     """
     path, part = root / "sample_submission.csv", "test"
     sample = _sample(path, issues)

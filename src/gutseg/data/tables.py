@@ -2,10 +2,8 @@
 
 import gzip
 import io
-import re
 import sys
 import zlib
-from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from gutseg.files import need_file
-from gutseg.registry import NAMED, as_is, brief, listed, shown
+from gutseg.registry import as_is, brief, listed, shown
 
 # bytes after unpacking, and rows; the competition's train.csv has 20 MB and 115,488
 LARGEST = 2**30
@@ -39,11 +37,9 @@ def read_content(path: Path, remedy: str) -> bytes:
 
     Raises ValueError naming it when it is empty, cut or too large.
     """
-    if is_stream(path):
-        stream = sys.stdin.buffer if str(path) == "-" else path.open("rb")
-    else:
-        stream = need_file(path, remedy).open("rb")
-    with stream:
+    if not is_stream(path):
+        need_file(path, remedy)
+    with sys.stdin.buffer if str(path) == "-" else path.open("rb") as stream:
         content = stream.read(LARGEST + 1)
     if content.startswith(b"\x1f\x8b"):
         try:
@@ -58,10 +54,7 @@ def read_content(path: Path, remedy: str) -> bytes:
 
 
 def read_csv(path: Path, remedy: str) -> pa.Table:
-    """Read a csv (UTF-8, comma) whose columns are all text, empty fields being "".
-
-    Raises ValueError naming the file when it is not a csv.
-    """
+    """Read a csv (UTF-8, comma), all columns as text; any other raises ValueError naming it."""
     content = read_content(path, remedy)
     try:
         header = content[: content.find(b"\n") + 1 or None].decode("utf-8-sig")
@@ -101,30 +94,24 @@ def read_table(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
     names = table.column_names
     if missing := [column for column in columns if names.count(column) != 1]:
         problem = "is listed twice" if missing[0] in names else "is missing"
-        raise ValueError(f"{path}: column {missing[0]} {problem}; its header is {_header(names)}")
+        header = as_is(",".join(names))
+        raise ValueError(f"{path}: column {missing[0]} {problem}; its header is {header}")
     try:
-        return pd.DataFrame({name: _as_text(table[name]) for name in columns})
+        texts = {name: table[name].cast(pa.string()).fill_null("") for name in columns}
     except pa.ArrowException as error:
         raise ValueError(f"{path} holds something that is not text: {brief(error)}") from None
-
-
-def _as_text(column: pa.ChunkedArray) -> pd.Series:
-    return column.cast(pa.string()).fill_null("").to_pandas()
-
-
-def _header(names: list[str]) -> str:
-    return as_is(",".join(names))
+    return pa.table(texts).to_pandas()
 
 
 def whole_numbers(
     table: pd.DataFrame, column: str, path: Path, low: int, high: int
 ) -> "pd.Series[int]":
-    """Return a column of text as numbers; raises ValueError naming the rows that are not numbers.
+    """Return a column of text as numbers from low to high, written in the digits 0 to 9 alone.
 
-    Only the digits 0 to 9 count, without sign, fraction or exponent. low, high: the bounds.
+    Raises ValueError naming the rows that hold anything else.
     """
     texts = table[column]
-    digits = texts.map(re.compile(r"[0-9]{1,18}").fullmatch).notna()
+    digits = texts.str.fullmatch("[0-9]{1,18}")
     numbers = pd.to_numeric(texts.where(digits, "-1")).astype(np.int64)
     wrong = ~numbers.between(low, high)
     if wrong.any():
@@ -136,15 +123,13 @@ def whole_numbers(
 def refuse_rows(
     path: Path, table: pd.DataFrame, column: str, wrong: np.ndarray, problem: str
 ) -> NoReturn:
-    """Raise ValueError that says what is wrong with the first of the rows and lists the others.
-
-    wrong: (N,) bool. The header is row 1.
-    """
-    rows = np.flatnonzero(wrong) + 2
-    first = table[column].iloc[rows[0] - 2 :].tolist()[0]
-    text = f"{path} row {rows[0]}: {column} {shown(first)} {problem}"
-    others = listed(map(str, islice(rows[1:], NAMED)), len(rows) - 1)
-    raise ValueError(f"{text}; the same in rows {others}" if len(rows) > 1 else text)
+    """Raise ValueError that says what is wrong with some rows, (N,) bool; the header is row 1."""
+    first, *others = np.flatnonzero(wrong).tolist()
+    value = table[column].tolist()[first]
+    text = f"{path} row {first + 2}: {column} {shown(value)} {problem}"
+    if others:
+        text += f"; the same in rows {listed((str(row + 2) for row in others), len(others))}"
+    raise ValueError(text)
 
 
 def refuse_repeated(path: Path, table: pd.DataFrame, column: str) -> None:

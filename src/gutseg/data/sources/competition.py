@@ -34,13 +34,7 @@ class Competition(Source):
     mode = "multilabel"
     has_volumes = True
 
-    def __init__(
-        self,
-        folder: Path,
-        inputs: Inputs,
-        *,
-        blacklist: Blacklist = (),
-    ) -> None:
+    def __init__(self, folder: Path, inputs: Inputs, *, blacklist: Blacklist = ()) -> None:
         """blacklist: scans to leave out, by name (case7_day0) or by list (a key of BLACKLISTS)."""
         self.cache, self.inputs = Cache(folder), inputs
         excluded = {scan for name in blacklist for scan in BLACKLISTS.get(name, (name,))}
