@@ -16,7 +16,7 @@ from gutseg.engine.budget import best_epoch
 from gutseg.engine.distributed import World, init
 from gutseg.engine.journal import Journal
 from gutseg.engine.loop import fit
-from gutseg.engine.provenance import check_folds, provenance
+from gutseg.engine.provenance import check_encoder, check_folds, provenance
 from gutseg.files import need_file, write_json
 from gutseg.inference.evaluate import Evaluator
 from gutseg.registry import listed, shown, suggest
@@ -128,6 +128,8 @@ def _check_opened(folder: Path, config: Config, fold: int, folds: str) -> None:
             )
     if is_trained(folder) and (folder / META).is_file():
         check_folds(folder, fold, config.data.folds, folds)
+        if config.model.encoder_weights:
+            check_encoder(folder, config.model.encoder_weights)
 
 
 def changes(before: Config, now: Config, harmless: Sequence[str] = HARMLESS) -> list[str]:
@@ -144,7 +146,8 @@ def _record(folder: Path, config: Config, fold: int, folds: str) -> None:
     """Write config.yaml, whose harmless keys may be new, and, unless it is there, meta.json."""
     dump(config, folder / CONFIG)
     if not is_trained(folder) or not (folder / META).is_file():
-        write_json(folder / META, provenance(config.data.folds, folds) | {"fold": fold})
+        found = provenance(config.data.folds, folds, config.model.encoder_weights)
+        write_json(folder / META, found | {"fold": fold})
 
 
 def is_trained(folder: Path) -> bool:

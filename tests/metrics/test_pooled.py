@@ -1,6 +1,7 @@
 """Measures of pooled pixels, by hand, against scikit-learn, and as sums over images."""
 
 import numpy as np
+import pytest
 from pytest import approx
 
 from gutseg.metrics.pooled import Counts, count, decided, measures
@@ -72,6 +73,14 @@ def test_ignored_pixels_count_nowhere():
     ignored = np.array([[False, True, False]])
     counts = count(_one_hot([[0, 1, 2]]), _one_hot([[0, 2, 2]]), "multiclass", ignored)
     assert counts.pixels == counts.correct == 2 and counts.fp.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("mode", ["multilabel", "multiclass"])
+def test_of_ignored_pixels_alone_nothing_is_measured(mode):
+    masks = _one_hot([[0, 1, 2]])
+    counts = count(masks, masks, mode, np.ones((1, 3), bool))
+    found = measures(counts, CLASSES, mode, 0)
+    assert "accuracy" in found and np.isnan(list(found.values())).all()
 
 
 def test_what_is_decided():

@@ -109,7 +109,7 @@ class Train(Section):
     clip_norm: Positive | None = None
     # decay of a moving average of the weights, which is then what is kept; null: none
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    # epochs without a better monitored value after which training stops; null: never
+    # measured epochs without a better monitored value after which training stops; null: never
     patience: Count | None = None
     # the column of metrics.csv that chooses the best epoch: val_loss, pooled.iou, pooled.dice_fg,
     # ...; with volumes also score, dice, iou, accuracy and hausdorff

@@ -56,31 +56,32 @@ class Learner:
         """The model to evaluate: the moving average when there is one."""
         return self.average.module if self.average else self.model
 
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What has a state, by name; None where it is not in use."""
+        return {
+            "model": self.model,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "scaler": self.precision.scaler,
+        }
+
     def state(self) -> dict[str, Any]:
         """Everything a later process needs to resume bit-exactly."""
-        return {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.precision.scaler.state_dict(),
-            "step": self.step,
-        }
+        parts = self._parts.items()
+        states = {name: None if part is None else part.state_dict() for name, part in parts}
+        return states | {"step": self.step}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state; raises ValueError when it is not one of this network's training."""
-        parts = {
-            "model": self.model.load_state_dict,
-            "average": self.average.load_state_dict if self.average else lambda _: None,
-            "optimizer": self.optimizer.load_state_dict,
-            "scaler": self.precision.scaler.load_state_dict,
-        }
-        if missing := [name for name in (*parts, "step") if name not in state]:
+        if missing := [name for name in (*self._parts, "step") if name not in state]:
             raise ValueError(f"it holds no {', '.join(missing)}")
         if problem := checkpoint.misfit(self.model, state["model"]):
             raise ValueError(problem)
-        for name, load in parts.items():
+        for name, part in self._parts.items():
             try:
-                load(state[name])
+                if part is not None:
+                    part.load_state_dict(state[name])
             except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):
                 # what torch raises depends on the part that is missing or has another shape
                 raise ValueError(f"its {name} is of another training") from None

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import History, Meter, best_epoch, is_finished, is_spent
@@ -152,14 +151,22 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
     watch = _Watch(epoch)
     tail: deque[float] = deque(maxlen=train.tail)
     before, spent = learner.step, meter.share(learner.step)
-    bar = _bar(learner, loader, epoch)
+    endless = train.seconds and not train.steps_per_epoch
+    bar = progress(
+        loader,
+        desc=f"epoch {epoch}",
+        unit="batch",
+        leave=False,
+        disable=not learner.world.is_main,
+        total=math.inf if endless else len(loader),
+    )
     for number, batch in enumerate(bar):
         first = number // train.accumulate * train.accumulate
         # batches of the last, shorter group of accumulated ones
         group = min(train.accumulate, len(loader) - first)
         ends_group = number == first + group - 1
         logits, losses = learner.backward(batch, group, ends_group)
-        watch.add(batch["ids"], losses)
+        watch.pending.append((batch["ids"], losses))
         if train.tail and learner.dice:
             tail.append(learner.dice(logits, batch["target"], batch.get("ignore")))
         if number % LOOK_EVERY == 0:
@@ -172,9 +179,7 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
     steps, seconds = learner.step - before, meter.seconds()
     return {
         "lr": learner.optimizer.param_groups[0]["lr"],
-        **watch.means(learner.world),
-        "loss_first": watch.first,
-        "loss_end": sum(watch.last) / len(watch.last),
+        **watch.columns(learner.world),
         "steps": learner.step,
         "seconds": seconds,
         "seconds_per_step": seconds / max(steps, 1),
@@ -182,18 +187,6 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
         **({"peak_mb": learner.memory.growth()} if learner.memory else {}),
         **_quartiles(tail),
     }
-
-
-def _bar(learner: Learner, loader: DataLoader, epoch: int) -> tqdm:
-    timed = learner.train.seconds and not learner.train.steps_per_epoch
-    return progress(
-        loader,
-        desc=f"epoch {epoch}",
-        unit="batch",
-        leave=False,
-        disable=not learner.world.is_main,
-        total=math.inf if timed else len(loader),
-    )
 
 
 def _quartiles(tail: deque[float]) -> dict[str, float]:
@@ -205,45 +198,39 @@ def _quartiles(tail: deque[float]) -> dict[str, float]:
 
 
 class _Watch:
-    """Sums up the losses of an epoch and stops the run when one is not a number."""
+    """Keeps the losses of an epoch and stops the run when one is not finite."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
         self.pending: list[tuple[list[str], dict[str, Tensor]]] = []
-        self.sums: dict[str, float] = {}
-        self.batches = 0
-        self.first = float("nan")
-        self.last: deque[float] = deque(maxlen=LAST)
-
-    def add(self, ids: list[str], losses: dict[str, Tensor]) -> None:
-        self.pending.append((ids, losses))
+        self.rows: list[dict[str, float]] = []
 
     def look(self) -> float:
-        """Add the pending losses up; return the last. Raises FloatingPointError on NaN."""
-        last = float("nan")
+        """Read the pending losses; return the last. Raises FloatingPointError on NaN."""
         for ids, losses in self.pending:
-            values = {key: float(value) for key, value in losses.items()}
-            last = values["loss"]
-            if not torch.isfinite(losses["loss"]):
-                shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            row = {key: float(value) for key, value in losses.items()}
+            if not math.isfinite(row["loss"]):
+                shown = ", ".join(f"{key} {value:.4g}" for key, value in row.items())
                 raise FloatingPointError(
-                    f"the loss is not finite in epoch {self.epoch}, batch {self.batches} "
+                    f"the loss is not finite in epoch {self.epoch}, batch {len(self.rows)} "
                     f"({shown}); its slices: {', '.join(ids)}. Nothing of this epoch was "
                     f"saved; look at these slices, or {OTHERWISE}"
                 )
-            if not self.batches:
-                self.first = last
-            self.last.append(last)
-            for key, value in values.items():
-                self.sums[key] = self.sums.get(key, 0.0) + value
-            self.batches += 1
+            self.rows.append(row)
         self.pending.clear()
-        return last
+        return self.rows[-1]["loss"]
 
-    def means(self, world: World) -> dict[str, float]:
-        """Means over all ranks, named train_*."""
-        keys = list(self.sums)
-        local = torch.tensor([self.sums[key] for key in keys] + [self.batches], dtype=torch.double)
-        total = world.all_reduce(local).tolist()
-        names = ["train_loss" if key == "loss" else f"train_{key}" for key in keys]
-        return {name: value / total[-1] for name, value in zip(names, total, strict=False)}
+    def columns(self, world: World) -> dict[str, float]:
+        """Return means over all ranks, named train_*, and those of this rank's first and last."""
+        sums = dict.fromkeys(self.rows[0], 0.0)
+        for row in self.rows:
+            sums = {key: sums[key] + value for key, value in row.items()}
+        local = torch.tensor([*sums.values(), len(self.rows)], dtype=torch.double)
+        *total, batches = world.all_reduce(local).tolist()
+        names = [f"train_{key}" for key in sums]
+        last = [row["loss"] for row in self.rows[-LAST:]]
+        return {
+            **{name: value / batches for name, value in zip(names, total, strict=True)},
+            "loss_first": self.rows[0]["loss"],
+            "loss_end": sum(last) / len(last),
+        }

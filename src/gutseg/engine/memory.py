@@ -33,11 +33,11 @@ class PeakMemory:
 
     def growth(self) -> float:
         """Return MB above the start."""
-        if self.device.type == "cuda":
-            return (torch.cuda.max_memory_allocated(self.device) - self.start) / MB
         return (self._mark() - self.start) / MB
 
     def _mark(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
         if self.resettable:
             lines = STATUS.read_text().splitlines()
             return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024

@@ -5,7 +5,8 @@ arguments mean) that returns a scalar, or a dict of named terms whose sum is the
 is a formula under a decorator of gutseg.losses.rows, and a row here.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+import inspect
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -160,44 +161,41 @@ def check_params(name: str, params: Mapping[str, Any], *, where: str = "loss") -
         return {key: full[key] for key in params}
 
     within = LOSSES[name].within
-    return found if within is None else within(found, f"{where}.params", inside)
+    return within(found, f"{where}.params", inside) if within else found
 
 
 def rows_inside(
     name: str, params: Mapping[str, Any], *, where: str = "loss"
-) -> Iterator[tuple[str, dict, str]]:
-    """Give every loss that is not made of others: its name, parameters and config key."""
-    within = LOSSES[name].within
-    if within is None:
-        yield name, dict(params), where
-        return
-    found: list[tuple[str, dict, str]] = []
+) -> list[tuple[str, dict, str]]:
+    """Return every loss that is not made of others: its name, parameters and config key."""
+    if (within := LOSSES[name].within) is None:
+        return [(name, dict(params), where)]
+    found = []
 
     def collect(name: str, params: dict, where: str) -> dict:
         found.extend(rows_inside(name, params, where=where))
         return params
 
     within(dict(params), f"{where}.params", collect)
-    yield from found
+    return found
 
 
 def takes_class_weights(name: str) -> bool:
     """Say whether a loss that is not made of others takes class weights."""
-    return "class_weights" in check(LOSSES, name, {})
+    return "class_weights" in inspect.signature(LOSSES[name].build).parameters
 
 
 def with_class_weights(
     name: str, params: Mapping[str, Any], class_weights: Sequence[float]
 ) -> dict[str, Any]:
     """Return a loss's parameters with class weights wherever a loss inside takes them."""
+
+    def weighted(name: str, params: dict, _: str) -> dict:
+        return with_class_weights(name, params, class_weights)
+
     if (within := LOSSES[name].within) is not None:
-        return within(
-            dict(params),
-            name,
-            lambda inner, given, _: with_class_weights(inner, given, class_weights),
-        )
-    given = {"class_weights": class_weights} if takes_class_weights(name) else {}
-    return dict(params) | given
+        return within(dict(params), name, weighted)
+    return dict(params) | ({"class_weights": class_weights} if takes_class_weights(name) else {})
 
 
 class Criterion:

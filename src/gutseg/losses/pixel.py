@@ -136,7 +136,7 @@ def boundary_aware(
     need_weight(boundary=boundary, interior=interior)
     inside = band.any(1, keepdim=True) if x.mode == "multiclass" else band
     kept = x.kept[:, : inside.shape[1]]
-    on, off = (inside & kept).to(x.entropy), (~inside & kept).to(x.entropy)
+    on, off = (inside * kept).to(x.entropy), (~inside * kept).to(x.entropy)
     sums = torch.stack([(x.entropy * on).sum(), on.sum(), (x.entropy * off).sum(), off.sum()])
     edge, edges, rest, rests = over_ranks(sums)
     return boundary * edge / edges.clamp(min=1) + interior * rest / rests.clamp(min=1)

@@ -6,7 +6,7 @@ not losses averaged: those of pixels under `batch`, those of (image, class) loss
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -26,39 +26,31 @@ ClassWeights = Sequence[NotNegative] | None
 TINY = 1e-8
 
 
-def one_hot(target: Tensor, classes: int) -> Tensor:
-    """Spread class numbers (B, H, W) over channels (B, C, H, W); planes pass through."""
-    if target.dim() == 4:
-        return target
-    # torch's one_hot makes eight bytes a pixel and class
-    size = (len(target), classes, *target.shape[1:])
-    planes = torch.zeros(size, device=target.device)
-    return planes.scatter_(1, target.long()[:, None], 1.0)
-
-
-def probabilities(logits: Tensor, mode: Mode) -> Tensor:
-    """Sigmoid or softmax of the logits."""
-    return logits.sigmoid() if mode == "multilabel" else logits.softmax(dim=1)
-
-
 @dataclass(frozen=True)
 class Pixels:
-    """What a formula of pixels sees; logits: (B, C, H, W) in float32 or float64."""
+    """What every loss is called with, and a formula of pixels sees."""
 
+    # (B, C, H, W) in float32 or float64
     logits: Tensor
+    # (B, C, H, W) or, of class numbers, (B, H, W)
     target: Tensor
-    mode: Mode
-    ignore: Tensor | None
+    # (B, H, W)
+    ignore: Tensor | None = None
+    mode: Mode = field(kw_only=True)
 
     @cached_property
     def p(self) -> Tensor:
-        """Probabilities (B, C, H, W)."""
-        return probabilities(self.logits, self.mode)
+        """Probabilities (B, C, H, W): sigmoids or a softmax of the logits."""
+        return self.logits.sigmoid() if self.mode == "multilabel" else self.logits.softmax(dim=1)
 
     @cached_property
     def g(self) -> Tensor:
-        """Labels (B, C, H, W)."""
-        return one_hot(self.target, self.logits.shape[1]).to(self.logits.dtype)
+        """Labels (B, C, H, W); class numbers are spread over channels."""
+        if self.target.dim() == 4:
+            return self.target.to(self.logits.dtype)
+        # torch's one_hot makes eight bytes a pixel and class
+        planes = self.logits.new_zeros(self.logits.shape)
+        return planes.scatter_(1, self.target.long()[:, None], 1.0)
 
     @cached_property
     def entropy(self) -> Tensor:
@@ -69,9 +61,9 @@ class Pixels:
 
     @property
     def kept(self) -> Tensor:
-        """Whether a pixel counts: (B, C, H, W)."""
+        """1 where a pixel counts, else 0, of any type: (B, C, H, W)."""
         if self.ignore is None:
-            return torch.ones_like(self.logits, dtype=torch.bool)
+            return torch.ones_like(self.logits)
         return (~self.ignore[:, None]).expand_as(self.logits)
 
     def of_the_truth(self, planes: Tensor) -> Tensor:
@@ -94,14 +86,15 @@ class Pixels:
             return mean_over_ranks(loss.sum(), loss.numel())
         kept = self.kept[:, : loss.shape[1]]  # as the loss
         if annotated is not None:
-            kept = kept & annotated[:, :, None, None]
-        weight = kept
+            kept = kept * annotated[:, :, None, None]
+        # once: every product and sum with bool would make a copy in the type of the loss
+        weight = kept = kept.to(loss.dtype)
         if class_weights is not None:
             planes = loss.new_tensor(class_weights)[:, None, None].expand_as(self.logits)
             # a map of every class is weighted by channel
             weight = kept * (planes if loss.shape[1] > 1 else self.of_the_truth(planes))
         divisor = weight if divide_by == "weights" else kept
-        return ratio_over_ranks((weight * loss).sum(), divisor.to(loss.dtype).sum())
+        return ratio_over_ranks((weight * loss).sum(), divisor.sum())
 
 
 @dataclass(frozen=True)
@@ -253,6 +246,4 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: object, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
+        return _SumOverRanks.apply(gradient)

@@ -81,9 +81,9 @@ def measures(
 ) -> dict[str, float]:
     """Return averages over classes and, as `iou.<class>`, what each class has.
 
-    A class that is neither there nor predicted is not a number and left out of averages, and
-    recall is so wherever the class is not there; precision of a class that is there and never
-    predicted is 0. Averages named `_fg` leave the background out.
+    A class that is neither there nor predicted is NaN and left out of averages, and recall is so
+    wherever the class is not there; precision of a class that is there and never predicted is 0.
+    Of no pixels everything is NaN. Averages named `_fg` leave the background out.
     """
     tp, fp, fn = (part.astype(float) for part in (counts.tp, counts.fp, counts.fn))
     seen = tp + fp + fn > 0
@@ -93,7 +93,7 @@ def measures(
         "precision": (tp, tp + fp),
         "recall": (tp, tp + fn),
     }
-    found = {"accuracy": counts.correct / max(counts.pixels, 1)}
+    found = {"accuracy": counts.correct / counts.pixels if counts.pixels else np.nan}
     for name, (part, whole) in parts.items():
         defined = tp + fn > 0 if name == "recall" else seen
         values = np.where(defined, part / np.maximum(whole, 1), np.nan)
