@@ -69,6 +69,8 @@ def test_images_that_stand_alone_are_trained_predicted_and_scored(folders, name,
             assert value == pytest.approx(last[f"pooled.{key}"], abs=0.01, nan_ok=True)
     with pytest.raises(ValueError, match="--by case: .* holds no volumes; choices: class, fold"):
         score(run, by="case")
+    with pytest.raises(ValueError, match="--metric one_sided: .* so it has no competition score"):
+        score(run, metric="one_sided")
     with pytest.raises(ValueError, match="a blend is chosen by the competition score"):
         blend([run], tmp_path / "blend")
     written = Blend(members=[Member(run=run, folds=[0, 1])])

@@ -14,7 +14,7 @@ from gutseg.files import check_output
 from gutseg.inference.search import Search, volumes
 from gutseg.metrics.competition import METRICS
 from gutseg.progress import progress
-from gutseg.registry import suggest
+from gutseg.registry import require
 from gutseg.runs import predictions
 
 MOST_TRIALS = 100_000  # beyond it the search itself, not the scoring, takes the time and memory
@@ -37,8 +37,7 @@ def blend(
     fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
 ) -> None:
     """Search weights, thresholds, smallest component and presence gate out of fold."""
-    if metric not in METRICS:
-        raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
+    require(metric, METRICS, "--metric")
     places = [run.resolve() for run in runs]
     if twice := [run for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"{twice[-1]} is listed twice; give every run once")

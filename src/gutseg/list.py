@@ -1,6 +1,6 @@
 """gutseg list KIND: the losses, networks, ... that a config can name, and where they are from."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -12,68 +12,45 @@ from gutseg.metrics.competition import METRICS
 from gutseg.models import MODELS, build
 from gutseg.registry import shown, suggest
 
-Rows = Iterable[tuple[str, ...]]
+KINDS = ("losses", "networks", "augmentations", "metrics", "datasets", "encoders")
 # How many slices and classes the networks are given whose parameters are counted.
 SLICES, CLASSES = 5, 3
 
 
-def list(
-    kind: Annotated[
-        str,
-        typer.Argument(help="losses, networks, augmentations, metrics, datasets or encoders"),
-    ],
-) -> None:
+def list(kind: Annotated[str, typer.Argument(help=", ".join(KINDS))]) -> None:
     """Print a table of names that a config can give, with their sources (docs/references.md)."""
     if kind not in KINDS:
         raise ValueError(f"unknown kind {shown(kind)}; {suggest(kind, [*KINDS])}")
-    head, rows = KINDS[kind]
-    table = [head, *rows()]
+    table = [*_rows(kind)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
         print("  ".join(cells).rstrip())
 
 
-def _losses() -> Rows:
-    return ((name, ", ".join(row.modes), row.source) for name, row in LOSSES.items())
+def _rows(kind: str) -> Iterator[tuple[str, ...]]:
+    """Yield the names of the columns, then the rows of a table."""
+    if kind == "losses":
+        yield "loss", "modes", "source"
+        for name, row in LOSSES.items():
+            yield name, ", ".join(row.modes), row.source
+    elif kind == "networks":
+        yield "network", f"parameters ({SLICES} slices, {CLASSES} classes)", "source"
+        for name, row in MODELS.items():
+            parameters = build(name, SLICES, CLASSES).parameters()
+            yield name, f"{sum(one.numel() for one in parameters) / 1e6:.2f} M", row.source
+    elif kind == "datasets":
+        yield "dataset", "mode", "source"
+        for name, row in SOURCES.items():
+            yield name, mode_of(name), row.source
+    elif kind == "encoders":
+        from segmentation_models_pytorch.encoders import encoders
 
-
-def _networks() -> Rows:
-    for name, row in MODELS.items():
-        network = build(name, SLICES, CLASSES)
-        count = sum(parameter.numel() for parameter in network.parameters())
-        yield name, f"{count / 1e6:.2f} M", row.source
-
-
-def _encoders() -> Rows:
-    from segmentation_models_pytorch.encoders import encoders
-
-    for name, row in encoders.items():
-        yield name, ", ".join(row["pretrained_settings"]), "[Iakubovskii 2019]"
-    yield "tu-NAME", "as the NAME's tag says", "[Wightman 2019]: any NAME of timm"
-
-
-def _datasets() -> Rows:
-    return ((name, mode_of(name), row.source) for name, row in SOURCES.items())
-
-
-def _augmentations() -> Rows:
-    return ((name, row.source) for name, row in AUGMENTATIONS.items())
-
-
-def _metrics() -> Rows:
-    return ((name, row.source) for name, row in METRICS.items())
-
-
-# The columns of every kind and what fills them.
-KINDS: dict[str, tuple[tuple[str, ...], Callable[[], Rows]]] = {
-    "losses": (("loss", "modes", "source"), _losses),
-    "networks": (
-        ("network", f"parameters ({SLICES} slices, {CLASSES} classes)", "source"),
-        _networks,
-    ),
-    "augmentations": (("augmentation", "source"), _augmentations),
-    "metrics": (("metric", "source"), _metrics),
-    "datasets": (("dataset", "mode", "source"), _datasets),
-    "encoders": (("encoder", "encoder_weights", "source"), _encoders),
-}
+        yield "encoder", "encoder_weights", "source"
+        for name, row in encoders.items():
+            yield name, ", ".join(row["pretrained_settings"]), "[Iakubovskii 2019]"
+        yield "tu-NAME", "as the NAME's tag says", "[Wightman 2019]: any NAME of timm"
+    else:
+        yield kind.removesuffix("s"), "source"
+        for name, row in {"augmentations": AUGMENTATIONS, "metrics": METRICS}[kind].items():
+            yield name, row.source

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -13,11 +13,12 @@ import typer
 from gutseg import experiment, runs
 from gutseg.claims import claimed
 from gutseg.inference import made_with, oof
-from gutseg.inference.made_with import NOTE, MadeWith
+from gutseg.inference.made_with import NOTE
 from gutseg.jobs import Jobs, RayAddress, default_jobs
 from gutseg.jobs import run as run_tasks
 from gutseg.progress import progress
 from gutseg.registry import counted
+from gutseg.settings import Tta
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +26,7 @@ log = logging.getLogger(__name__)
 def predict(
     run: Annotated[Path, typer.Argument(help="a run folder, for example runs/demo")],
     fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
-    tta: Annotated[
-        Literal["none", "hflip", "flips"] | None, typer.Option(help="default: the config's")
-    ] = None,
+    tta: Annotated[Tta | None, typer.Option(help="default: the config's")] = None,
     unfinished: Annotated[
         bool, typer.Option(help="also folds that are still to be trained, with their best so far")
     ] = False,
@@ -67,11 +66,19 @@ class Part:
 
 
 def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
-    """Share out the scans of a fold that have no prediction yet over at most `count` parts."""
+    """Share out the scans of a fold that have no prediction yet over at most `count` parts.
+
+    Predictions that anything else made are deleted.
+    """
     folder = fold.folder / "oof"
     # it is loaded before anything is deleted: weights that cannot be read cost no predictions
     predictor = runs.predictor(fold, experiment.device(), tta=tta)
-    _forget_others(folder, fold.made_with(predictor.settings.tta))
+    before, now = made_with.read(folder), fold.made_with(predictor.settings.tta)
+    for path in folder.glob("*.npz"):
+        if before is None or not before.holds_for(path.stem, now):
+            path.unlink()
+    if before != now:
+        made_with.write(folder, now)
     missing = [name for name, z in fold.planes.items() if not _is_whole(fold, name, z)]
     shares = [missing[first::count] for first in range(count)]
     return [Part(fold.folder, share) for share in shares if share]
@@ -96,13 +103,3 @@ def _is_whole(fold: runs.Fold, name: str, z: np.ndarray) -> bool:
         log.warning("%s is damaged or not what predict writes; it is written again", path)
         return False
     return True
-
-
-def _forget_others(folder: Path, now: MadeWith) -> None:
-    """Delete predictions that anything else made, and write down what makes them now."""
-    before = made_with.read(folder)
-    for path in folder.glob("*.npz"):
-        if before is None or not before.holds_for(path.stem, now):
-            path.unlink()
-    if before != now:
-        made_with.write(folder, now)

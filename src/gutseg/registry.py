@@ -31,6 +31,12 @@ def suggest(name: str, choices: list[str]) -> str:
     return f"{hint}choices: {', '.join(choices)}"
 
 
+def require(name: str, table: Iterable[str], where: str) -> None:
+    """Raise ValueError naming the choices unless a table has the name; where: a key or option."""
+    if name not in (choices := list(table)):
+        raise ValueError(f"{where}: unknown name {shown(name)}; {suggest(name, choices)}")
+
+
 def shown(value: Any) -> str:
     """Return a value as an error shows it: on one line, the start of a long one."""
     text = repr(value)
@@ -93,8 +99,7 @@ def check(
     (pydantic's Field) and validators included. where: the config key, for the error.
     Raises ValueError naming the key and the choices.
     """
-    if name not in table:
-        raise ValueError(f"{where}: unknown name {shown(name)}; {suggest(name, list(table))}")
+    require(name, table, where)
     build = table[name].build
     parameters = inspect.signature(build).parameters.values()
     hints = get_type_hints(build.__init__ if inspect.isclass(build) else build, include_extras=True)

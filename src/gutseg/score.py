@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -17,12 +17,12 @@ from gutseg.data.tables import is_csv
 from gutseg.files import check_output, write_json
 from gutseg.masks.rle_column import Issue
 from gutseg.metrics.competition import METRICS, Metric, ScanResult, compare
-from gutseg.registry import NAMED, listed, suggest
+from gutseg.registry import NAMED, as_is, listed, require
 from gutseg.reporting.tables import as_json, as_plain, as_text, group_by, pooled_text
+from gutseg.settings import Missing
 
 log = logging.getLogger(__name__)
 TABLES = ("class", "case", "scan", "fold")
-Missing = Literal["refuse", "empty"]
 
 
 def score(
@@ -47,8 +47,7 @@ def score(
     Of volumes the competition score is computed; of a run or a blend, on any data, also Dice,
     IoU, precision, recall and pixel accuracy over all pixels.
     """
-    if metric not in METRICS:
-        raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
+    require(metric, METRICS, "--metric")
     if json:
         read = [path for path in (source, truth, slices, folds) if path and path.is_file()]
         check_output(json, read, begins=b'{\n  "score"')
@@ -71,7 +70,14 @@ def score(
         scored = runs.out_of_fold(source, METRICS[metric], fold, missing)
         pooled = scored.pooled
         if not scored.results:
-            _score_pictures(source, pooled, scored.classes, wanted, json)
+            _check_pictures(source, metric, wanted)
+            for kind in wanted:
+                _print_pooled(pooled if kind == "fold" else {"all": pooled["all"]}, scored.classes)
+            if json:
+                write_json(json, {"score": None, "pooled": as_plain(pooled["all"])})
+            print(
+                "Dice {dice_fg:.4f}, IoU {iou_fg:.4f} (means over objects)".format(**pooled["all"])
+            )
             return
         _print_pooled({"all": pooled["all"]}, scored.classes)
         by_fold, results = scored.results, scored.results.pop("all")
@@ -91,8 +97,7 @@ def _tables(by: str) -> list[str]:
     """Return the tables that --by names; raises ValueError for others and for one named twice."""
     wanted = by.split(",")
     for kind in wanted:
-        if kind not in TABLES:
-            raise ValueError(f"--by {by}: {suggest(kind, list(TABLES))}")
+        require(kind, TABLES, f"--by {as_is(by)}")
         if wanted.count(kind) > 1:
             raise ValueError(f"--by {by}: {kind} is listed twice")
     return wanted
@@ -103,22 +108,15 @@ def _print_pooled(pooled: dict[str, dict[str, float]], classes: Sequence[str]) -
     print(f"pixel accuracy {pooled['all']['accuracy']:.4f}\n")
 
 
-def _score_pictures(
-    source: Path,
-    pooled: dict[str, dict[str, float]],
-    classes: Sequence[str],
-    wanted: list[str],
-    json: Path | None,
-) -> None:
-    """Finish the scoring of images that stand alone: there is no competition score."""
+def _check_pictures(source: Path, metric: str, wanted: list[str]) -> None:
+    """Refuse what images that stand alone have not: a competition score, cases and scans."""
+    if metric != "default":
+        raise ValueError(
+            f"--metric {metric}: {source} holds no volumes, so it has no competition score; leave "
+            "--metric out"
+        )
     if unknown := set(wanted) - {"class", "fold"}:
         raise ValueError(f"--by {unknown.pop()}: {source} holds no volumes; choices: class, fold")
-    found = pooled["all"]
-    for kind in wanted:
-        _print_pooled(pooled if kind == "fold" else {"all": found}, classes)
-    if json:
-        write_json(json, {"score": None, "pooled": as_plain(found)})
-    print(f"Dice {found['dice_fg']:.4f}, IoU {found['iou_fg']:.4f} (means over objects)")
 
 
 def _is_csv(source: Path) -> bool:

@@ -79,3 +79,5 @@ Place = Annotated[Path, BeforeValidator(_place)]
 # of the network's input
 Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
 Tta = Literal["none", "hflip", "flips"]
+# what becomes of rows and scans that were not predicted
+Missing = Literal["refuse", "empty"]

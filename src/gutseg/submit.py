@@ -62,28 +62,23 @@ def submit(
 def _texts(
     slices: pd.DataFrame, root: Path, ensemble: Ensemble, issues: Issues, pool: ThreadPoolExecutor
 ) -> dict[tuple[str, str], str]:
-    """Return what `_predict` does; a scan that cannot be predicted gives an issue and no text."""
+    """Return the run-length text of every wanted (id, class) of one scan.
+
+    A scan that cannot be predicted gives an issue and no text.
+    """
     try:
-        return _predict(slices, root, ensemble, issues, pool)
+        scan, readable = read_scan(slices, lambda file: read_file(root / file), issues, pool.map)
+        wanted = readable[readable["wanted"]].sort_values("z")
+        if wanted.empty:
+            return {}
+        texts = encode_scan(ensemble(scan, wanted["z"].to_numpy()))
     except FAILURES as error:
         if not issues.collect and isinstance(error, (ValueError, OSError)):
             raise  # such an error says what is wrong
         reason = (str(error).splitlines() or ["no reason given"])[0]
-        scan = slices["scan"].iloc[0]
-        issues.add(scan, f"cannot be predicted ({type(error).__name__}: {reason})")
+        name = slices["scan"].iloc[0]
+        issues.add(name, f"cannot be predicted ({type(error).__name__}: {reason})")
         return {}
-
-
-def _predict(
-    slices: pd.DataFrame, root: Path, ensemble: Ensemble, issues: Issues, pool: ThreadPoolExecutor
-) -> dict[tuple[str, str], str]:
-    """Return the run-length text of every wanted (id, class) of one scan."""
-    scan, readable = read_scan(slices, lambda file: read_file(root / file), issues, pool.map)
-    wanted = readable[readable["wanted"]].sort_values("z")
-    if wanted.empty:
-        return {}
-    masks = ensemble(scan, wanted["z"].to_numpy())
-    texts = encode_scan(masks)
     classes = len(CLASSES)
     return {
         (slice_id, organ): text

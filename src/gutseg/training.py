@@ -73,44 +73,28 @@ def _train_here(
         world_size=world.size,
         all_reduce=world.all_reduce,
     )
-    _check_monitor(config, evaluate)
+    if (column := config.train.monitor) not in evaluate.columns:
+        raise ValueError(
+            f"train.monitor: {shown(column)} is not measured on data.source "
+            f"{config.data.source}; {suggest(column, evaluate.columns)}"
+        )
     if world.is_main:  # after all that can refuse: a start that failed leaves nothing
         _record(folder, config, fold, experiment.fold_hash(config, table))
-    journal = _journal(folder, config, fold) if world.is_main else None
+    wandb = None
+    if config.train.wandb:
+        wandb = {"project": "gutseg", "name": f"{config.name}-fold{fold}", "dir": str(folder)}
+    tensorboard = config.train.tensorboard
+    journal = Journal(folder, tensorboard=tensorboard, wandb=wandb) if world.is_main else None
     pin = world.device.type == "cuda"
+    train_batches = loader(batches, sampler, config.train.workers, pin)
     try:
-        history = fit(
-            learner,
-            loader(batches, sampler, config.train.workers, pin),
-            evaluate,
-            folder,
-            journal,
-        )
+        history = fit(learner, train_batches, evaluate, folder, journal)
     except FloatingPointError as error:
         raise FloatingPointError(f"{folder}: {error}") from None
     if journal:
         journal.close()
     best = best_epoch(history, config.train)
     return history[-1 if best is None else best]
-
-
-def _check_monitor(config: Config, evaluate: Evaluator) -> None:
-    """Raise ValueError when validation has no such column."""
-    column, known = config.train.monitor, evaluate.columns
-    if column not in known:
-        raise ValueError(
-            f"train.monitor: {shown(column)} is not measured on data.source "
-            f"{config.data.source}; {suggest(column, known)}"
-        )
-
-
-def _journal(folder: Path, config: Config, fold: int) -> Journal:
-    wandb = {"project": "gutseg", "name": f"{config.name}-fold{fold}", "dir": str(folder)}
-    return Journal(
-        folder,
-        tensorboard=config.train.tensorboard,
-        wandb=wandb if config.train.wandb else None,
-    )
 
 
 def _check_opened(folder: Path, config: Config, fold: int, folds: str) -> None:

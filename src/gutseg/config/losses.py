@@ -9,7 +9,7 @@ from gutseg.losses import LOSSES, Criterion, check_params, rows_inside, takes_cl
 from gutseg.losses.inputs import checked_weights
 from gutseg.losses.reductions import Mode
 from gutseg.losses.weights import WEIGHTS
-from gutseg.registry import check, shown, suggest
+from gutseg.registry import check, require, shown
 from gutseg.settings import Section
 
 # What a mode says of the classes.
@@ -61,8 +61,7 @@ def complete(loss: Loss, mode: Mode, classes: int | None) -> None:
 
 def _check_class_weights(loss: Loss, kind: str) -> None:
     where = "loss.class_weights"
-    if kind not in WEIGHTS:
-        raise ValueError(f"{where}: unknown name {shown(kind)}; {suggest(kind, list(WEIGHTS))}")
+    require(kind, WEIGHTS, where)
     rows = list(rows_inside(loss.name, loss.params))
     if not any(takes_class_weights(name) for name, _, _ in rows):
         raise ValueError(f"{where}: {loss.name!r} does not weight classes")
