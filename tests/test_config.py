@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from gutseg import experiment
-from gutseg.config import dump, load, load_blend, parse
+from gutseg.config import dump, load, load_blend
+from gutseg.config.plain_yaml import parse
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 

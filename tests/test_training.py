@@ -13,7 +13,8 @@ from pictures import SMALL, write_isbi, write_nuclei
 
 from gutseg import experiment, models, runs
 from gutseg.blend import blend
-from gutseg.config import Blend, Member, Train, dump, load
+from gutseg.config import Blend, Train, dump, load
+from gutseg.config.blend import Member
 from gutseg.data.batches import Crops
 from gutseg.data.sources.pictures import Pictures, picture
 from gutseg.engine import checkpoint

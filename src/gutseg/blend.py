@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import optuna
 import typer
 
-from gutseg.config import Blend, Member, Rule, Rules, dump
+from gutseg.config import Blend, Rule, dump
+from gutseg.config.blend import Member, Rules
 from gutseg.constants import CLASSES
 from gutseg.files import check_output
 from gutseg.inference.search import Search, volumes

@@ -67,31 +67,33 @@ def kernel(
 
     push with --blend builds first.
     """
-    if action == "build":
-        if blend is None:
-            raise ValueError("kernel build needs --blend blends/NAME/blend.yaml")
-        build_bundle(blend, folder, user or _kaggle_user(), wheels)
-        print(f"{folder}: bundle/ and infer/; next: gutseg kernel push --folder {folder}")
-    elif action == "check":
+    if action == "check":
         if images is None:
             raise ValueError("kernel check needs --images, the competition's folder")
         with tempfile.TemporaryDirectory() as workplace:
             rows = run_like_kaggle(folder, images, Path(workplace)).read_text().count("\n") - 1
         print(f"{folder}: the kernel wrote {rows} rows for {images}")
-    else:
-        if blend is not None:
-            build_bundle(blend, folder, user or _kaggle_user(), wheels)
+        return
+    if blend is not None:
+        build_bundle(blend, folder, user or _kaggle_user(), wheels)
+    elif action == "build":
+        raise ValueError("kernel build needs --blend blends/NAME/blend.yaml")
+    if action == "push":
         _push(folder)
+    else:
+        print(f"{folder}: bundle/ and infer/; next: gutseg kernel push --folder {folder}")
 
 
 def build_bundle(blend: Path, folder: Path, user: str, wheels: bool) -> None:
     """Write folder/bundle (code, weights, blend, wheels) and folder/infer (the kernel)."""
+    from gutseg.runs import ensemble  # torch takes seconds to import, push and check need none
+
     if not re.fullmatch(r"[A-Za-z0-9_-]+", user):
         raise ValueError(f"{user!r} is not a Kaggle name; give --user, as in kaggle.com/<user>")
     solved = load_blend(blend)
     runs = [blend.parent / member.run for member in solved.members]
     check_output_folder(folder, WRITTEN, marker=MARKER, inputs=[blend, *runs])
-    _check_networks(blend)
+    ensemble(blend)  # opens all networks as the kernel will: what is wrong is better known here
     with replacing_folder(folder, WRITTEN, marker=MARKER) as build:
         bundle = build / "bundle"
         members = []
@@ -112,13 +114,6 @@ def build_bundle(blend: Path, folder: Path, user: str, wheels: bool) -> None:
         _write_metadata(bundle, build / "infer", user)
         if wheels:
             _fetch_wheels(bundle / "wheels")
-
-
-def _check_networks(blend: Path) -> None:
-    """Open all networks as the kernel will: what is wrong with one is better known here."""
-    from gutseg.runs import ensemble  # torch takes seconds to import, push and check need none
-
-    ensemble(blend)
 
 
 def _write_metadata(bundle: Path, infer: Path, user: str) -> None:
@@ -158,10 +153,9 @@ def _last_line(text: str) -> str:
 def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool = False) -> Path:
     """Run the built kernel on a Kaggle-shaped input tree; return the csv it wrote.
 
-    As on Kaggle there is no network and none of the user's caches. workplace: an
-    empty folder; the kernel runs in workplace/working. nested: the newer mount form,
-    competitions/<slug> and datasets/<owner>/<slug>. The wheels are left out: they are for
-    Kaggle's Python, this one has the packages installed. Raises ValueError when it fails.
+    As on Kaggle there is no network and none of the user's caches. workplace: an empty folder.
+    nested: the newer mount form, competitions/<slug> and datasets/<owner>/<slug>. The wheels are
+    left out: they are for Kaggle's Python. Raises ValueError when the kernel fails.
     """
     script = need_file(folder / "infer" / "infer.py", "run: gutseg kernel build")
     need_file(folder / MARKER, "run: gutseg kernel build")
@@ -175,8 +169,7 @@ def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool
     for target in (competition, dataset, working):
         target.parent.mkdir(parents=True, exist_ok=True)
     competition.symlink_to(competition_folder(images).resolve())
-    ignored = shutil.ignore_patterns("wheels")
-    shutil.copytree(folder / "bundle", dataset, ignore=ignored)
+    shutil.copytree(folder / "bundle", dataset, ignore=shutil.ignore_patterns("wheels"))
     for target in (working, home, offline):
         target.mkdir()
     (offline / "sitecustomize.py").write_text(OFFLINE)
@@ -194,9 +187,9 @@ def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool
 
 
 def _no_network() -> list[str]:
-    """Return what to put before a command so that no program reaches the network.
+    """Return what keeps a command from the network, nothing where the system forbids it.
 
-    Empty where the system forbids it (containers often do): OFFLINE then stops Python alone.
+    Containers often do: OFFLINE then stops Python alone.
     """
     command = ["unshare", "--map-root-user", "--net"]
     allowed = shutil.which("unshare") and not _run([*command, "true"]).returncode
@@ -231,19 +224,14 @@ def _push(folder: Path) -> None:
 
 
 def _kaggle(*words: str, but: re.Pattern | None = None) -> str:
-    """Run the kaggle command and return what it prints.
-
-    Raises ValueError with the line that says what went wrong, but for what the pattern allows.
-    """
+    """Run the kaggle command and return what it prints; raise ValueError but for what is allowed."""
     done = _run(["kaggle", *words])
     said = done.stdout + done.stderr
     for line in said.splitlines():
         if line.strip():
             log.info("kaggle: %s", line)
-    # addresses may hold any word
-    wrong = [
-        line for line in re.sub(r"https?://\S+", "", said).splitlines() if REFUSED.search(line)
-    ]
+    lines = re.sub(r"https?://\S+", "", said).splitlines()  # addresses may hold any word
+    wrong = [line for line in lines if REFUSED.search(line)]
     if (wrong or done.returncode) and not (but and but.search(said)):
         reason = wrong[0].strip() if wrong else _last_line(said)
         raise ValueError(f"kaggle {' '.join(words[:2])} failed: {reason}")

@@ -222,7 +222,8 @@ def ensemble(path: Path) -> Ensemble:
     """
     solved = configuration.load_blend(path)
     predictors, weights, device = [], [], experiment.device()
-    for member, fold in ((member, fold) for member in solved.members for fold in member.folds):
+    folds = [(member, fold) for member in solved.members for fold in member.folds]
+    for member, fold in folds:
         folder = path.parent / member.run / f"fold{fold}"
         config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
         if config.data.source != "competition":

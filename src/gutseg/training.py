@@ -9,7 +9,8 @@ import pandas as pd
 
 from gutseg import experiment
 from gutseg.claims import claimed
-from gutseg.config import Config, dump, flat, load
+from gutseg.config import Config, dump, load
+from gutseg.config.files import flat
 from gutseg.data.batches import loader
 from gutseg.data.sources.source import Source
 from gutseg.engine.budget import best_epoch

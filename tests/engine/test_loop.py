@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from gutseg.config import Optim, Train
+from gutseg.config import Train
+from gutseg.config.sections import Optim
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import World
 from gutseg.engine.journal import Journal

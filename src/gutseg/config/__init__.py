@@ -1,24 +1,7 @@
 """One YAML per experiment: `sections` says what can stand in it, `files` reads and writes it."""
 
-from gutseg.config.blend import Blend, Member, Rule, Rules
-from gutseg.config.files import dump, flat, load, load_blend, parse, put, read_with, validate
-from gutseg.config.sections import Config, Optim, Predict, Train
+from gutseg.config.blend import Blend, Rule
+from gutseg.config.files import dump, load, load_blend, validate
+from gutseg.config.sections import Config, Predict, Train
 
-__all__ = [
-    "Blend",
-    "Config",
-    "Member",
-    "Optim",
-    "Predict",
-    "Rule",
-    "Rules",
-    "Train",
-    "dump",
-    "flat",
-    "load",
-    "load_blend",
-    "parse",
-    "put",
-    "read_with",
-    "validate",
-]
+__all__ = ["Blend", "Config", "Predict", "Rule", "Train", "dump", "load", "load_blend", "validate"]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from gutseg.config import Config, flat
+from gutseg.config import Config
+from gutseg.config.files import flat
 from gutseg.registry import shown, suggest
 from gutseg.settings import Section
 

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import Field
 
-from gutseg.config import Config, flat, put, read_with, validate
+from gutseg.config import Config, validate
+from gutseg.config.files import flat, put, read_with
 from gutseg.data.sources import mode_of
 from gutseg.registry import shown
 from gutseg.settings import LONGEST_NAME, Count, Name, Section
