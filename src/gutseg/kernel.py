@@ -224,7 +224,7 @@ def _push(folder: Path) -> None:
 
 
 def _kaggle(*words: str, but: re.Pattern | None = None) -> str:
-    """Run the kaggle command and return what it prints; raise ValueError but for what is allowed."""
+    """Return what the kaggle command prints; but: a failure that raises no ValueError."""
     done = _run(["kaggle", *words])
     said = done.stdout + done.stderr
     for line in said.splitlines():

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -18,8 +18,11 @@ from gutseg.files import check_output, write_json
 from gutseg.masks.rle_column import Issue
 from gutseg.metrics.competition import METRICS, Metric, ScanResult, compare
 from gutseg.registry import NAMED, as_is, listed, require
-from gutseg.reporting.tables import as_json, as_plain, as_text, group_by, pooled_text
+from gutseg.reporting.tables import as_plain, as_text, group_by, pooled_text, scores
 from gutseg.settings import Missing
+
+if TYPE_CHECKING:
+    from gutseg.inference.oof import Scored
 
 log = logging.getLogger(__name__)
 TABLES = ("class", "case", "scan", "fold")
@@ -70,14 +73,7 @@ def score(
         scored = runs.out_of_fold(source, METRICS[metric], fold, missing)
         pooled = scored.pooled
         if not scored.results:
-            _check_pictures(source, metric, wanted)
-            for kind in wanted:
-                _print_pooled(pooled if kind == "fold" else {"all": pooled["all"]}, scored.classes)
-            if json:
-                write_json(json, {"score": None, "pooled": as_plain(pooled["all"])})
-            print(
-                "Dice {dice_fg:.4f}, IoU {iou_fg:.4f} (means over objects)".format(**pooled["all"])
-            )
+            _score_pictures(source, metric, scored, wanted, json)
             return
         _print_pooled({"all": pooled["all"]}, scored.classes)
         by_fold, results = scored.results, scored.results.pop("all")
@@ -86,7 +82,7 @@ def score(
     for kind in wanted:
         groups = by_fold if kind == "fold" else group_by(results, kind)
         print(as_text(groups | {"all": results}, METRICS[metric]))
-    found = as_json(results, metric, METRICS[metric])
+    found = scores(results, metric, METRICS[metric])
     found |= {"pooled": as_plain(pooled["all"])} if pooled else {}
     if json:
         write_json(json, found)
@@ -108,8 +104,10 @@ def _print_pooled(pooled: dict[str, dict[str, float]], classes: Sequence[str]) -
     print(f"pixel accuracy {pooled['all']['accuracy']:.4f}\n")
 
 
-def _check_pictures(source: Path, metric: str, wanted: list[str]) -> None:
-    """Refuse what images that stand alone have not: a competition score, cases and scans."""
+def _score_pictures(
+    source: Path, metric: str, scored: "Scored", wanted: list[str], json: Path | None
+) -> None:
+    """Finish the scoring of images that stand alone: there is no competition score."""
     if metric != "default":
         raise ValueError(
             f"--metric {metric}: {source} holds no volumes, so it has no competition score; leave "
@@ -117,6 +115,12 @@ def _check_pictures(source: Path, metric: str, wanted: list[str]) -> None:
         )
     if unknown := set(wanted) - {"class", "fold"}:
         raise ValueError(f"--by {unknown.pop()}: {source} holds no volumes; choices: class, fold")
+    found = scored.pooled["all"]
+    for kind in wanted:
+        _print_pooled(scored.pooled if kind == "fold" else {"all": found}, scored.classes)
+    if json:
+        write_json(json, {"score": None, "pooled": as_plain(found)})
+    print(f"Dice {found['dice_fg']:.4f}, IoU {found['iou_fg']:.4f} (means over objects)")
 
 
 def _is_csv(source: Path) -> bool:

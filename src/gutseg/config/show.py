@@ -17,4 +17,5 @@ def config(
 
     What is printed is itself a config that gives the same settings.
     """
-    print(commented(load(file, overrides)), end="")
+    settings = load(file, overrides)
+    print(commented(settings, settings.model_dump(mode="json")), end="")
