@@ -78,6 +78,8 @@ Name = Annotated[str, AfterValidator(folder_name)]
 Place = Annotated[Path, BeforeValidator(_place)]
 # of the network's input
 Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
+# of the classes: they may overlap, or exclude each other
+Mode = Literal["multilabel", "multiclass"]
 Tta = Literal["none", "hflip", "flips"]
 # what becomes of rows and scans that were not predicted
 Missing = Literal["refuse", "empty"]

@@ -66,13 +66,14 @@ def test_counts_of_images_add_up():
         total += count(found[half], truth[half], "multiclass")
     assert np.array_equal(total.vector, whole.vector)
     assert np.array_equal(Counts.of_vector(whole.vector).vector, whole.vector)
-    assert whole.truth.sum() == whole.pixels == 24
+    assert (whole.tp + whole.fn).sum() == whole.pixels == 24
 
 
 def test_ignored_pixels_count_nowhere():
     ignored = np.array([[False, True, False]])
     counts = count(_one_hot([[0, 1, 2]]), _one_hot([[0, 2, 2]]), "multiclass", ignored)
-    assert counts.pixels == counts.correct == 2 and counts.fp.tolist() == [0, 0, 0]
+    assert counts.pixels == counts.tp.sum() == 2 and counts.fp.tolist() == [0, 0, 0]
+    assert measures(counts, CLASSES, "multiclass", 0)["accuracy"] == 1
 
 
 @pytest.mark.parametrize("mode", ["multilabel", "multiclass"])

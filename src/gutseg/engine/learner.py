@@ -16,9 +16,7 @@ from gutseg.engine.distributed import World
 from gutseg.engine.memory import PeakMemory
 from gutseg.engine.optim import Schedule, has_moments
 from gutseg.engine.precision import Precision
-
-# (logits, target, **maps) -> the loss and its terms
-Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+from gutseg.losses import Criterion
 
 
 @dataclass
@@ -94,8 +92,8 @@ class Learner:
         device = self.world.device
         images = batch["images"].to(device, non_blocking=True)  # (B, S, h, w)
         target = batch["target"].to(device, non_blocking=True)  # (B, C, h, w) or (B, h, w)
-        extras = batch.get("maps", {}) | {key: batch[key] for key in ("ignore",) if key in batch}
         # maps (B, C or 1, h, w), ignore (B, h, w)
+        extras = batch.get("maps", {}) | {key: batch[key] for key in ("ignore",) if key in batch}
         extras = {key: plane.to(device, non_blocking=True) for key, plane in extras.items()}
         quiet = self.world.size > 1 and not sync
         with self.wrapped.no_sync() if quiet else nullcontext():

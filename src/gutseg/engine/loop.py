@@ -41,7 +41,7 @@ def fit(
     evaluate: Callable[[nn.Module, bool], dict[str, float]],
     folder: Path,
     journal: Journal | None,
-) -> list[dict[str, float]]:
+) -> History:
     """Train until the budget is spent; return the history, one row an epoch.
 
     evaluate(model, with_score): the validation columns. folder: takes last.pt after every
@@ -73,7 +73,7 @@ def fit(
     return history
 
 
-def _resume(learner: Learner, folder: Path) -> list[dict[str, float]]:
+def _resume(learner: Learner, folder: Path) -> History:
     """Take over last.pt; return its history, empty where nothing was trained yet.
 
     Raises ValueError when a file is not as written.
@@ -129,7 +129,7 @@ def _shown(row: dict[str, float]) -> list[str]:
     return [f"epoch {row['epoch']}", *values, f"{seconds:.0f} s"]
 
 
-def _save(learner: Learner, history: list[dict], folder: Path) -> None:
+def _save(learner: Learner, history: History, folder: Path) -> None:
     if best_epoch(history, learner.train) == len(history) - 1:
         best = {"model": learner.best.state_dict(), "metrics": history[-1]}
         checkpoint.save(folder / "best.pt", best)

@@ -189,7 +189,7 @@ def count_results(member: OutOfFold, results: Sequence[ScanResult], folds: Seque
         for name, z in member.planes[fold].items()
     )
     fp, fn = found - tp, truth - tp
-    return Counts(tp, fp, fn, correct=int(pixels - fp.sum() - fn.sum()), pixels=pixels)
+    return Counts(tp, fp, fn, pixels)
 
 
 def count_pictures(member: OutOfFold) -> dict[str, Counts]:

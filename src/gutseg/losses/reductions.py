@@ -15,9 +15,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional
 
-from gutseg.settings import NotNegative
+from gutseg.settings import Mode, NotNegative
 
-Mode = Literal["multilabel", "multiclass"]
 Reduction = Literal["batch", "sample"]
 Absent = Literal["skip", "penalise", "one"]
 DivideBy = Literal["weights", "pixels"]
