@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gutseg.study.grid import tuned
-
 BLOCK = ["seed", "fold"]
 
 
@@ -28,8 +26,16 @@ class View:
         return self.frame[self.frame["network"] == network]
 
     def tuned(self, network: str) -> pd.DataFrame:
-        """The cells of a network, those of every loss at its best learning rate and patch."""
-        return tuned(self.of(network), self.score)
+        """The cells of a network, those of every loss at its best learning rate and patch.
+
+        A cell without a result counts 0.
+        """
+        frame, score = self.of(network), self.score
+        filled = frame.assign(score=frame[score].fillna(0) if score in frame else 0.0)
+        means = filled.groupby(["label", "lr", "patch"], sort=False)["score"].mean()
+        best = set(means.groupby("label", sort=False).idxmax())
+        places = zip(frame["label"], frame["lr"], frame["patch"], strict=True)
+        return frame[[place in best for place in places]]
 
     def background(self) -> str:
         """The name of the background class, empty where classes overlap."""
