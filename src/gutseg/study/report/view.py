@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-BLOCK = ["seed", "fold"]
-
 
 @dataclass(frozen=True)
 class View:
@@ -45,9 +43,14 @@ class View:
         """Classes, in the order of the data."""
         return [key.removeprefix("iou.") for key in self.frame if key.startswith("iou.")]
 
+    def shares(self) -> pd.Series:
+        """The share of the training pixels by class, mean over cells."""
+        return pd.Series({key: self.frame[f"share.{key}"].mean() for key in self.classes()})
+
 
 def blocks(frame: pd.DataFrame, score: str) -> pd.DataFrame:
     """Return scores with one row per block (seed, fold) and one column per loss; frame: tuned."""
     if score not in frame:
         frame = frame.assign(**{score: np.nan})
-    return frame.pivot(index=BLOCK, columns="label", values=score)[frame["label"].unique()]
+    table = frame.pivot(index=["seed", "fold"], columns="label", values=score)
+    return table[frame["label"].unique()]
