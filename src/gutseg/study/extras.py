@@ -11,6 +11,7 @@ import torch
 from gutseg import experiment, runs
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
+from gutseg.inference.predictor import activation
 from gutseg.metrics import pooled
 
 
@@ -82,7 +83,7 @@ def _predicted(fold: runs.Fold) -> Iterator[tuple[np.ndarray, np.ndarray, np.nda
         scan = fold.data.scan(name)
         for z, images in predictor.batches(scan, planes):
             logits = predictor.logits(images)  # (B, C, h, w)
-            found = predictor.native(scan, predictor.activation(logits))  # (C, B, H, W)
+            found = predictor.native(scan, activation(logits, predictor.mode))  # (C, B, H, W)
             truth, ignored = fold.data.truth(scan, z), fold.data.ignored(scan, z)
             if ignored is None:
                 ignored = np.zeros(truth.shape[1:], bool)
