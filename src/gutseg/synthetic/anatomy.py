@@ -6,8 +6,8 @@ import numpy as np
 
 from gutseg.synthetic import gut
 from gutseg.synthetic.outline import Outline
+from gutseg.synthetic.roster import DAY, PATIENT, random
 from gutseg.synthetic.shapes import push_off, smooth_path
-from gutseg.synthetic.streams import DAY, PATIENT, random
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Canvas:
         self.grain = body.noise.at(index, 3.2, salt=5)
         self.lumps = body.noise.at(index, 20.0, salt=4)
         # Partial volume: an edge is as wide as a voxel, half of it in plane, half through it.
-        self.edge_mm = 0.5 * (grid.voxels.spacing_mm + grid.voxels.thickness_mm)
+        self.edge_mm = 0.5 * (grid.spacing_mm + grid.thickness_mm)
 
     def cover(self, distance: np.ndarray) -> np.ndarray:
         """Return how much of each voxel lies inside, [0, 1]. distance in mm, negative inside."""

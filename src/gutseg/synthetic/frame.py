@@ -4,7 +4,7 @@ import numpy as np
 
 from gutseg.synthetic.canvas import Canvas
 from gutseg.synthetic.outline import FROM_BACK, NUM_ANGLES, Outline
-from gutseg.synthetic.shapes import Grid
+from gutseg.synthetic.roster import Voxels
 
 # Layers of the pelvic wall and how deep each reaches in mm, the deepest first: iliac muscle,
 # the ilium's inner shell, marrow, outer shell, gluteal muscle.
@@ -17,7 +17,7 @@ class Frame:
     angle: index into ANGLES. radius: mm.
     """
 
-    def __init__(self, grid: Grid, outline: Outline):
+    def __init__(self, grid: Voxels, outline: Outline):
         y = grid.y[:, None] - np.float32(outline.shift[1])
         x = grid.x[None, :] - np.float32(outline.shift[2])
         turn = (np.arctan2(y, x) + np.pi) * (NUM_ANGLES / (2 * np.pi))

@@ -4,8 +4,8 @@ import numpy as np
 
 from gutseg.synthetic.canvas import TISSUES, Canvas
 from gutseg.synthetic.labels import Body
+from gutseg.synthetic.roster import CONTENTS, SIGNALS, random
 from gutseg.synthetic.shapes import Tube
-from gutseg.synthetic.streams import CONTENTS, SIGNALS, random
 
 
 def draw_signals(seed: int, case: int) -> dict[str, float]:
@@ -203,8 +203,8 @@ def _paint_tube(canvas: Canvas, tube: Tube, layer: int, order: int, contents: Co
     grain = canvas.body.noise.at(canvas.index, cell, salt=20 + order, box=box)
     inside = contents.signal[order][owner] + strength * grain
     # Patients lie on their backs: gas collects in front.
-    gas = np.clip((contents.gas_mm[order][owner] - canvas.y[box[0]]) / canvas.edge_mm + 0.5, 0, 1)
+    gas = canvas.cover(canvas.y[box[0]] - contents.gas_mm[order][owner])
     inside += gas * (GAS - inside)
-    lumen = np.clip(0.5 - (distance + 2.2) / canvas.edge_mm, 0, 1)
+    lumen = canvas.cover(distance + 2.2)
     signal = contents.wall[order] + lumen * (inside - contents.wall[order])
     part += canvas.cover(distance) * (np.maximum(signal, 0.02) - part)

@@ -7,7 +7,7 @@ import numpy as np
 
 from gutseg.synthetic.labels import Body
 from gutseg.synthetic.outline import ANGLES, NUM_ANGLES
-from gutseg.synthetic.streams import SCANNER, random
+from gutseg.synthetic.roster import SCANNER, random
 
 # Largest grey value of a scan: the real ones lie between 200 and 15,865.
 LARGEST = (200, 15_865)
