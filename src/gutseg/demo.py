@@ -35,9 +35,7 @@ def demo(
     config: Annotated[Path, typer.Option(help="the experiment")] = Path("configs/demo.yaml"),
     cases: Annotated[int, typer.Option(help="synthetic patients", min=5)] = 12,
     seed: Annotated[int, typer.Option(help="of the phantom")] = 0,
-    trials: Annotated[
-        int, typer.Option(help="choices the blend tries", min=1, max=MOST_TRIALS)
-    ] = 100,
+    trials: Annotated[int, typer.Option(help="as of blend", min=1, max=MOST_TRIALS)] = 100,
 ) -> None:
     """Run the whole job on a synthetic competition folder; run again, it continues.
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from gutseg import experiment, runs
+from gutseg import runs
 from gutseg.claims import claimed
 from gutseg.inference import made_with, oof
 from gutseg.inference.made_with import NOTE
@@ -27,9 +27,7 @@ def predict(
     run: Annotated[Path, typer.Argument(help="a run folder, for example runs/demo")],
     fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
     tta: Annotated[Tta | None, typer.Option(help="default: the config's")] = None,
-    unfinished: Annotated[
-        bool, typer.Option(help="also folds that are still to be trained, with their best so far")
-    ] = False,
+    unfinished: Annotated[bool, typer.Option(help="also folds that are still in training")] = False,
     jobs: Jobs = 1,
     ray: RayAddress = "",
 ) -> None:
@@ -40,9 +38,8 @@ def predict(
     prediction continues.
     """
     folds = [runs.open_fold(folder) for folder in runs.fold_folders(run, fold)]
-    for one in folds:
-        if not unfinished:
-            runs.check_finished(one)
+    for one in folds if not unfinished else ():
+        runs.check_finished(one)
     with ExitStack() as claims:
         parts, shares = [], -(-(jobs or default_jobs()) // len(folds))
         for one in folds:
@@ -72,7 +69,7 @@ def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
     """
     folder = fold.folder / "oof"
     # it is loaded before anything is deleted: weights that cannot be read cost no predictions
-    predictor = runs.predictor(fold, experiment.device(), tta=tta)
+    predictor = runs.predictor(fold, tta)
     before, now = made_with.read(folder), fold.made_with(predictor.settings.tta)
     for path in folder.glob("*.npz"):
         if before is None or not before.holds_for(path.stem, now):
@@ -86,7 +83,7 @@ def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
 
 def _predict_part(tta: str | None, part: Part) -> int:
     fold = runs.open_fold(part.folder)
-    predictor = runs.predictor(fold, experiment.device(), tta=tta)
+    predictor = runs.predictor(fold, tta)
     for name in progress(part.scans, desc=f"predict {part.folder.name}", unit="scan"):
         z = fold.planes[name]
         oof.save(part.folder / "oof" / f"{name}.npz", predictor(fold.data.scan(name), z), z)

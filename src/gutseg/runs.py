@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from gutseg import config as configuration
 from gutseg import experiment
@@ -21,17 +20,10 @@ from gutseg.engine import checkpoint
 from gutseg.engine.budget import is_finished, spent
 from gutseg.engine.provenance import check_folds
 from gutseg.files import need_file
-from gutseg.inference import made_with
+from gutseg.inference import made_with, oof
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.made_with import NOTE, MadeWith
-from gutseg.inference.oof import (
-    OutOfFold,
-    Scored,
-    check_same_scans,
-    compare_scans,
-    count_pictures,
-    count_results,
-)
+from gutseg.inference.oof import OutOfFold, Scored
 from gutseg.inference.predictor import Predictor
 from gutseg.metrics.competition import Metric
 from gutseg.metrics.pooled import measures
@@ -124,9 +116,8 @@ def fold_folders(run: Path, wanted: str) -> list[Path]:
         if re.fullmatch(FOLD, folder.name) and any((folder / name).exists() for name in OWN)
     }
     if not found:
-        raise FileNotFoundError(
-            f"{run} is not a run folder: it has no fold*/config.yaml; run gutseg train"
-        )
+        problem = "is not a run folder: it has no fold*/config.yaml"
+        raise FileNotFoundError(f"{run} {problem}; run gutseg train")
     numbers = chosen(wanted, sorted(found), f"those that {run} has; train the others first")
     remedy = "copy it back, or delete the folder and train the fold"
     return [need_file(found[number] / "config.yaml", remedy).parent for number in numbers]
@@ -190,9 +181,9 @@ def _still_valid(run: Path, fold: Fold, missing: Missing) -> MadeWith:
     return before
 
 
-def predictor(fold: Fold, device: torch.device, *, tta: str | None = None) -> Predictor:
+def predictor(fold: Fold, tta: str | None = None) -> Predictor:
     """Load the network of an opened fold; tta: overrides the config's."""
-    return _predictor(fold.folder, fold.config, fold.data.inputs, fold.data.classes, device, tta)
+    return _predictor(fold.folder, fold.config, fold.data.inputs, fold.data.classes, tta)
 
 
 def _predictor(
@@ -200,13 +191,13 @@ def _predictor(
     config: Config,
     seen: Inputs,
     classes: Sequence[str],
-    device: torch.device,
     tta: str | None,
 ) -> Predictor:
     """Fill a network with best.pt; the encoder's published weights are not needed again."""
     network = experiment.network(config, seen.channels, len(classes))
     path = folder / "best.pt"
     checkpoint.fill(network, checkpoint.weights(path), path)
+    device = experiment.device()
     return experiment.as_predictor(config, network, seen, device, tta=tta, name=str(folder))
 
 
@@ -221,18 +212,18 @@ def ensemble(path: Path) -> Ensemble:
     They predict scans of the competition; no labelled data are needed.
     """
     solved = configuration.load_blend(path)
-    predictors, weights, device = [], [], experiment.device()
+    predictors, weights = [], []
     folds = [(member, fold) for member in solved.members for fold in member.folds]
     for member, fold in folds:
         folder = path.parent / member.run / f"fold{fold}"
         config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
         if config.data.source != "competition":
-            raise ValueError(
-                f"{folder} was trained on {config.data.source}; a blend predicts the "
-                "competition's scans, so leave this run out"
+            problem = (
+                f"was trained on {config.data.source}; a blend predicts the competition's scans"
             )
+            raise ValueError(f"{folder} {problem}, so leave this run out")
         seen = experiment.inputs(config)
-        predictors.append(_predictor(folder, config, seen, CLASSES, device, member.tta))
+        predictors.append(_predictor(folder, config, seen, CLASSES, member.tta))
         weights.append(member.weight / len(member.folds))
     return Ensemble(predictors, weights, rules(solved))
 
@@ -254,7 +245,7 @@ def out_of_fold(
         for member in solved.members:
             folds = ",".join(map(str, member.folds)) if wanted == "all" else wanted
             members.append(predictions(source.parent / member.run, folds, missing))
-    check_same_scans(members)
+    oof.check_same_scans(members)
     data = members[0].data
     if not (data.has_volumes or source.is_dir()):
         raise ValueError(
@@ -262,13 +253,14 @@ def out_of_fold(
             f"that stand alone; score each run by itself: gutseg score {members[0].run}"
         )
     if data.has_volumes:
-        results = compare_scans(members, weights, by_class, metric)
+        results = oof.compare_scans(members, weights, by_class, metric)
         groups = {f"fold {fold}": [fold] for fold in members[0].folds} | {"all": members[0].folds}
         counts = {
-            name: count_results(members[0], results[name], group) for name, group in groups.items()
+            name: oof.count_results(members[0], results[name], group)
+            for name, group in groups.items()
         }
     else:
-        results, counts = {}, count_pictures(members[0])
+        results, counts = {}, oof.count_pictures(members[0])
     pooled = {
         name: measures(found, data.classes, data.mode, data.background)
         for name, found in counts.items()

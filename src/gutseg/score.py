@@ -40,9 +40,7 @@ def score(
     json: Annotated[Path | None, typer.Option(help="write the numbers here")] = None,
     by: Annotated[str, typer.Option(help="tables to print, of class,case,scan,fold")] = "class",
     folds: Annotated[Path | None, typer.Option(help="fold file, for --by fold of a csv")] = None,
-    missing: Annotated[
-        Missing, typer.Option(help="invalid rows, and scans of a run without prediction")
-    ] = "refuse",
+    missing: Annotated[Missing, typer.Option(help="rows or scans that are not there")] = "refuse",
     fold: Annotated[str, typer.Option(help="of a run: a number, several (0,2) or all")] = "all",
 ) -> None:
     """Score a submission, or the out-of-fold probabilities of a run or a blend.
@@ -65,9 +63,7 @@ def score(
         by_fold = _by_fold(results, fold_of, folds) if folds and "fold" in wanted else {}
     else:
         if truth or slices or folds:
-            raise ValueError(
-                f"--truth, --slices and --folds are for a csv, {source} brings its own"
-            )
+            raise ValueError(f"--truth, --slices, --folds are for a csv, {source} brings its own")
         from gutseg import runs  # torch takes seconds to import, a csv does not need it
 
         scored = runs.out_of_fold(source, METRICS[metric], fold, missing)
@@ -109,10 +105,8 @@ def _score_pictures(
 ) -> None:
     """Finish the scoring of images that stand alone: there is no competition score."""
     if metric != "default":
-        raise ValueError(
-            f"--metric {metric}: {source} holds no volumes, so it has no competition score; leave "
-            "--metric out"
-        )
+        problem = f"{source} holds no volumes, so it has no competition score"
+        raise ValueError(f"--metric {metric}: {problem}; leave --metric out")
     if unknown := set(wanted) - {"class", "fold"}:
         raise ValueError(f"--by {unknown.pop()}: {source} holds no volumes; choices: class, fold")
     found = scored.pooled["all"]
@@ -130,10 +124,8 @@ def _is_csv(source: Path) -> bool:
     if source.is_dir() or source.suffix.lower() in (".yaml", ".yml"):
         return False
     problem = "is not something to score" if source.exists() else "does not exist"
-    raise ValueError(
-        f"{source} {problem}: expected a submission (.csv, .csv.gz, or - for standard input), "
-        "a run folder or a blend.yaml"
-    )
+    choices = "a submission (.csv, .csv.gz, - for standard input), a run folder or a blend.yaml"
+    raise ValueError(f"{source} {problem}: expected {choices}")
 
 
 def score_csv(

@@ -30,12 +30,8 @@ def submit(
     blend: Annotated[Path, typer.Argument(help="a blend.yaml")],
     images: Annotated[Path, typer.Option(help="the competition's folder, or Kaggle's input")],
     out: Annotated[Path, typer.Option(help="the file to write")] = Path(SUBMISSION),
-    debug_scans: Annotated[
-        int, typer.Option(help="train scans to predict when the sample is only a header", min=1)
-    ] = 3,
-    skip_bad: Annotated[
-        bool, typer.Option(help="empty masks for whatever cannot be read or predicted")
-    ] = False,
+    debug_scans: Annotated[int, typer.Option(help="train scans, where no test is", min=1)] = 3,
+    skip_bad: Annotated[bool, typer.Option(help="empty masks where something fails")] = False,
 ) -> None:
     """Write submission.csv in the sample's row order, scan by scan.
 

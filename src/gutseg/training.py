@@ -36,18 +36,16 @@ HARMLESS = (
 TRAINED = ("last.pt", "best.pt", "metrics.csv")
 
 
-def train_fold(
-    config: Config, fold: int, world: World | None = None, data: Source | None = None
-) -> dict[str, float]:
+def train_fold(config: Config, fold: int, data: Source | None = None) -> dict[str, float]:
     """Train with one fold held out; return the best row of its history.
 
     Writes config.yaml, meta.json, last.pt, best.pt and metrics.csv into
     `experiment.run_folder(config, fold)`; a training that was stopped resumes bit-exactly.
-    world: by default the one that torchrun started. data: what `experiment.source` returns, for
-    those who train many folds of one. Raises FileExistsError where another config made the
-    folder, and FloatingPointError when losses or weights are not finite.
+    data: what `experiment.source` returns, for those who train many folds of one. Raises
+    FileExistsError where another config made the folder, and FloatingPointError when losses or
+    weights are not finite.
     """
-    world, data = world or init(), data or experiment.source(config)
+    world, data = init(), data or experiment.source(config)
     folder, table = experiment.run_folder(config, fold), experiment.rows(config, data)
     with claimed(folder, [CONFIG, META, *TRAINED]) if world.is_main else nullcontext():
         if world.is_main:
@@ -106,11 +104,9 @@ def _check_opened(folder: Path, config: Config, fold: int, folds: str) -> None:
     if path.is_file():
         changed = changes(load(path), config)  # raises for a file of something else
         if changed and is_trained(folder):
-            raise FileExistsError(
-                f"{folder} was trained with another config "
-                f"({listed(changed, len(changed), '; ')}); "
-                "give another name=... or delete the folder"
-            )
+            other = f"another config ({listed(changed, len(changed), '; ')})"
+            remedy = "give another name=... or delete the folder"
+            raise FileExistsError(f"{folder} was trained with {other}; {remedy}")
     if is_trained(folder) and (folder / META).is_file():
         check_folds(folder, fold, config.data.folds, folds)
         if config.model.encoder_weights:

@@ -69,8 +69,6 @@ class Blend(Section):
         """Check that every run is listed once, and the metric's name."""
         names = [os.path.normpath(member.run) for member in self.members]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(
-                f"members: run {twice[0]} is listed twice; list it once, with all its folds and "
-                "one weight"
-            )
+            remedy = "list it once, with all its folds and one weight"
+            raise ValueError(f"members: run {twice[0]} is listed twice; {remedy}")
         require(self.metric, METRICS, "metric")

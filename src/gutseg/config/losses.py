@@ -67,10 +67,8 @@ def _check_class_weights(loss: Loss, kind: str) -> None:
         raise ValueError(f"{where}: {loss.name!r} does not weight classes")
     for _, params, key in rows:
         if params.get("class_weights") is not None:
-            raise ValueError(
-                f"{where}: {kind!r}, but {key}.params.class_weights gives weights too; leave one "
-                "of them out"
-            )
+            other = f"{key}.params.class_weights"
+            raise ValueError(f"{where}: {kind!r}, but {other} gives weights too; leave one out")
 
 
 def check_fit(loss: Loss, mode: Mode, classes: int | None, where: str = "loss") -> None:
@@ -83,10 +81,9 @@ def check_fit(loss: Loss, mode: Mode, classes: int | None, where: str = "loss") 
         modes = LOSSES[name].modes
         if mode not in modes:
             fitting = [row for row, spec in LOSSES.items() if mode in spec.modes]
-            raise ValueError(
-                f"{key}: {name!r} needs classes that {CLASSES_OF[modes[0]]}, but those of the data "
-                f"{CLASSES_OF[mode]}; choices: {', '.join(fitting)}"
-            )
+            needed, found = CLASSES_OF[modes[0]], CLASSES_OF[mode]
+            problem = f"{name!r} needs classes that {needed}, but those of the data {found}"
+            raise ValueError(f"{key}: {problem}; choices: {', '.join(fitting)}")
         if classes is not None and params.get("class_weights") is not None:
             try:
                 checked_weights(params["class_weights"], classes)

@@ -184,21 +184,17 @@ class Config(Section):
 
     def model_post_init(self, _: Any) -> None:
         """Check the components' names and parameters against their tables."""
-        tables = (("augment", AUGMENTATIONS), ("model", MODELS))
-        for key, table in tables:
+        for key, table in (("augment", AUGMENTATIONS), ("model", MODELS)):
             component = getattr(self, key)
             component.params.update(check(table, component.name, component.params, where=key))
         data = self.data
         data.params.update(check(SOURCES, data.source, data.params, where="data"))
         classes = len(CLASSES) if data.source == "competition" else None
         complete(self.loss, mode_of(data.source), classes)
-        if data.source == "competition" and max(self.channels or [0]) >= self.stack.slices:
-            raise ValueError(
-                f"channels: {max(self.channels or [0])}; a stack of {self.stack.slices} slices has "
-                f"0 to {self.stack.slices - 1}"
-            )
+        last, slices = max(self.channels or [0]), self.stack.slices
+        if data.source == "competition" and last >= slices:
+            raise ValueError(f"channels: {last}; a stack of {slices} slices has 0 to {slices - 1}")
         sizes = {"train": self.crop.size if self.crop else self.geometry.size}
         sizes["predict"] = self.geometry.size
         for key, size in sizes.items():
-            batch = getattr(self, key).batch_size
-            check_batch(f"{key}.batch_size", batch, self.stack.slices, size)
+            check_batch(f"{key}.batch_size", getattr(self, key).batch_size, slices, size)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gutseg import experiment, runs
+from gutseg import runs
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
 from gutseg.inference.predictor import activation
@@ -77,7 +77,7 @@ def _predicted(fold: runs.Fold) -> Iterator[tuple[np.ndarray, np.ndarray, np.nda
 
     The weights are those of the last epoch, as in all measures of a cell.
     """
-    predictor = runs.predictor(fold, experiment.device(), tta="none")
+    predictor = runs.predictor(fold, "none")
     checkpoint.fill(predictor.model, _last_weights(fold.folder), fold.folder / "last.pt")
     for name, planes in fold.planes.items():
         scan = fold.data.scan(name)
