@@ -138,7 +138,7 @@ def score_csv(
     those that the truth does not have.
     """
     known = Slices.read(slices)
-    theirs, ours = MaskCsv.read(truth, known), MaskCsv.read(source, known)
+    theirs, ours = MaskCsv(truth, known), MaskCsv(source, known)
     left_out = _left_out(theirs, slices)
     problems, count = compare_rows(ours, theirs, left_out)
     results, unread = _compare(ours, theirs, metric)

@@ -77,7 +77,13 @@ class Cache:
 
     def _open(self, name: str) -> Scan:
         facts = self._facts(name)
-        arrays = {array: self._array(name, array) for array in ARRAYS}
+        arrays = {}
+        for array, (dtype, axes) in ARRAYS.items():
+            path = need_file(self.folder / name / f"{array}.npy", f"{self.remedy} again")
+            try:
+                arrays[array] = _open_array(path, dtype, axes)
+            except (ValueError, OSError) as error:
+                raise ValueError(f"{path} {error}; {self.remedy} again") from None
         image, mask = arrays["image"], arrays["mask"]
         # small, and another map would be another open file
         counts = np.array(arrays["histogram"])
@@ -86,20 +92,13 @@ class Cache:
                 f"{self.folder / name}: image {image.shape}, mask {mask.shape} and a histogram of "
                 f"{counts.sum()} voxels do not belong together; {self.remedy} again"
             )
-        rows = self.index[self.index["scan"] == name]
-        if not rows["z"].between(0, len(image) - 1).all():
+        z = self.index["z"][self.index["scan"] == name]
+        if not z.between(0, len(image) - 1).all():
             raise ValueError(
-                f"{self.folder / INDEX} lists planes of {name} up to {rows['z'].max()}, its image "
-                f"has {len(image)}: the files do not belong together; {self.remedy} again"
+                f"{self.folder / INDEX} lists planes of {name} up to {z.max()}, its image has "
+                f"{len(image)}: the files do not belong together; {self.remedy} again"
             )
         return Scan(name, image=image, counts=counts, body=tuple(facts["body"]), mask=mask)
-
-    def _array(self, name: str, array: str) -> np.ndarray:
-        path = need_file(self.folder / name / f"{array}.npy", f"{self.remedy} again")
-        try:
-            return _open_array(path, *ARRAYS[array])
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{path} {error}; {self.remedy} again") from None
 
     # worker processes reopen the memory maps instead of receiving copies of them
     def __getstate__(self) -> dict:
@@ -167,15 +166,13 @@ def cache_scan(
 ) -> pd.DataFrame:
     """Write one scan to out/<scan> unless it is there already; return its rows of the index.
 
-    slices, labels: the scan's rows of `prepare.join`. A scan counts as there when the names and
-    bytes of its PNGs and the text of its labels are unchanged, all of them could be read, and
-    the files below out/<scan> are the ones that were written.
+    slices, labels: the scan's rows of `prepare.join`. A scan counts as there when its PNGs and the
+    text of its labels are unchanged and could be read, and so are the files of out/<scan>.
     """
     name = slices["scan"].iloc[0]
     contents = {file: _content(raw / file) for file in slices["file"]}
     fingerprint = _fingerprint(contents, labels)
-    there = _unchanged(out / name, fingerprint)
-    if there is not None:
+    if (there := _unchanged(out / name, fingerprint)) is not None:
         return there
 
     def read(file: str) -> bytes:
@@ -205,8 +202,8 @@ def _content(path: Path) -> bytes | ValueError:
 
 
 def _fingerprint(contents: dict[str, bytes | ValueError], labels: pd.DataFrame) -> str:
-    # Bytes rather than sizes and times: a damaged file is often replaced by one of its size,
-    # and a copy keeps its time. Hashing is 3 % of the time that decoding takes.
+    # Bytes, not sizes and times: a damaged file is often replaced by one of its size, and a copy
+    # keeps its time. Hashing is 3 % of the time that decoding takes.
     digest = hashlib.sha256(f"version {VERSION}\n".encode())
     for file, content in contents.items():
         held = str(content).encode() if isinstance(content, ValueError) else content

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -71,30 +70,23 @@ def read_numbers(path: Path) -> np.ndarray:
 
     Raises ValueError for colour, and for palettes and fewer bits, which decoders stretch to 0-255.
     """
-    with _named(path):
-        *_, bits, colour = png_header(read_file(path))
-    if colour != 0 or bits < 8:
+    return _decode(path, cv2.IMREAD_UNCHANGED, numbers=True)
+
+
+def _decode(path: Path, flags: int, *, numbers: bool = False) -> np.ndarray:
+    try:
+        data = read_file(path)
+        is_png = numbers or path.suffix.lower() == ".png"
+        height, width, bits, colour = png_header(data) if is_png else (0, 0, 8, 0)
+        if height * width > LARGEST_PICTURE:
+            raise ValueError(f"claims {width}x{height} pixels; expected at most {LARGEST_PICTURE}")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if numbers and (colour != 0 or bits < 8):
         raise ValueError(
             f"{path} is a {bits}-bit {PNG_COLOURS.get(colour, 'unknown')} PNG; a label map is "
             "8-bit grey and holds class numbers, save it so"
         )
-    return _decode(path, cv2.IMREAD_UNCHANGED)
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _decode(path: Path, flags: int) -> np.ndarray:
-    with _named(path):
-        data = read_file(path)
-        height, width, *_ = png_header(data) if path.suffix.lower() == ".png" else (0, 0)
-        if height * width > LARGEST_PICTURE:
-            raise ValueError(f"claims {width}x{height} pixels; expected at most {LARGEST_PICTURE}")
     image = decode_picture(data, flags)
     if image is None:
         raise ValueError(f"{path} does not decode as a picture; download it again")

@@ -150,16 +150,15 @@ class Slices:
         names = table["id"].str.rsplit("_", n=2).str[0]
         number = table["id"].str[-4:].astype(int)
         self.scan, self.names = pd.factorize(names)
-        grouped = table.assign(number=number).groupby(self.scan)
-        spread = grouped[["height", "width"]].nunique().max(axis=1)
-        if spread.max() > 1:
-            raise ValueError(f"{source}: {self.names[spread.argmax()]} has slices of two sizes")
-        first = grouped["number"].min().to_numpy()
-        self.z = (number - first[self.scan]).to_numpy()
-        depth = grouped["number"].max().to_numpy() - first + 1
-        sizes = grouped[["height", "width"]].first().to_numpy()
+        grouped = table[["height", "width"]].assign(number=number).groupby(self.scan)
+        low, high = grouped.min().to_numpy(), grouped.max().to_numpy()
+        mixed = (low != high)[:, :2].any(axis=1)
+        if mixed.any():
+            raise ValueError(f"{source}: {self.names[mixed.argmax()]} has slices of two sizes")
+        self.z = number.to_numpy() - low[self.scan, 2]
         self.shapes: list[tuple[int, int, int, int]] = []
-        for name, d, (h, w) in zip(self.names, depth.tolist(), sizes.tolist(), strict=True):
+        for name, (h, w, first), last in zip(self.names, low.tolist(), high[:, 2], strict=True):
+            d = int(last) - first + 1
             if d * h * w > LARGEST_SCAN:
                 raise ValueError(
                     f"{source}: {name} would have {d} x {h} x {w} voxels; at most {LARGEST_SCAN} "

@@ -3,10 +3,9 @@
 `prepare` and `submit` collect what is wrong row by row, `score` decodes scan by scan.
 """
 
+import codecs
 import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,15 +17,13 @@ import pyarrow.csv
 
 from gutseg.constants import CLASSES
 from gutseg.data.index import NOT_A_CLASS, NOT_AN_ID, SLICE_ID, Issues, Slices
-from gutseg.data.tables import read_content
+from gutseg.data.tables import parse_csv, read_content
 from gutseg.masks.bit_rows import BitRows
 from gutseg.masks.rle_column import Column, Issue
 from gutseg.registry import NAMED, as_is, listed
 
 KEYS = ("id", "class")
 REMEDY = "give a csv of id, class and run-length text"
-# what some programs put before UTF-8
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_rows(path: Path, text_columns: Sequence[str], issues: Issues) -> pa.Table:
@@ -36,7 +33,7 @@ def read_rows(path: Path, text_columns: Sequence[str], issues: Issues) -> pa.Tab
     too many or too few fields are issues, and stay. A blank line is not a row. Raises ValueError
     when the file is empty or has another header.
     """
-    content = read_content(path, REMEDY).removeprefix(BYTE_ORDER_MARK)
+    content = read_content(path, REMEDY).removeprefix(codecs.BOM_UTF8)
     header = b"".join(content[:4096].splitlines()[:1]).decode("utf-8", "replace")
     if "\0" in header:
         raise ValueError(f"{path} is not a readable csv: it holds binary data; {REMEDY}")
@@ -53,14 +50,8 @@ def _read_at_once(content: bytes, names: list[str]) -> pa.Table | None:
     """Read a csv without quotes whose lines all have as many fields; None for any other."""
     if b'"' in content:
         return None
-    text = dict.fromkeys(names, pa.string())
     try:
-        table = pa.csv.read_csv(
-            io.BytesIO(content),
-            pa.csv.ReadOptions(column_names=names, skip_rows=1),
-            pa.csv.ParseOptions(ignore_empty_lines=False),
-            pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False),
-        )
+        table = parse_csv(content, names, pa.csv.ParseOptions(ignore_empty_lines=False))
     except pa.ArrowInvalid:  # a line of too many or too few fields, bytes that are not text
         return None
     if pc.any(pc.equal(table[0], "")).as_py():  # pyarrow makes a blank line a row of empty fields
@@ -138,43 +129,20 @@ def read_labels(path: Path, issues: Issues) -> pd.DataFrame:
     return labels.assign(scan=labels["id"].str.rsplit("_", n=2).str[0])
 
 
-@dataclass(frozen=True)
 class MaskCsv:
-    """One csv against the slices: (N,) arrays by row; -1 where an id or class is unknown.
+    """A csv of id, class and segmentation or predicted, its rows found among the slices."""
 
-    lines: where the rows stand in the file.
-    """
-
-    path: Path
-    ids: pa.ChunkedArray
-    organs: pa.ChunkedArray
-    lines: np.ndarray
-    texts: Column
-    slice: np.ndarray
-    organ: np.ndarray
-    slices: Slices
-
-    @classmethod
-    def read(cls, path: Path, slices: Slices) -> "MaskCsv":
-        """Read id, class and segmentation or predicted; raises ValueError naming a broken row."""
+    def __init__(self, path: Path, slices: Slices) -> None:
+        """Raises ValueError when the csv cannot be read, naming the first row that is broken."""
+        self.path, self.slices = path, slices
         table = read_rows(path, ("segmentation", "predicted"), Issues(hint=f"; {REMEDY}"))
-        ids, organs = table["id"].cast(pa.large_string()), table["class"]
-        return cls(
-            path,
-            ids,
-            organs,
-            table["row"].to_numpy(),
-            Column(table[2]),
-            _position(ids, slices.ids),
-            _position(organs, pa.array(CLASSES)),
-            slices,
-        )
-
-    @property
-    def key(self) -> np.ndarray:
-        """(N,) slice · C + class; -1 when either is unknown."""
+        self.ids, self.organs = table["id"].cast(pa.large_string()), table["class"]
+        self.lines, self.texts = table["row"].to_numpy(), Column(table[2])
+        # (N,) indices, -1 where the id or class of a row is unknown
+        self.slice = _position(self.ids, slices.ids)
+        self.organ = _position(self.organs, pa.array(CLASSES))
         known = (self.slice >= 0) & (self.organ >= 0)
-        return np.where(known, self.slice * len(CLASSES) + self.organ, -1)
+        self.key = np.where(known, self.slice * len(CLASSES) + self.organ, -1)
 
     def unlisted_scans(self) -> set[str]:
         """Name the scans of which the slices list nothing; a malformed id raises ValueError."""

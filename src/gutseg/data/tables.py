@@ -61,15 +61,20 @@ def read_csv(path: Path, remedy: str) -> pa.Table:
         content.decode()
         if "\0" in header or b"\0" in content:
             raise ValueError("it holds binary data")
-        names = pa.csv.read_csv(io.BytesIO(header.encode())).column_names
-        as_text = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        )
-        return pa.csv.read_csv(io.BytesIO(content), convert_options=as_text)
+        return parse_csv(content, pa.csv.read_csv(io.BytesIO(header.encode())).column_names)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); {remedy}") from None
     except (ValueError, KeyError, pa.ArrowException) as error:
         raise ValueError(f"{path} is not a readable csv: {brief(error)}; {remedy}") from None
+
+
+def parse_csv(
+    content: bytes, names: list[str], parse: pa.csv.ParseOptions | None = None
+) -> pa.Table:
+    """Parse a csv with a header, the columns of these names as text, empty fields being ""."""
+    text = dict.fromkeys(names, pa.string())
+    convert = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
+    return pa.csv.read_csv(io.BytesIO(content), parse_options=parse, convert_options=convert)
 
 
 def _read_parquet(path: Path, remedy: str) -> pa.Table:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gutseg.masks.bit_rows import BitRows
 from gutseg.masks.intrinsics import frozen
@@ -31,16 +32,12 @@ class Column:
             texts = pa.array(texts, pa.large_string(), from_pandas=True)
         if isinstance(texts, pa.ChunkedArray):
             texts = texts.combine_chunks()
-        self.texts = texts = texts.cast(pa.large_string())
+        self.texts = texts = pc.fill_null(texts.cast(pa.large_string()), "")
         _, offsets, data = texts.buffers()
         # an array without rows may come without buffers
         bounds = np.frombuffer(offsets, np.int64) if len(texts) else np.zeros(1, np.int64)
         self.offsets = frozen(bounds[texts.offset : texts.offset + len(texts) + 1])
         self.data = np.frombuffer(data or b"", np.uint8)
-        valid = np.zeros(0, bool)
-        if texts.null_count:
-            valid = texts.is_valid().to_numpy(zero_copy_only=False)
-        self.valid = frozen(valid.view(np.uint8))
 
     def decode_scan(
         self,
@@ -62,20 +59,16 @@ class Column:
         rows = np.arange(len(self.texts)) if rows is None else np.asarray(rows, np.int64)
         slots = _slots(class_index, z_index, rows, shape)
         scan = BitRows.zeros(classes, depth, height, width)
-        lengths = self.offsets[rows + 1] - self.offsets[rows]
-        longest = int(lengths.max(initial=0))
-        scratch = np.empty(longest + 2, np.int64), np.empty((longest // 4 + 1, 2), np.int64)
         seen, invalid = np.full(classes * depth, -1, np.int64), np.zeros(len(rows), np.uint8)
         words = scan.words.reshape(classes * depth, -1)
-        arrow = self.data, self.offsets, self.valid
-        decode_rows(*arrow, rows, slots, width, words, *scratch, seen, invalid)
+        decode_rows(self.data, self.offsets, rows, slots, width, words, seen, invalid)
         for m in np.flatnonzero(invalid):
             row = int(rows[m])
-            if invalid[m] == 1:
-                why = issue(self.texts[row].as_py(), height, width)
-            else:
+            repeated = bool(invalid[m] == 2)
+            why = issue(self.texts[row].as_py(), height, width)
+            if repeated:
                 why = f"a second row for the class and slice of {label(int(seen[slots[m]]))}"
-            found = Issue(row, f"{label(row)}: {why}", repeated=bool(invalid[m] == 2))
+            found = Issue(row, f"{label(row)}: {why}", repeated)
             if issues is None:
                 raise ValueError(found.message)
             issues.append(found)
@@ -91,8 +84,7 @@ def _slots(
         index = np.asarray(index, np.int64)
         if index.shape != rows.shape:
             raise ValueError(f"{len(rows)} rows need as many {name} indices, found {index.shape}")
-        if index.size and not 0 <= index.min() <= index.max() < size:
-            outside = index[(index < 0) | (index >= size)][0]
-            raise ValueError(f"{name} index {outside} is outside 0..{size - 1}")
+        if (outside := index[(index < 0) | (index >= size)]).size:
+            raise ValueError(f"{name} index {outside[0]} is outside 0..{size - 1}")
         checked.append(index)
     return checked[0] * shape[1] + checked[1]

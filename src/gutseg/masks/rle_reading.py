@@ -21,7 +21,7 @@ from gutseg.registry import shown
 
 _SPACE, _AFTER_SPACE = np.uint8(32), np.uint8(33)
 _DIGIT_0, _AFTER_9 = np.uint8(48), np.uint8(58)
-# the compiled loops look at 64 characters at a time, slowly where there are fewer
+# the compiled loops look at 64 characters at a time
 _PADDING = b" " * 64
 # beyond any pixel count; longer numbers stop growing here and then run past the end
 _HUGE = 10**17
@@ -192,25 +192,25 @@ def _draw(runs, words, base, width, row_words):
 
 
 @kernel
-def decode_rows(data, offsets, valid, rows, slots, width, words, bounds, runs, seen, issues):
+def decode_rows(data, offsets, rows, slots, width, words, seen, issues):
     """Decode rows of an Arrow string column into the bit rows of one scan.
 
-    data: (bytes,) uint8. offsets: (N + 1,) int64. valid: (N,) uint8, or (0,) for no nulls.
-    rows, slots: (M,) int64, which row goes to which slice. words: (slots, H * W64) uint64, zero.
-    bounds, runs: int64 scratch, (longest text + 2,) and (a quarter of that, 2). seen: (slots,)
-    int64, -1. issues: (M,) uint8, becomes 1 where the text is invalid and 2 where an earlier row
-    went to the same slice.
+    data: (bytes,) uint8. offsets: (N + 1,) int64. rows, slots: (M,) int64, which row goes to
+    which slice. words: (slots, H * W64) uint64, zero. seen: (slots,) int64, -1, becomes the row.
+    issues: (M,) uint8, becomes 1 where the text is invalid and 2 where the slice has a row.
     """
     row_words = (width + 63) // 64
     pixels = words.shape[1] // row_words * width
+    longest = 0
+    for row in rows:
+        longest = max(longest, offsets[row + 1] - offsets[row])
+    bounds, runs = np.empty(longest + 2, np.int64), np.empty((longest // 4 + 1, 2), np.int64)
     for m in range(rows.size):
         row, slot = rows[m], slots[m]
         if seen[slot] >= 0:
             issues[m] = 2
             continue
         seen[slot] = row
-        if valid.size and not valid[row]:
-            continue
         count = _parse(data, offsets[row], offsets[row + 1], pixels, bounds, runs)
         if count < 0:
             issues[m] = 1

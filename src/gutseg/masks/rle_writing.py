@@ -32,12 +32,9 @@ def encode(mask: np.ndarray) -> str:
     """Write a mask (H, W), non-zero = inside; an empty mask gives ""."""
     data = np.ascontiguousarray(mask if mask.dtype in (np.bool_, np.uint8) else mask != 0)
     data = frozen(data.reshape(-1).view(np.uint8))
-    text = np.empty(16384, np.uint8)
+    # at most half as many runs as pixels: two numbers and two spaces each, and one open run
+    text = np.empty((data.size // 2 + 2) * 2 * (len(str(data.size)) + 1) + 8, np.uint8)
     end = _encode_flat(data, text)
-    if end < 0:
-        # half as many runs as pixels, two numbers each, and what the loop wants to find free
-        text = np.empty((data.size // 2 + 64) * 2 * len(str(data.size)) + 64 * 21, np.uint8)
-        end = _encode_flat(data, text)
     return text[: max(0, end - 1)].tobytes().decode("ascii")
 
 
@@ -168,7 +165,7 @@ def _encode_slices(words, width, first, room, text, ends):
 
 @kernel
 def _encode_flat(mask, text):
-    """Write a (pixels,) uint8 mask, non-zero = inside; return the end, -1 if text is short."""
+    """Write a (pixels,) uint8 mask, non-zero = inside, into enough text; return its end."""
     begun, carry, at = -1, ZERO, 0
     whole = mask.size >> 6
     for n in range(whole + 1):
@@ -181,8 +178,5 @@ def _encode_flat(mask, text):
                 word |= np.uint64(mask[i] != 0) << np.uint64(i & 63)
         edges = word ^ ((word << ONE) | carry)
         carry = word >> np.uint64(63)
-        # 64 edges of at most 20 digits and a space each
-        if edges and at + 64 * 21 > text.size:
-            return -1
         begun, at = _write_edges(edges, 64 * n, begun, text, at)
     return at

@@ -72,15 +72,6 @@ class WholePictures(Inputs):
         return seen.reshape(*scan.labels.shape[:-2], *seen.shape[1:])
 
 
-def _check_names(classes: Sequence[str]) -> None:
-    """Raise ValueError for a class that the columns of an index could not tell from another."""
-    for number, name in enumerate(classes):
-        if name in ("id", "group", "scan", "z", "fold"):
-            raise ValueError(f"classes: {shown(name)} has another meaning; give it another name")
-        if name in classes[:number]:
-            raise ValueError(f"classes: {shown(name)} is listed twice; every class needs its name")
-
-
 class Pictures(Source):
     """Images that stand alone, of any sizes."""
 
@@ -98,7 +89,11 @@ class Pictures(Source):
 
         binary: take all objects for one class; folds are drawn as without.
         """
-        _check_names(classes)
+        for name in classes:  # each becomes a column of the index
+            if name in ("id", "group", "scan", "z", "fold"):
+                raise ValueError(f"classes: {shown(name)} has another meaning; rename it")
+            if classes.count(name) > 1:
+                raise ValueError(f"classes: {shown(name)} is listed twice; rename one of them")
         self.classes, self.mode, self.background = tuple(classes), mode, background
         channels = tuple(range(len(pictures[0].image)))
         if inputs.selected is not None:

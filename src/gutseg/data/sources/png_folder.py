@@ -53,24 +53,20 @@ def png_folder(
         unknown = None if ignore is None else label == ignore
         if unknown is not None:
             label = np.where(unknown, 0, label)
-        _check_numbers(label, classes, file)
-        highest = max(highest, int(label.max()))
+        here = int(label.max())
+        if classes is not None and here >= len(classes):
+            raise ValueError(
+                f"{file} holds class {here}; the {len(classes)} classes given are numbered 0 to "
+                f"{len(classes) - 1}, name the others too"
+            )
+        if classes is None and here >= MOST_CLASSES:
+            raise ValueError(
+                f"{file} holds {here}, which looks like a grey value and not a class number; "
+                "renumber the label map or give the names of all classes"
+            )
+        highest = max(highest, here)
         found.append(picture(file.stem, image, label, ignore=unknown))
     if not highest:
         raise ValueError(f"{folder / 'labels'} holds background (0) alone; there is no class")
     known = classes or ["background", *(f"class {n}" for n in range(1, highest + 1))]
     return Pictures(found, inputs, known, "multiclass", background=0, binary=binary)
-
-
-def _check_numbers(label: np.ndarray, classes: list[str] | None, file: Path) -> None:
-    highest = int(label.max())
-    if classes is not None and highest >= len(classes):
-        raise ValueError(
-            f"{file} holds class {highest}; the {len(classes)} classes given are numbered "
-            f"0 to {len(classes) - 1}, name the others too"
-        )
-    if classes is None and highest >= MOST_CLASSES:
-        raise ValueError(
-            f"{file} holds {highest}, which looks like a grey value and no class number; "
-            "renumber the label map or give the names of all classes"
-        )
