@@ -66,10 +66,6 @@ class CoarseElastic(A.DualTransform):
         """Warp a label plane (H, W), nearest neighbour, background from outside."""
         return cv2.remap(mask, map_x, map_y, cv2.INTER_NEAREST)
 
-    def get_transform_init_args_names(self) -> tuple[str, ...]:
-        """Name the settings for albumentations' repr and serialisation."""
-        return ("displacement", "grid")
-
 
 def none() -> list:
     """Leave the images as they are."""
@@ -77,10 +73,7 @@ def none() -> list:
 
 
 def elastic_blur_noise(*, displacement: float = 0.03, noise: float = 0.05) -> list:
-    """Elastic deformation and Gaussian blur or noise. Source: [Xu 2022] section V.D.
-
-    displacement: share of the side; noise: largest standard deviation, images are in [0, 1].
-    """
+    """Elastic deformation (a share of the side) and Gaussian blur or noise up to that deviation."""
     return [
         CoarseElastic(displacement, p=0.5),
         A.OneOf([A.GaussianBlur(sigma_limit=(0.3, 1.2)), _noise(noise)], p=0.5),
@@ -157,10 +150,7 @@ class Augmenter:
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Augment a batch: images (B, S, H, W) float32 in [0, 1], labels (B, H, W[, maps]) uint8.
-
-        The shapes stay; values are clipped to [0, 1] again.
-        """
+        """Augment images (B, S, H, W), clipped to [0, 1] again, and labels (B, H, W[, maps])."""
         if not self.changes:
             return images, labels
         _reseed(self.compose, iter(np.random.SeedSequence(seed).generate_state(256)))

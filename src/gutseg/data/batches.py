@@ -58,8 +58,8 @@ class Crops(Dataset):
     """Random crops; the batch of a step is a pure function of (seed, fold, step).
 
     Every loss and network sees the same: comparisons are paired. rows: of the source's index.
-    With an augmentation crops are cut with a margin, so that a deformation moves in what lies
-    next to them. Images smaller than a crop are mirrored at their edges.
+    With an augmentation crops have a margin, so that a deformation moves in what lies next to
+    them. Images smaller than a crop are mirrored at their edges.
     """
 
     source: Source
@@ -86,20 +86,17 @@ class Crops(Dataset):
     def _crop(self, random: np.random.Generator, size: tuple[int, int]) -> tuple[str, Planes]:
         row = self.rows.iloc[random.integers(len(self.rows))]
         planes = self.source.planes(row["scan"], np.array([row["z"]]))
-        corner = [
-            random.integers(max(length - side, 0) + 1)
-            for length, side in zip(planes[0].shape[2:], size, strict=True)
-        ]
-        rows, columns = (
-            slice(start, start + side) for start, side in zip(corner, size, strict=True)
-        )
+        box = []
+        for length, side in zip(planes[0].shape[2:], size, strict=True):
+            start = random.integers(max(length - side, 0) + 1)
+            box.append(slice(start, start + side))
         # the same numbers are drawn whatever is switched on
         turns, mirrored = int(random.integers(4)), int(random.integers(2))
         if self.crop.size[0] != self.crop.size[1]:
             turns = 2 * (turns % 2)
 
         def cut(part: np.ndarray) -> np.ndarray:
-            part = _grown(part[..., rows, columns], size)
+            part = _grown(part[..., *box], size)
             part = np.rot90(part, turns, axes=(-2, -1)) if self.crop.quarter_turns else part
             return part[..., ::-1] if self.crop.flips and mirrored else part
 
@@ -166,22 +163,18 @@ def as_target(source: Source, labels: np.ndarray, ignored: np.ndarray | None, ma
 
 
 def loader(batches: Dataset, sampler: Iterable, workers: int, pin: bool) -> DataLoader:
-    """Wrap batches for training; workers > 0 pays when augmentation costs more than transport.
-
-    Whole batches come from the dataset, so nothing is collated. pin: page-locked memory for
-    copies to a GPU.
-    """
+    """Wrap batches for training; pin: page-locked memory for copies to a GPU."""
     if workers:
-        # the default passes one open file a tensor: "received 0 items of ancdata"
+        # the default passes one open file per tensor: "received 0 items of ancdata"
         torch.multiprocessing.set_sharing_strategy("file_system")
     return DataLoader(
         batches,
         sampler=sampler,
-        batch_size=None,
+        batch_size=None,  # whole batches come from the dataset
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
         multiprocessing_context="spawn" if workers else None,
-        # of the usual one a number would be drawn whenever workers start: dropout would see it
+        # workers draw from it when they start; from the usual one, dropout would see that
         generator=torch.Generator(),
     )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tokenize
+from collections.abc import Iterable
 from mmap import mmap
 from pathlib import Path
 from typing import Any, cast
@@ -48,10 +49,7 @@ class Cache:
         self._opened: dict[str, Scan] = {}
 
     def scan(self, name: str) -> Scan:
-        """Open a scan, or return it again; its arrays are read-only memory maps.
-
-        Raises FileNotFoundError or ValueError when a file of it is absent, damaged or cut.
-        """
+        """Return a scan of read-only maps; ValueError or FileNotFoundError if a file is damaged."""
         if name not in self._opened:
             self._opened[name] = self._open(name)
         scan = self._opened[name]
@@ -62,10 +60,7 @@ class Cache:
         return scan
 
     def fingerprint(self, name: str) -> str:
-        """Return what identifies a scan's pixels and labels: a hash of the files they are from.
-
-        Raises FileNotFoundError or ValueError when the scan is absent or damaged.
-        """
+        """Return a hash of the files that a scan was made from; raises errors as `scan` does."""
         return self._facts(name)["fingerprint"]
 
     def _facts(self, name: str) -> dict[str, Any]:
@@ -140,10 +135,7 @@ def _seal(facts: dict[str, Any]) -> str:
 
 
 def _open_array(path: Path, dtype: type, axes: int) -> np.ndarray:
-    """Map an array of a file read-only; raises ValueError, without the name, when it is cut.
-
-    A page beyond the end of a file ends the process with a bus error, so sizes are compared.
-    """
+    """Map an array read-only; raises ValueError when it is cut: reading on is a bus error."""
     with path.open("rb") as stream:
         version = np.lib.format.read_magic(stream)
         if version != (1, 0):
@@ -170,19 +162,12 @@ def cache_scan(
     text of its labels are unchanged and could be read, and so are the files of out/<scan>.
     """
     name = slices["scan"].iloc[0]
-    contents = {file: _content(raw / file) for file in slices["file"]}
-    fingerprint = _fingerprint(contents, labels)
+    fingerprint = _fingerprint(raw, slices["file"], labels)
     if (there := _unchanged(out / name, fingerprint)) is not None:
         return there
 
-    def read(file: str) -> bytes:
-        content = contents[file]
-        if isinstance(content, ValueError):
-            raise content
-        return content
-
     before = len(issues.rows)
-    scan, readable = read_scan(slices, read, issues)
+    scan, readable = read_scan(slices, lambda file: read_file(raw / file), issues)
     planes = dict(zip(readable["id"], readable["z"], strict=True))
     mask, unreadable = _decode(labels, scan.shape, planes, issues)
     kept = readable[readable["labelled"] & ~readable["id"].isin(unreadable)]
@@ -194,30 +179,23 @@ def cache_scan(
     return index
 
 
-def _content(path: Path) -> bytes | ValueError:
-    try:
-        return read_file(path)
-    except ValueError as error:
-        return error
-
-
-def _fingerprint(contents: dict[str, bytes | ValueError], labels: pd.DataFrame) -> str:
+def _fingerprint(raw: Path, files: Iterable[str], labels: pd.DataFrame) -> str:
     # Bytes, not sizes and times: a damaged file is often replaced by one of its size, and a copy
     # keeps its time. Hashing is 3 % of the time that decoding takes.
     digest = hashlib.sha256(f"version {VERSION}\n".encode())
-    for file, content in contents.items():
-        held = str(content).encode() if isinstance(content, ValueError) else content
-        digest.update(f"{file} {hashlib.sha256(held).hexdigest()}\n".encode())
+    for file in files:
+        try:
+            content = read_file(raw / file)
+        except ValueError as error:
+            content = str(error).encode()
+        digest.update(f"{file} {hashlib.sha256(content).hexdigest()}\n".encode())
     for row in labels[["id", "class", "segmentation"]].itertuples(index=False):
         digest.update(" ".join(row).encode() + b"\n")
     return digest.hexdigest()
 
 
 def _unchanged(folder: Path, fingerprint: str) -> pd.DataFrame | None:
-    """Return a cached scan's rows of the index when its files are those that were written.
-
-    A scan with issues is read again: what is said about them names rows, which may have moved.
-    """
+    """Return a cached scan's rows of the index when its files are those that were written."""
     facts = _facts(folder / FACTS)
     if facts is None or facts["fingerprint"] != fingerprint or not facts["whole"]:
         return None

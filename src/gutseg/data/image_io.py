@@ -19,10 +19,7 @@ def by_number(paths: list[Path]) -> list[Path]:
 
 
 def list_pngs(folder: Path) -> list[Path]:
-    """Return the *.png of a folder in order of their numbers, hidden files left out.
-
-    Raises FileNotFoundError when there are none.
-    """
+    """Return the *.png of a folder in order of their numbers; FileNotFoundError for none."""
     found = [path for path in folder.glob("*.png") if not path.name.startswith(".")]
     if not found:
         raise FileNotFoundError(f"{folder} holds no *.png; put the pictures there")
@@ -34,8 +31,7 @@ def read_labelled(
 ) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
     """Read the PNGs of two folders, joined by name: the label map's file, the image, the label map.
 
-    Raises FileNotFoundError naming the first image that is in only one of the folders, and
-    ValueError for two of different size.
+    Raises FileNotFoundError for an image in one of the folders alone, ValueError for two sizes.
     """
     left, right = ({path.name: path for path in list_pngs(folder)} for folder in (images, labels))
     for name in sorted(left.keys() ^ right.keys()):

@@ -38,10 +38,7 @@ SLICE_COLUMNS = [
 
 @dataclass
 class Issues:
-    """What was wrong with the input: raised at once, or collected under `--skip-bad`.
-
-    hint: the end of an error.
-    """
+    """What was wrong with the input: raised at once, or collected under `--skip-bad`."""
 
     collect: bool = False
     hint: str = " (--skip-bad records such input and continues)"
@@ -59,10 +56,7 @@ class Issues:
         self.rows.append((where, problem))
 
     def summary(self) -> list[str]:
-        """Return a line a problem, the first NAMED of a kind, and how many more there are.
-
-        Problems are of one kind when only numbers and quoted values differ.
-        """
+        """Return the first NAMED of the problems that differ in numbers and quotes alone."""
         kinds: dict[str, list[str]] = {}
         for where, problem in self.rows:
             kind = re.sub(r"'[^']*'|[0-9]+", "…", problem)

@@ -1,8 +1,4 @@
-"""From a scan to what a network sees, and back.
-
-A slice and its neighbours become channels, 16-bit grey values, whose scale differs tenfold between
-scans, become [0, 1], and the slice becomes the network's input size, exactly back for predictions.
-"""
+"""From a scan to what a network sees, and back: stacks of slices, grey values, input size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -130,10 +126,9 @@ class Inputs:
 
 
 def neighbours(z: np.ndarray, depth: int, stack: Stack) -> np.ndarray:
-    """Return the planes of the stacks around z (B,): (B, slices), centre in the middle.
+    """Return the planes of the stacks around z (B,) in a scan of so many: (B, slices).
 
-    depth: planes of the scan. Edge `blank` gives -1 beyond the ends; `reflect` does not repeat
-    the end itself.
+    Edge `blank` gives -1 beyond the ends; `reflect` does not repeat the end itself.
     """
     offsets = (np.arange(stack.slices) - stack.slices // 2) * stack.stride
     planes = np.asarray(z)[:, None] + offsets  # (B, slices)
@@ -149,10 +144,7 @@ def neighbours(z: np.ndarray, depth: int, stack: Stack) -> np.ndarray:
 
 
 def gather(volume: np.ndarray, planes: np.ndarray) -> np.ndarray:
-    """Copy the planes of a whole batch out of a (memory-mapped) volume: (B, S, H, W).
-
-    volume: (Z, H, W). planes: (B, S) from `neighbours`; -1 gives a plane of zeros.
-    """
+    """Copy planes (B, S) of a memory-mapped volume (Z, H, W): (B, S, H, W), zeros for -1."""
     # indexing the memmap itself is three times slower than indexing a plain view of it
     stack = np.asarray(volume)[planes]
     if planes.min() < 0:
@@ -175,15 +167,13 @@ def scale(stack: np.ndarray, scan: Scan, scaling: Scaling) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Window:
-    """A box of the native slice that becomes the network's input.
+    """A box of the native slice that becomes the input; of the same size, it is not resampled."""
 
-    native: (H, W) of the slice. box: (top, bottom, left, right) in native pixels, may reach
-    beyond the slice (zeros there). size: (H, W) of the input. When the box already has that
-    size nothing is resampled and the way back is bit-exact.
-    """
-
+    # (H, W) of the slice
     native: tuple[int, int]
+    # (top, bottom, left, right) in native pixels; beyond the slice there are zeros
     box: tuple[int, int, int, int]
+    # (H, W) of the input
     size: tuple[int, int]
 
     def _cut(self) -> tuple[list[slice], list[slice]]:
@@ -223,11 +213,10 @@ def window(
     *,
     grow: bool = False,
 ) -> Window:
-    """Choose the window of a scan.
+    """Choose the window of a scan, of native size (H, W) and body (top, bottom, left, right).
 
-    native: (H, W). body: (top, bottom, left, right) of the scan. grow: a side of `pad` that is
-    too small for the slice becomes the next multiple of 32, which networks of any size take;
-    without it such a slice raises ValueError.
+    grow: a side of `pad` that is too small for the slice becomes the next multiple of 32, which
+    networks of any size take; without it such a slice raises ValueError.
     """
     height, width = native
     size, margin = geometry.size, geometry.margin

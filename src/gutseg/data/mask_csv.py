@@ -1,7 +1,4 @@
-"""csvs of id, class and run-length text: train.csv, the sample, submissions and truths.
-
-`prepare` and `submit` collect what is wrong row by row, `score` decodes scan by scan.
-"""
+"""csvs of id, class and run-length text: train.csv, the sample, submissions and truths."""
 
 import codecs
 import csv
@@ -100,10 +97,7 @@ def _fields(line: str) -> list[str]:
 
 
 def check_rows(rows: pd.DataFrame, path: Path, issues: Issues) -> "pd.Series[bool]":
-    """Record malformed ids, unknown classes and repeated pairs; return which rows are good.
-
-    rows: of `read_rows`; what is wrong with a broken one has been recorded before.
-    """
+    """Record malformed ids, unknown classes and repeated pairs; return which rows are good."""
     good = ~rows["broken"]
     checks = (
         (~rows["id"].str.fullmatch(SLICE_ID.pattern), "id", NOT_AN_ID),
@@ -119,11 +113,7 @@ def check_rows(rows: pd.DataFrame, path: Path, issues: Issues) -> "pd.Series[boo
 
 
 def read_labels(path: Path, issues: Issues) -> pd.DataFrame:
-    """Read train.csv; one row per (id, class), in the file's order.
-
-    Columns: id, class, segmentation ("" when empty), row (line of the file, the header is 1),
-    scan. Rows that are not good are issues and left out.
-    """
+    """Read good rows of train.csv: id, class, segmentation, row (the file's line), scan."""
     rows = read_rows(path, ("segmentation",), issues).to_pandas()
     labels = rows[check_rows(rows, path, issues)].drop(columns="broken").reset_index(drop=True)
     return labels.assign(scan=labels["id"].str.rsplit("_", n=2).str[0])
@@ -194,10 +184,9 @@ def _scan_name(slice_id: pa.Scalar) -> str:
 
 
 def compare_rows(submission: MaskCsv, truth: MaskCsv, left_out: set[str]) -> tuple[list[str], int]:
-    """Say how the rows of a submission differ from those of the truth: missing, extra, twice.
+    """Say how the rows of a submission differ from those of the truth, in few lines; count them.
 
-    Rows with an unknown id or class are extra, but for scans left out. Returns lines, not one
-    for every row, and the number of rows.
+    Rows with an unknown id or class are extra, but for scans left out.
     """
     ours, theirs = submission.key, truth.key
     extra = ~np.isin(ours, theirs[theirs >= 0]) & ~submission.of_scans(left_out)

@@ -17,10 +17,7 @@ COLUMNS = ["id", "class", "predicted"]
 
 
 def write_submission(path: Path, rows: pd.DataFrame, masks: Mapping[tuple[str, str], str]) -> None:
-    """Write id, class, predicted in the order of rows; a pair without a mask gets "".
-
-    rows: id, class in the order of sample_submission.csv, which Kaggle insists on.
-    """
+    """Write id, class, predicted in the order of rows, as Kaggle insists; "" without a mask."""
     predicted = [masks.get(pair, "") for pair in zip(rows["id"], rows["class"], strict=True)]
     with replacing(path) as temporary:
         rows.assign(predicted=predicted)[COLUMNS].to_csv(temporary, index=False)
@@ -29,10 +26,9 @@ def write_submission(path: Path, rows: pd.DataFrame, masks: Mapping[tuple[str, s
 def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows to write (id, class) and the slices to read for them.
 
-    slices: all of the scans that the rows name, with `wanted` for those the rows ask for;
-    the others are neighbours. A sample of only a header asks for the first debug_scans scans
-    that have both PNGs and rows in train.csv. Slices that are asked for but absent and a sample
-    that cannot be read are issues; the latter then asks for every slice of test/.
+    slices: all of the scans that the rows name, `wanted` where the rows ask for them. A sample of
+    only a header asks for the first debug_scans scans with PNGs and rows in train.csv. Slices that
+    are absent and an unreadable sample, which then asks for all of test/, are issues.
     """
     path, part = root / "sample_submission.csv", "test"
     sample = _sample(path, issues)

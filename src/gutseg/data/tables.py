@@ -33,10 +33,7 @@ def is_csv(path: Path) -> bool:
 
 
 def read_content(path: Path, remedy: str) -> bytes:
-    """Read a file or stream whole, unpacked when it is gzip.
-
-    Raises ValueError naming it when it is empty, cut or too large.
-    """
+    """Read a file or stream, unpacked if gzip; ValueError when it is empty, cut or too large."""
     if not is_stream(path):
         need_file(path, remedy)
     with sys.stdin.buffer if str(path) == "-" else path.open("rb") as stream:
@@ -90,10 +87,7 @@ def _read_parquet(path: Path, remedy: str) -> pa.Table:
 
 
 def read_table(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
-    """Read columns of a csv (also .csv.gz or a stream) or parquet; all of them as text.
-
-    Raises ValueError naming the file when it cannot be read or lacks a column.
-    """
+    """Read columns of a csv (also .csv.gz or a stream) or parquet as text, or raise ValueError."""
     parquet = path.suffix.lower() == ".parquet"
     table = _read_parquet(path, remedy) if parquet else read_csv(path, remedy)
     names = table.column_names
@@ -111,10 +105,7 @@ def read_table(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
 def whole_numbers(
     table: pd.DataFrame, column: str, path: Path, low: int, high: int
 ) -> "pd.Series[int]":
-    """Return a column of text as numbers from low to high, written in the digits 0 to 9 alone.
-
-    Raises ValueError naming the rows that hold anything else.
-    """
+    """Return a column of digits as numbers; ValueError naming the rows not within low and high."""
     texts = table[column]
     digits = texts.str.fullmatch("[0-9]{1,18}")
     numbers = pd.to_numeric(texts.where(digits, "-1")).astype(np.int64)

@@ -61,10 +61,7 @@ class Scan:
 
 
 def read_file(path: Path) -> bytes:
-    """Read a regular file whole; neither a pipe nor a device is waited for.
-
-    Raises ValueError saying what is wrong, without the name.
-    """
+    """Read a regular file, waiting for no pipe; ValueError says what is wrong, without the name."""
 
     def at_once(name: str, flags: int) -> int:
         return os.open(name, flags | os.O_NONBLOCK)  # a pipe without a writer would block
@@ -85,10 +82,7 @@ def read_file(path: Path) -> bytes:
 
 
 def png_header(data: bytes) -> tuple[int, int, int, int]:
-    """Return (height, width, bits, colour) of a complete PNG; colour: a key of PNG_COLOURS.
-
-    Raises ValueError saying what is wrong with any other.
-    """
+    """Return (height, width, bits, colour) of a complete PNG; ValueError says what is wrong."""
     if not data:
         raise ValueError("not a PNG: the file is empty; download it again")
     if not data.startswith(PNG_SIGNATURE):
@@ -103,10 +97,7 @@ def png_header(data: bytes) -> tuple[int, int, int, int]:
 
 
 def decode_png(data: bytes, height: int, width: int) -> np.ndarray:
-    """Decode one 16-bit grey slice of the size that its name says: (H, W) uint16.
-
-    Raises ValueError saying what was found and what was expected.
-    """
+    """Decode a 16-bit grey slice (H, W) uint16 of the named size; ValueError for any other."""
     *size, bits, colour = png_header(data)
     if bits != 16 or colour != 0:
         raise ValueError(
@@ -157,10 +148,9 @@ def read_scan(
 ) -> tuple[Scan, pd.DataFrame]:
     """Read the PNGs of one scan; return it and the rows that could be read, with a column z.
 
-    slices: rows of list_slices of one scan. read: returns the bytes of a `file`, or raises
-    ValueError. Plane z holds slice first + z; a plane that could not be read, or is missing,
-    stays 0 so that distances along z remain true. mapper: the map of an executor decodes in
-    parallel.
+    slices: rows of list_slices. read: returns the bytes of a `file`, or raises ValueError. Plane z
+    holds slice first + z; a missing one stays 0 so that distances along z remain true. mapper: the
+    map of an executor decodes in parallel.
     """
     slices, height, width = _of_one_size(slices, issues)
     z = slices["slice"] - slices["slice"].min()
@@ -209,8 +199,7 @@ def describe(name: str, image: np.ndarray) -> Scan:
 def body_box(image: np.ndarray, threshold: float) -> tuple[int, int, int, int]:
     """Return (top, bottom, left, right) of the largest bright region of all slices together.
 
-    image: (Z, H, W). One box per scan, so that a slice's neighbours are cropped alike. An image
-    with nothing above the threshold gives the whole slice.
+    One box per scan (Z, H, W), so that a slice's neighbours are cropped alike; if none, all of it.
     """
     # the mean over z suppresses the noise of air; organs and fat stay far above it
     bright = (image.mean(axis=0, dtype=np.float32) > threshold).astype(np.uint8)

@@ -14,21 +14,17 @@ from gutseg.masks.intrinsics import (
     inlined,
     kernel,
     popcount,
-    prefetch,
 )
 
 _TOP = np.uint64(63)
-# the processor's own prefetching stops at every page (4 KiB): asking for what is half a page
-# ahead saves a sixth of a pass over data that are not in its caches
-_AHEAD = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class BitRows:
     """The masks of one scan, 64 columns per word: column x of a row is bit x % 64 of word x // 64.
 
-    words: (C, Z, H, W64) uint64 in C order; the bits after column width - 1 are zero, and all
-    operations rely on it.
+    words: (C, Z, H, W64) uint64 in C order; all operations rely on the bits after column
+    width - 1 being zero.
     """
 
     words: np.ndarray
@@ -58,10 +54,7 @@ class BitRows:
     def from_threshold(
         cls, probabilities: np.ndarray, thresholds: np.ndarray | Sequence[int]
     ) -> "BitRows":
-        """Pack probability >= threshold.
-
-        probabilities: (C, Z, H, W) uint8. thresholds: (C,) whole numbers in [0, 255].
-        """
+        """Pack probabilities (C, Z, H, W) uint8 >= thresholds (C,), whole numbers in [0, 255]."""
         data, limits = _bytes(probabilities, 4), np.asarray(thresholds)
         classes, depth, height, width = data.shape
         if limits.shape != (classes,) or not np.isin(limits, np.arange(256)).all():
@@ -130,16 +123,14 @@ def words_of(width: int) -> int:
 
 def _bytes(masks: np.ndarray, dimensions: int) -> np.ndarray:
     if masks.dtype not in (np.bool_, np.uint8) or masks.ndim != dimensions:
-        raise ValueError(
-            f"expected a bool or uint8 array of {dimensions} axes, "
-            f"found {masks.dtype} {masks.shape}"
-        )
+        found = f"found {masks.dtype} {masks.shape}"
+        raise ValueError(f"expected a bool or uint8 array of {dimensions} axes, {found}")
     return frozen(np.ascontiguousarray(masks).view(np.uint8))
 
 
 @kernel
 def pack_at_least(data, width, threshold, words):
-    """Write bit (row, column) = data[row, column] >= threshold, 64 columns a step.
+    """Write bit (row, column) = data[row, column] >= threshold, 64 columns per step.
 
     data: (rows * width,) uint8. words: (rows, W64) uint64, every word is written.
     """
@@ -152,9 +143,7 @@ def pack_at_least(data, width, threshold, words):
     keep = ALL >> np.uint64(64 * row_words - width)
     for row in range(roomy):
         for k in range(row_words):
-            start = row * width + 64 * k
-            prefetch(data, start + _AHEAD)
-            words[row, k] = at_least_64(data, start, threshold)
+            words[row, k] = at_least_64(data, row * width + 64 * k, threshold)
         # the last load of a row has run on into the next row
         words[row, row_words - 1] &= keep
     for row in range(roomy, rows):

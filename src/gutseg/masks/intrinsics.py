@@ -1,8 +1,7 @@
 """What the compiled kernels are made of: the compile decorator and a few machine instructions.
 
-numba keeps what it compiled in the first of these that can be written: the folder
-NUMBA_CACHE_DIR, `__pycache__` next to the source, the user's cache folder. Its key is the file
-of the kernel alone, so a kernel calls only kernels of its own file and the instructions here.
+numba keeps what it compiled in NUMBA_CACHE_DIR, `__pycache__` or the user's cache folder. Its key
+is the file of the kernel alone, so a kernel calls only kernels of its own file and these here.
 """
 
 from collections.abc import Callable
@@ -35,8 +34,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile into the kernels that call it, without counting references.
 
-    The atomic counting of five arrays costs four times what a test of 64 voxels does. Such a
-    function may look at arrays but not make any.
+    Counting those of five arrays costs four times a test of 64 voxels. It may not make arrays.
     """
     return numba.njit(
         forceinline=True,
@@ -99,22 +97,6 @@ def store_word(typingctx, data, offset, word):
         return context.get_dummy_value()
 
     return types.void(data, types.intp, types.uint64), codegen
-
-
-@intrinsic
-def prefetch(typingctx, data, offset):
-    """Ask for the cache line of data[offset] of a uint8 array; may be beyond its end."""
-
-    def codegen(context, builder, signature, args):
-        address = _pointer(context, builder, signature, args, _BYTE)
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), number, number, number])
-        ask = builder.module.declare_intrinsic("llvm.prefetch", [_BYTE.as_pointer()], kind)
-        # to read, wanted in every level of the cache, data not code
-        builder.call(ask, [address, *(ir.Constant(number, flag) for flag in (0, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.void(data, types.intp), codegen
 
 
 @intrinsic

@@ -37,10 +37,7 @@ _MYRIADS = np.uint64(10000 * 2**32 + 1)
 
 
 def decode(text: str | float | None, height: int, width: int) -> np.ndarray:
-    """Read run-length text into a (H, W) bool mask; None, NaN and "" are empty.
-
-    Raises ValueError naming the pair (from 1) and the value.
-    """
+    """Read text into a (H, W) bool mask, empty for None, NaN, ""; ValueError names the bad pair."""
     mask = np.zeros(height * width, np.uint8)
     if isinstance(text, str) and text:
         data = np.frombuffer(text.encode("ascii", "replace") + _PADDING, np.uint8)
@@ -96,8 +93,7 @@ def _kinds(data, block, count):
 def _find_numbers(data, start, stop, bounds):
     """List where digits begin and end; return how many bounds, -1 at any other character.
 
-    Finding all bounds first, 64 characters a step, keeps the numbers independent: reading one
-    after the other waits for the length of each.
+    All bounds first: reading number after number would wait for the length of each.
     """
     count, carry = 0, ZERO
     for block in range(start, stop, 64):
@@ -134,10 +130,7 @@ def _number(data, start, stop):
 
 @inlined
 def _parse(data, start, stop, pixels, bounds, runs):
-    """Read the pairs of one text into runs as (first, end) from 0; return how many, -1 = invalid.
-
-    A run that touches the one before it stays a run of its own.
-    """
+    """Read the pairs of one text into runs (first, end) from 0; return how many, -1 = invalid."""
     count = _find_numbers(data, start, stop, bounds)
     # four bounds per pair: where its two numbers begin and end
     if count < 0 or count & 3:

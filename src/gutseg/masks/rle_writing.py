@@ -151,8 +151,7 @@ def _write_slice(words, width, row_words, text, at, room):
 def _encode_slices(words, width, first, room, text, ends):
     """Write slices first, first + 1, ... into text; return the first that found no room.
 
-    words: (slices, H * W64) uint64. ends: (slices + 1,) int64, ends[n] = end of slice n - 1 with
-    its last space; ends[first] says where to begin.
+    words: (slices, H * W64) uint64. ends: (slices + 1,) int64; slice n ends at ends[n + 1].
     """
     row_words = (width + 63) // 64
     for n in range(first, words.shape[0]):

@@ -85,10 +85,7 @@ class Pictures(Source):
         background: int | None = None,
         binary: bool = False,
     ) -> None:
-        """inputs: its geometry and selected channels are used; ValueError for others.
-
-        binary: take all objects for one class; folds are drawn as without.
-        """
+        """inputs: its geometry and channels are used. binary: take all objects for one class."""
         for name in classes:  # each becomes a column of the index
             if name in ("id", "group", "scan", "z", "fold"):
                 raise ValueError(f"classes: {shown(name)} has another meaning; rename it")

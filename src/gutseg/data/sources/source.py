@@ -12,10 +12,7 @@ from gutseg.losses.reductions import Mode
 
 
 class Source(ABC):
-    """Labelled planes of scans; an image that stands alone is a scan with one plane.
-
-    Training, validation, prediction and scoring ask a source and never which one it is.
-    """
+    """Labelled planes of scans; an image that stands alone is a scan with one plane."""
 
     # one per channel of a prediction
     classes: tuple[str, ...]
@@ -60,10 +57,7 @@ class Source(ABC):
         return self.inputs.labels(scan, z), ignored
 
     def masks(self, labels: np.ndarray) -> np.ndarray:
-        """Spread labels (B, H, W) uint8 over classes: (B, C, H, W) float32 in {0, 1}.
-
-        Soft labels, (B, C, H, W) float32 in [0, 1], are returned as they are.
-        """
+        """Spread labels (B, H, W) uint8 over classes: (B, C, H, W) float32; soft ones stay."""
         if labels.dtype.kind == "f":
             return labels
         numbers = np.arange(len(self.classes), dtype=np.uint8)[:, None, None]
