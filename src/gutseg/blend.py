@@ -77,17 +77,10 @@ def _search(search: Search, members: int, trials: int, seed: int) -> optuna.Stud
     # the plain choice is tried first, so the result is never worse than it
     plain = {f"{organ}.{key}": value for organ in CLASSES for key, value in vars(Rule()).items()}
     study.enqueue_trial(plain | {f"weight.{number}": 1.0 for number in range(members)})
-    with progress(total=trials, desc="blend", unit="choice") as bar:
-
-        def show(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
-            bar.update()
-            bar.set_postfix(best=f"{study.best_value:.4f}")
-
-        study.optimize(
-            lambda trial: search.score(_weights(trial, members), _rules(trial)),
-            n_trials=trials,
-            callbacks=[show],
-        )
+    bar = progress(range(trials), desc="blend", unit="choice")
+    for _ in bar:
+        study.optimize(lambda one: search.score(_weights(one, members), _rules(one)), n_trials=1)
+        bar.set_postfix(best=f"{study.best_value:.4f}")
     return study
 
 

@@ -19,9 +19,8 @@ _claims: set[str] = set()
 def claimed(folder: Path, marks: Sequence[str], inputs: Iterable[Path] = ()) -> Iterator[None]:
     """Hold a folder that a command fills: a second process is refused, leftovers are removed.
 
-    marks: patterns of which a folder of this kind, if it is not empty, has one. The system's lock
-    on the file .gutseg ends with the process; the file stays only where no mark does, as after a
-    kill. Raises FileExistsError for a foreign folder and for one that another process fills.
+    marks: patterns of which a folder of this kind has one, unless it is empty. The file .gutseg,
+    locked until the process ends, stays only where no mark does, as after a kill.
     """
     check_claim(folder, marks, inputs)
     key = os.path.realpath(folder)

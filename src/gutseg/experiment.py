@@ -44,26 +44,17 @@ def source(config: Config) -> Source:
     return sources.read(config.data.source, config.data.folder, inputs(config), config.data.params)
 
 
-def network(config: Config, channels: int, classes: int, *, published: bool = False) -> nn.Module:
-    """Build the network for a checkpoint to fill: no file is read, nothing is downloaded.
-
-    published: fetch the weights that model.params.encoder_weights names.
-    """
-    name, params = config.model.name, config.model.params
-    return models.build(name, channels, classes, published=published, **params)
-
-
 def model(config: Config, channels: int, classes: int) -> nn.Module:
     """Build the network to be trained: published weights or a local file fill its encoder."""
-    path = config.model.encoder_weights
-    if path is None:
-        return network(config, channels, classes, published=True)
-    state = _read_weights(need_file(path, "give a local .pth or .safetensors file"))
-    built = network(config, channels, classes, published=True)
-    try:
-        models.load_encoder(built, state)
-    except ValueError as error:
-        raise ValueError(f"model.encoder_weights {path}: {error}") from None
+    chosen, path = config.model, config.model.encoder_weights
+    # a file that cannot be read is refused before anything is downloaded
+    state = path and _read_weights(need_file(path, "give a local .pth or .safetensors file"))
+    built = models.build(chosen.name, channels, classes, published=True, **chosen.params)
+    if state is not None:
+        try:
+            models.load_encoder(built, state)
+        except ValueError as error:
+            raise ValueError(f"model.encoder_weights {path}: {error}") from None
     return built
 
 

@@ -1,8 +1,7 @@
 """Where the raw data lies, and how files and folders are written: whole, and over nothing else.
 
-A file of the user's is never lost to an output: `replacing` takes the place of a regular file,
-`replacing_folder` of what this program wrote; `check_output` and `check_output_folder` say so
-before the work starts. A folder that a command fills step by step is held by `claims.claimed`.
+`replacing` takes the place of a regular file, `replacing_folder` of what this program wrote; a
+folder that a command fills step by step is held by `claims.claimed`.
 """
 
 import errno
@@ -72,7 +71,10 @@ def check_output(path: Path, inputs: Iterable[Path] = (), begins: bytes = b"") -
     starts. Raises FileExistsError for a folder, a device, an input and another kind of file.
     """
     target = Path(os.path.realpath(path))
-    if _is_device(path):
+    parts = Path(os.path.abspath(path)).parts  # noqa: PTH100, resolve() would follow the link
+    # /dev/stdout is no place for a file even when it leads to one
+    is_device = parts[1:2] in (("dev",), ("proc",)) and parts[1:3] != ("dev", "shm")
+    if is_device or (path.exists() and not path.is_file() and not path.is_dir()):
         raise FileExistsError(f"{path} is a device or a pipe; expected the name of a file")
     if target.is_dir():
         raise FileExistsError(f"{path} is a folder; expected the name of a file to write")
@@ -149,14 +151,6 @@ def replacing_folder(path: Path, written: Sequence[str], *, marker: str = "") ->
         if target.exists():
             target.rename(temporary.with_name(f"{target.name}.old"))
         temporary.rename(target)
-
-
-def _is_device(path: Path) -> bool:
-    """Say whether path is no place for a file: /dev/stdout is one even when it leads to a file."""
-    parts = Path(os.path.abspath(path)).parts  # noqa: PTH100, resolve() would follow the link
-    if parts[1:2] in (("dev",), ("proc",)) and parts[1:3] != ("dev", "shm"):
-        return True
-    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def check_place(path: Path, target: Path, inputs: Iterable[Path]) -> None:

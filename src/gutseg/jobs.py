@@ -46,10 +46,9 @@ def run(
     """Yield every task with work(task), in the order in which they end, under a progress bar.
 
     jobs: processes at a time, 0 for one per GPU or else per core; one job runs in this process.
-    ray: the address of a cluster to use instead. work, tasks and results must pickle.
-    An error of a task is raised, and tasks that have not begun are dropped; with `failed` its
-    result is failed(task, error) instead. Where a process is killed, the tasks that ran are
-    tried once more, each alone; one that is killed again fails with a ChildProcessError.
+    ray: the address of a cluster to use instead. An error of a task is raised, and tasks that have
+    not begun are dropped; with `failed` its result is failed(task, error) instead. Tasks whose
+    process is killed are tried once more, each alone, before they fail with a ChildProcessError.
     """
     jobs = min(jobs or default_jobs(), len(tasks))
     attempt = Attempt(work, failed)
@@ -68,10 +67,8 @@ def run(
 
 
 def default_jobs() -> int:
-    """Return one job per GPU, or per core where there is none.
-
-    A small U-Net gains little from a second core; two of them side by side gain all of it.
-    """
+    """Return one job per GPU, or per core where there is none."""
+    # a small U-Net gains little from a second core; two of them side by side gain all of it
     return num_gpus() or num_cores()
 
 
@@ -111,36 +108,30 @@ class Attempt(Generic[Task, Result]):
 def _in_processes(
     tasks: Sequence[Task], attempt: Attempt[Task, Result], jobs: int, unit: str
 ) -> Iterator[tuple[Task, Result]]:
+    """Yield tasks with their results; those of a pool that broke run again, each alone."""
     threads = max(num_cores() // jobs, 1)
     left = dict(enumerate(tasks))
-    for number, result in _in_pool(left, attempt, jobs, threads, unit):
-        yield left.pop(number), result
-    for task in left.values():  # of a pool that broke, each for the second time
+    with workers(jobs, _settle, threads, attempt) as pool:
+        running = {pool.submit(attempt, task): number for number, task in left.items()}
+        for future in as_completed(running):
+            number = running[future]
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                log.warning("a process was killed; what is left is run one %s at a time", unit)
+                break
+            except Exception:
+                kind = f"{unit} {left[number]}"
+                log.error("%s failed; what is already running continues to its end", kind)
+                raise
+            yield left.pop(number), result
+    for task in left.values():
         with workers(1, _settle, threads, attempt) as pool:
             try:
                 result = pool.submit(attempt, task).result()
             except BrokenProcessPool:
                 result = attempt.fail(task, ChildProcessError(f"{unit} {task}: {KILLED}"))
         yield task, result
-
-
-def _in_pool(
-    tasks: dict[int, Task], attempt: Attempt[Task, Result], jobs: int, threads: int, unit: str
-) -> Iterator[tuple[int, Result]]:
-    """Yield numbers of tasks and their results until all have ended or a process is killed."""
-    with workers(jobs, _settle, threads, attempt) as pool:
-        running = {pool.submit(attempt, task): number for number, task in tasks.items()}
-        for future in as_completed(running):
-            try:
-                result = future.result()
-            except BrokenProcessPool:
-                log.warning("a process was killed; what is left is run one %s at a time", unit)
-                return
-            except Exception:
-                name = tasks[running[future]]
-                log.error("%s %s failed; what is already running continues to its end", unit, name)
-                raise
-            yield running[future], result
 
 
 class Workers(ProcessPoolExecutor):
@@ -210,10 +201,8 @@ def _end_with_parent() -> None:
 
 
 def _settle(threads: int, _: Callable) -> None:
-    """Prepare a process of this machine: its share of the cores, a GPU of its own.
-
-    The work comes along so that whatever it imports is loaded by now.
-    """
+    """Prepare a process of this machine: its share of the cores, a GPU of its own."""
+    # the work comes along so that whatever it imports is loaded by now
     _share_cores(threads)
     if count := num_gpus():  # CUDA has not been started in this process
         number = multiprocessing.current_process()._identity[-1] - 1  # among its parent's, from 1
@@ -232,11 +221,9 @@ def _share_cores(threads: int) -> None:
 def _on_ray(
     tasks: Sequence[Task], attempt: Attempt[Task, Result], address: str
 ) -> Iterator[tuple[Task, Result]]:
-    """Yield tasks with their results as they end on a Ray cluster, one core or GPU a task.
-
-    Ray's workers run at niceness 15: next to other work on a node they hardly progress
-    (RAY_worker_niceness=0 to change).
-    """
+    """Yield tasks with their results as they end on a Ray cluster, one core or GPU a task."""
+    # its workers run at niceness 15, which hardly progresses next to other work on a node
+    # (RAY_worker_niceness=0 to change)
     try:
         import ray
     except ImportError:

@@ -94,21 +94,6 @@ def _write_cache(
 ) -> pd.DataFrame:
     # an index means that all scans are complete: it is removed first and written last
     (out / INDEX).unlink(missing_ok=True)
-    index = _cache_all(slices, labels, raw, out, workers, issues)
-    for line in issues.summary():
-        log.warning("%s", line)
-    if index.empty:
-        raise ValueError(f"{raw}: no labelled slice could be read, so there is nothing to cache")
-    with replacing(out / "skipped.csv") as temporary:
-        issues.table().to_csv(temporary, index=False)
-    with replacing(out / INDEX) as temporary:
-        index.to_parquet(temporary, write_page_checksum=True)
-    return index
-
-
-def _cache_all(
-    slices: pd.DataFrame, labels: pd.DataFrame, raw: Path, out: Path, workers: int, issues: Issues
-) -> pd.DataFrame:
     labels_of = dict(list(labels.groupby("scan")))
 
     def cache(scan: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, Issues]:
@@ -133,5 +118,14 @@ def _cache_all(
             pool.shutdown(cancel_futures=True)
             raise
     issues.rows.sort()
+    for line in issues.summary():
+        log.warning("%s", line)
     index = pd.concat(indices)
-    return index.sort_values(["case", "day", "slice"], ignore_index=True) if len(index) else index
+    if index.empty:
+        raise ValueError(f"{raw}: no labelled slice could be read, so there is nothing to cache")
+    index = index.sort_values(["case", "day", "slice"], ignore_index=True)
+    with replacing(out / "skipped.csv") as temporary:
+        issues.table().to_csv(temporary, index=False)
+    with replacing(out / INDEX) as temporary:
+        index.to_parquet(temporary, write_page_checksum=True)
+    return index

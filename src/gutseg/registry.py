@@ -94,10 +94,9 @@ def check(
 ) -> dict[str, Any]:
     """Check a component's name and parameters; return all of them, defaults included, coerced.
 
-    Only keyword-only parameters can be set from a config; the positional ones are what the
-    pipeline passes in (channels, logits, ...). Their annotations say what is accepted, bounds
-    (pydantic's Field) and validators included. where: the config key, for the error.
-    Raises ValueError naming the key and the choices.
+    Only keyword-only parameters can be set from a config; their annotations say what is accepted,
+    pydantic's bounds and validators included. where: the config key, for errors, which are
+    ValueErrors naming the key and the choices.
     """
     require(name, table, where)
     build = table[name].build

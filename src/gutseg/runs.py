@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gutseg import config as configuration
-from gutseg import experiment
+from gutseg import experiment, models
 from gutseg.config import Blend, Config, Rule
 from gutseg.constants import CLASSES
 from gutseg.data.folds import chosen
@@ -59,11 +59,6 @@ class Fold:
     planes: dict[str, np.ndarray]
     # all folds of the fold file, trained or not
     known: list[int]
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether there is something to score: weights, or predictions made without."""
-        return any((self.folder / name).is_file() for name in ("best.pt", f"oof/{NOTE}"))
 
     def made_with(self, tta: str) -> MadeWith:
         """Return what predictions made now would be made with."""
@@ -146,7 +141,9 @@ def predictions(run: Path, wanted: str = "all", missing: Missing = "refuse") -> 
     the fold, what is absent or has changed, and the remedy.
     """
     folds = [open_fold(folder) for folder in fold_folders(run, wanted)]
-    folds = [fold for fold in folds if fold.is_trained or wanted != "all"]
+    if wanted == "all":  # those with weights, or with predictions made without
+        scorable = (f"oof/{NOTE}", "best.pt")
+        folds = [fold for fold in folds if any((fold.folder / name).is_file() for name in scorable)]
     if not any((fold.folder / "oof" / NOTE).is_file() for fold in folds):
         raise FileNotFoundError(f"{run} holds no predictions; run: gutseg predict {run}")
     made = {fold.number: _still_valid(run, fold, missing) for fold in folds}
@@ -194,8 +191,8 @@ def _predictor(
     tta: str | None,
 ) -> Predictor:
     """Fill a network with best.pt; the encoder's published weights are not needed again."""
-    network = experiment.network(config, seen.channels, len(classes))
-    path = folder / "best.pt"
+    chosen, path = config.model, folder / "best.pt"
+    network = models.build(chosen.name, seen.channels, len(classes), **chosen.params)
     checkpoint.fill(network, checkpoint.weights(path), path)
     device = experiment.device()
     return experiment.as_predictor(config, network, seen, device, tta=tta, name=str(folder))

@@ -133,9 +133,8 @@ def score_csv(
 ) -> list[ScanResult]:
     """Compare a submission with a truth, scan by scan; memory for a few scans at a time.
 
-    Scans that `slices` does not list are left out. Raises ValueError listing every invalid row;
-    `missing="empty"` takes rows that are missing or unreadable for empty masks and leaves out
-    those that the truth does not have.
+    Scans that `slices` does not list are left out. Raises ValueError listing every invalid row,
+    which `missing="empty"` takes for an empty mask or, where the truth has none, leaves out.
     """
     known = Slices.read(slices)
     theirs, ours = MaskCsv(truth, known), MaskCsv(source, known)
@@ -156,10 +155,7 @@ def score_csv(
 
 
 def _left_out(truth: MaskCsv, slices: Path) -> set[str]:
-    """Return the scans that the slices do not list.
-
-    Raises ValueError for any other row with an unknown id or class, and when no scan is left.
-    """
+    """Return the scans that the slices do not list; other unknown rows raise ValueError."""
     left_out = truth.unlisted_scans()
     if left_out:
         names = listed(sorted(left_out), len(left_out))

@@ -25,12 +25,8 @@ from gutseg.registry import listed, shown, suggest
 CONFIG, META = "config.yaml", "meta.json"
 # Config keys that do not change the weights: they may differ when a training is resumed.
 HARMLESS = (
-    "runs",
-    "train.workers",
-    "train.tensorboard",
-    "train.wandb",
-    "predict.batch_size",
-    "predict.tta",
+    *("runs", "train.workers", "train.tensorboard", "train.wandb"),
+    *("predict.batch_size", "predict.tta"),
 )
 # One of them is there as soon as an epoch has ended.
 TRAINED = ("last.pt", "best.pt", "metrics.csv")
@@ -78,7 +74,10 @@ def _train_here(
             f"{config.data.source}; {suggest(column, evaluate.columns)}"
         )
     if world.is_main:  # after all that can refuse: a start that failed leaves nothing
-        _record(folder, config, fold, experiment.fold_hash(config, table))
+        dump(config, folder / CONFIG)  # its harmless keys may be new
+        if not is_trained(folder) or not (folder / META).is_file():
+            made = provenance(config.data.folds, experiment.fold_hash(config, table))
+            write_json(folder / META, made | {"fold": fold})
     wandb = None
     if config.train.wandb:
         wandb = {"project": "gutseg", "name": f"{config.name}-fold{fold}", "dir": str(folder)}
@@ -121,14 +120,6 @@ def changes(before: Config, now: Config, harmless: Sequence[str] = HARMLESS) -> 
         for key in {**old, **new}
         if old.get(key) != new.get(key) and key not in harmless
     ]
-
-
-def _record(folder: Path, config: Config, fold: int, folds: str) -> None:
-    """Write config.yaml, whose harmless keys may be new, and, unless it is there, meta.json."""
-    dump(config, folder / CONFIG)
-    if not is_trained(folder) or not (folder / META).is_file():
-        found = provenance(config.data.folds, folds, config.model.encoder_weights)
-        write_json(folder / META, found | {"fold": fold})
 
 
 def is_trained(folder: Path) -> bool:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
+import typer
 from pydantic import ValidationError
 
 from gutseg.config.blend import Blend
-from gutseg.config.plain_yaml import keys, parse, plain
+from gutseg.config.plain_yaml import commented, keys, parse, plain
 from gutseg.config.sections import Config
 from gutseg.files import read_text, replacing
 from gutseg.registry import as_is, as_json, explain, listed, shown, suggest
@@ -113,3 +114,15 @@ def dump(section: Section, path: Path) -> None:
     """Write a resolved config or blend, every default spelled out."""
     with replacing(path) as temporary:
         temporary.write_text(plain(section), encoding="utf-8")
+
+
+def config(
+    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="a YAML of configs/")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value ...")] = None,
+) -> None:
+    """Print all settings of an experiment, defaults included, with a comment above each.
+
+    What is printed is itself a config that gives the same settings.
+    """
+    settings = load(file, overrides)
+    print(commented(settings, settings.model_dump(mode="json")), end="")

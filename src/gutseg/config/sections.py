@@ -194,7 +194,6 @@ class Config(Section):
         last, slices = max(self.channels or [0]), self.stack.slices
         if data.source == "competition" and last >= slices:
             raise ValueError(f"channels: {last}; a stack of {slices} slices has 0 to {slices - 1}")
-        sizes = {"train": self.crop.size if self.crop else self.geometry.size}
-        sizes["predict"] = self.geometry.size
-        for key, size in sizes.items():
+        whole = self.geometry.size
+        for key, size in (("train", self.crop.size if self.crop else whole), ("predict", whole)):
             check_batch(f"{key}.batch_size", getattr(self, key).batch_size, slices, size)

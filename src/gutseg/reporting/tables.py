@@ -13,11 +13,8 @@ Groups = Mapping[str, Sequence[ScanResult]]
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
     """Return a table; its first `words` columns hold words, the others numbers."""
     lines = [header, ["---"] * words + ["---:"] * (len(header) - words), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return str(text).replace("|", "\\|")
+    cells = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
 def number(value: float, digits: int = 3) -> str:
