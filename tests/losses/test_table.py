@@ -8,6 +8,7 @@ import torch
 from loss_cases import case
 
 from gutseg import losses
+from gutseg.data.maps import MAPS
 from gutseg.losses import LOSSES, Criterion
 from gutseg.losses.reductions import Sums
 from gutseg.losses.rows import region_loss
@@ -24,9 +25,10 @@ def test_a_row_states_what_its_function_takes(name):
     assert typing.get_args(parameters["mode"].annotation) == row.modes
     positional = [key for key, one in parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
     assert positional[:2] == ["logits", "target"]
-    refused = {"annotated"} if row.modes == ("multiclass",) else set()
-    assert set(positional[2:]) - refused == row.required_maps | row.takes - refused
-    assert all(parameters[key].default is None for key in row.takes)
+    masks = set(positional[2:]) - row.required_maps
+    assert {"ignore"} <= masks <= {"ignore", "annotated"}
+    assert all(parameters[key].default is None for key in masks)
+    assert row.required_maps <= MAPS.keys()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

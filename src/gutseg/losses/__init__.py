@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor
 
@@ -48,24 +48,23 @@ from gutseg.losses.region import (
     sensitivity_specificity,
     tversky,
 )
-from gutseg.losses.rows import MULTICLASS, MULTILABEL
 from gutseg.losses.third_party import hausdorff_dt, lovasz
 from gutseg.registry import Spec, check
-
-BOTH = MULTILABEL + MULTICLASS
-IGNORE = frozenset({"ignore"})
 
 
 @dataclass(frozen=True)
 class LossSpec(Spec):
-    """One row of LOSSES: what computes it, its source, and what it works on."""
+    """One row of LOSSES: what computes it, and its source. What it works on, it says itself."""
 
-    # of the data: sigmoids, a softmax or either
-    modes: tuple[Mode, ...] = BOTH
-    # what the pipeline may pass besides logits and target
-    takes: Set[str] = IGNORE | {"annotated"}
-    # rows of gutseg.data.maps.MAPS that it cannot do without
-    required_maps: Set[str] = frozenset()
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """Of the data: sigmoids, a softmax or either."""
+        return getattr(self.build, "modes", get_args(Mode))
+
+    @property
+    def required_maps(self) -> Set[str]:
+        """Rows of gutseg.data.maps.MAPS that it cannot do without."""
+        return getattr(self.build, "required_maps", frozenset())
 
     @property
     def within(self) -> Callable[..., dict[str, Any]] | None:
@@ -75,20 +74,14 @@ class LossSpec(Spec):
 
 LOSSES: dict[str, LossSpec] = {
     # per-pixel maps
-    "bce": LossSpec(bce, "[Xu 2022], [Wang T 2022]: binary cross-entropy", MULTILABEL),
-    "ce": LossSpec(ce, "[Tongji 2022], [Chen 2023]: CE and WCE", MULTICLASS, IGNORE),
-    "weighted_bce_from_predictions": LossSpec(
-        weighted_bce_from_predictions, "[Sudre 2017]: WCE", MULTILABEL, IGNORE
-    ),
-    "focal": LossSpec(focal, "[Lin 2017]; [Tongji 2022] equation 2.1", MULTILABEL),
-    "focal_softmax": LossSpec(
-        focal_softmax, "[Tongji 2022] equation 2.2; [Chen 2023] equation 3", MULTICLASS, IGNORE
-    ),
-    "topk_threshold": LossSpec(topk_threshold, "[Wu 2016]; [Chen 2023]", BOTH, IGNORE),
-    "topk_percent": LossSpec(topk_percent, "[Chen 2023]; [Isensee 2021]: 10 %", BOTH, IGNORE),
-    "online_bootstrapping": LossSpec(
-        online_bootstrapping, "[Tongji 2022] equations 2.3-2.4", BOTH, IGNORE
-    ),
+    "bce": LossSpec(bce, "[Xu 2022], [Wang T 2022]: binary cross-entropy"),
+    "ce": LossSpec(ce, "[Tongji 2022], [Chen 2023]: CE and WCE"),
+    "weighted_bce_from_predictions": LossSpec(weighted_bce_from_predictions, "[Sudre 2017]: WCE"),
+    "focal": LossSpec(focal, "[Lin 2017]; [Tongji 2022] equation 2.1"),
+    "focal_softmax": LossSpec(focal_softmax, "[Tongji 2022] equation 2.2; [Chen 2023] equation 3"),
+    "topk_threshold": LossSpec(topk_threshold, "[Wu 2016]; [Chen 2023]"),
+    "topk_percent": LossSpec(topk_percent, "[Chen 2023]; [Isensee 2021]: 10 %"),
+    "online_bootstrapping": LossSpec(online_bootstrapping, "[Tongji 2022] equations 2.3-2.4"),
     # overlap
     "dice": LossSpec(dice, "[Milletari 2016]; [Tongji 2022] equations 2.6-2.9"),
     "jaccard": LossSpec(jaccard, "[Chen 2023]"),
@@ -101,40 +94,26 @@ LOSSES: dict[str, LossSpec] = {
     "penalty_generalised_dice": LossSpec(
         penalty_generalised_dice, "[Yang 2019]; [Chen 2023] equation 8"
     ),
-    "sensitivity_specificity": LossSpec(
-        sensitivity_specificity, "[Brosch 2015]; [Sudre 2017]", BOTH, IGNORE
-    ),
+    "sensitivity_specificity": LossSpec(sensitivity_specificity, "[Brosch 2015]; [Sudre 2017]"),
     # where a pixel lies
-    "distance_ce": LossSpec(
-        distance_ce, "[Caliva 2019]; [Chen 2023] equation 10", required_maps={"distance"}
-    ),
-    "boundary_aware": LossSpec(
-        boundary_aware, "[Kim 2021]; [Chen 2023] equation 11", BOTH, IGNORE, {"band"}
-    ),
-    "border_weight_ce": LossSpec(
-        border_weight_ce, "[Ronneberger 2015]; [Wang T 2022]", required_maps={"border"}
-    ),
-    "pixel_lesion": LossSpec(
-        pixel_lesion, "[Zhu 2022]; [Chen 2023] equation 9", BOTH, IGNORE, {"lesion"}
-    ),
-    "boundary_kervadec": LossSpec(
-        boundary_kervadec, "[Kervadec 2019] arXiv:1812.07032", required_maps={"signed"}
-    ),
+    "distance_ce": LossSpec(distance_ce, "[Caliva 2019]; [Chen 2023] equation 10"),
+    "boundary_aware": LossSpec(boundary_aware, "[Kim 2021]; [Chen 2023] equation 11"),
+    "border_weight_ce": LossSpec(border_weight_ce, "[Ronneberger 2015]; [Wang T 2022]"),
+    "pixel_lesion": LossSpec(pixel_lesion, "[Zhu 2022]; [Chen 2023] equation 9"),
+    "boundary_kervadec": LossSpec(boundary_kervadec, "[Kervadec 2019] arXiv:1812.07032"),
     # sums
-    "bce_dice": LossSpec(bce_dice, "[Xu 2022] sections V.F.4-5", MULTILABEL),
-    "d_bce": LossSpec(d_bce, "[Su 2021]; [Chen 2023] equation 1", MULTILABEL),
-    "bce_iou_ssim": LossSpec(
-        bce_iou_ssim, "[Chen 2023] equation 2; [Qin 2019], [Huang 2020]", MULTILABEL, IGNORE
-    ),
-    "ssim": LossSpec(ssim, "[Wang 2004] equation 13", BOTH, IGNORE),
-    "dice_focal": LossSpec(dice_focal, "[Zhu 2019]; [Chen 2023]", MULTILABEL),
+    "bce_dice": LossSpec(bce_dice, "[Xu 2022] sections V.F.4-5"),
+    "d_bce": LossSpec(d_bce, "[Su 2021]; [Chen 2023] equation 1"),
+    "bce_iou_ssim": LossSpec(bce_iou_ssim, "[Chen 2023] equation 2; [Qin 2019], [Huang 2020]"),
+    "ssim": LossSpec(ssim, "[Wang 2004] equation 13"),
+    "dice_focal": LossSpec(dice_focal, "[Zhu 2019]; [Chen 2023]"),
     "weighted_sum": LossSpec(WeightedSum, "[Tongji 2022] equation 3.6"),
     "deep_supervision": LossSpec(
         DeepSupervision, "[Tongji 2022], [Huang 2020]; weights of [Isensee 2021]"
     ),
     # as libraries have them
-    "lovasz": LossSpec(lovasz, "[Berman 2018]; symmetric: [Hesene 2022]", BOTH, IGNORE),
-    "hausdorff_dt": LossSpec(hausdorff_dt, "[Karimi 2019]; [Cardoso 2022]", MULTILABEL, IGNORE),
+    "lovasz": LossSpec(lovasz, "[Berman 2018]; symmetric: [Hesene 2022]"),
+    "hausdorff_dt": LossSpec(hausdorff_dt, "[Karimi 2019]; [Cardoso 2022]"),
     # as printed, to show what the misprints do
     "soft_dice_per_pixel": LossSpec(soft_dice_per_pixel, "[Xu 2022] section V.F.3"),
     "dice_as_printed": LossSpec(dice_as_printed, "[Xu 2022] section V.F.2"),
@@ -215,15 +194,16 @@ class Criterion:
             params["mode"] = mode
         self.name = name
         self.function = row.build(**params) if row.within else partial(row.build, **params)
-        # a loss made of others knows the maps of its parts
+        # a loss made of others knows the maps of its parts, and gives every part what it takes
         self.required_maps = getattr(self.function, "required_maps", row.required_maps)
-        self.takes = row.takes
+        self.takes = None if row.within else inspect.signature(row.build).parameters
 
     def __call__(
         self, logits: Tensor, target: Tensor, **extras: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and its terms; extras that the loss has no use for are left out."""
-        wanted = {key: extras[key] for key in extras if key in self.required_maps | self.takes}
-        value = self.function(logits, target, **wanted)
+        if self.takes is not None:
+            extras = {key: value for key, value in extras.items() if key in self.takes}
+        value = self.function(logits, target, **extras)
         terms = value if isinstance(value, dict) else {self.name: value}
         return sum(terms.values()), terms

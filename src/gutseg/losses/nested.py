@@ -48,10 +48,17 @@ class WeightedSum:
         """
         if not params["terms"]:
             raise ValueError(f"{where}.terms: weighted_sum needs at least one term")
-        terms = [
-            _changed(term, f"{where}.terms.{number}", change)
-            for number, term in enumerate(params["terms"])
-        ]
+        terms = []
+        for number, term in enumerate(params["terms"]):
+            place = f"{where}.terms.{number}"
+            if set(term) - set(TERM) or "loss" not in term:
+                raise ValueError(
+                    f"{place}: unknown name {term.get('loss', '')!r}: a term is "
+                    f"{{loss, weight, params}}, found {sorted(map(str, term))}"
+                )
+            term = {key: coerce(value, TERM[key], f"{place}.{key}") for key, value in term.items()}
+            inside = change(term["loss"], term.get("params") or {}, place)
+            terms.append(term | ({"params": inside} if inside else {}))
         if not any(term.get("weight", 1) for term in terms):
             raise ValueError(f"{where}.terms: all weights are 0; give at least one term a weight")
         return params | {"terms": terms}
@@ -62,18 +69,6 @@ class WeightedSum:
             label: weight * criterion(logits, target, **extras)[0]
             for label, (criterion, weight) in self.parts.items()
         }
-
-
-def _changed(term: dict, where: str, change: Change) -> dict:
-    unknown = set(term) - set(TERM)
-    if unknown or "loss" not in term:
-        raise ValueError(
-            f"{where}: unknown name {term.get('loss', '')!r}: a term is {{loss, weight, params}}, "
-            f"found {sorted(map(str, term))}"
-        )
-    term = {key: coerce(value, TERM[key], f"{where}.{key}") for key, value in term.items()}
-    params = change(term["loss"], term.get("params") or {}, where)
-    return term | ({"params": params} if params else {})
 
 
 class DeepSupervision:

@@ -82,7 +82,7 @@ class Pixels:
     ) -> Tensor:
         """Average (B, C or 1, H, W) over the pixels that count; weights as in rows.pixel_loss."""
         if self.ignore is None and annotated is None and class_weights is None:
-            return mean_over_ranks(loss.sum(), loss.numel())
+            return ratio_over_ranks(loss.sum(), loss.numel())
         kept = self.kept[:, : loss.shape[1]]  # as the loss
         if annotated is not None:
             kept = kept * annotated[:, :, None, None]
@@ -94,6 +94,21 @@ class Pixels:
             weight = kept * (planes if loss.shape[1] > 1 else self.of_the_truth(planes))
         divisor = weight if divide_by == "weights" else kept
         return ratio_over_ranks((weight * loss).sum(), divisor.sum())
+
+    def hardest_mean(
+        self, losses: Tensor, scores: Tensor, count: Callable[[Tensor], int | Tensor]
+    ) -> Tensor:
+        """Mean of the losses of each image's highest scores, count(scores) of them."""
+        sums, numbers = [], []
+        for image, (loss, score) in enumerate(zip(losses, scores.detach(), strict=True)):
+            kept = slice(None)
+            if self.ignore is not None:
+                kept = ~self.ignore[image].expand_as(loss).flatten()
+            values, ranked = loss.flatten()[kept], score.flatten()[kept]
+            number = min(max(int(count(ranked)), 1), len(values))
+            sums.append(values[ranked.topk(number).indices].sum())
+            numbers.append(number)
+        return ratio_over_ranks(torch.stack(sums).sum(), sum(numbers))
 
 
 @dataclass(frozen=True)
@@ -189,32 +204,9 @@ def mean_of_rows(total: Tensor, number: Tensor, sums: Sums) -> Tensor:
     return total / number.clamp(min=TINY) if sums.gathered else ratio_over_ranks(total, number)
 
 
-def hardest_mean(
-    losses: Tensor,
-    scores: Tensor,
-    ignore: Tensor | None,
-    count: Callable[[Tensor], int | Tensor],
-) -> Tensor:
-    """Mean loss of the highest-scored pixels, image by image; count: how many of the scores."""
-    sums, numbers = [], []
-    for image in range(len(losses)):
-        kept = slice(None) if ignore is None else ~ignore[image].expand_as(losses[image]).flatten()
-        values = losses[image].flatten()[kept]
-        ranked = scores[image].detach().flatten()[kept]
-        number = min(max(int(count(ranked)), 1), len(values))
-        chosen = ranked.topk(number).indices
-        sums.append(values[chosen].sum())
-        numbers.append(number)
-    return mean_over_ranks(torch.stack(sums).sum(), sum(numbers))
-
-
-def mean_over_ranks(total: Tensor, number: int) -> Tensor:
-    """Divide a sum by how many were added, both over all ranks."""
-    return ratio_over_ranks(total, total.new_tensor(float(number)))
-
-
-def ratio_over_ranks(total: Tensor, divisor: Tensor) -> Tensor:
-    """Divide a sum by another, both over all ranks; 0 / 0 is 0."""
+def ratio_over_ranks(total: Tensor, divisor: Tensor | int) -> Tensor:
+    """Divide a sum by another, or by how many were added, both over all ranks; 0 / 0 is 0."""
+    divisor = divisor if isinstance(divisor, Tensor) else total.new_tensor(float(divisor))
     sums = over_ranks(torch.stack([total, divisor]))
     return sums[0] / sums[1].clamp(min=TINY)
 

@@ -33,7 +33,6 @@ from gutseg.losses.reductions import (
     Mode,
     Pixels,
     Reduction,
-    hardest_mean,
     over_classes,
     region_sums,
 )
@@ -65,6 +64,8 @@ def _row_maker(finish: Formula) -> Callable[..., Formula]:
         found["mode"] = found["mode"].replace(annotation=annotation, default=modes[0])
         for key, value in defaults.items():
             found[key] = found[key].replace(default=value)
+        if modes == MULTICLASS:  # a softmax needs every class of an image
+            found.pop("annotated", None)
         # what a call must give, maps among it, comes before what it may leave out
         order = sorted(
             found.values(),
@@ -75,8 +76,9 @@ def _row_maker(finish: Formula) -> Callable[..., Formula]:
         )
         signature = inspect.Signature(order, return_annotation=Tensor)
         row = wraps(formula)(checked(partial(finish, formula), signature, formula.__name__))
-        row.__signature__ = signature  # type: ignore[attr-defined]  # read by inspect
         row.__annotations__ = {one.name: one.annotation for one in order}
+        maps = {one.name for one in own if one.kind is one.POSITIONAL_OR_KEYWORD} - {"annotated"}
+        vars(row).update(__signature__=signature, modes=modes, required_maps=maps)
         return row
 
     return decorate
@@ -134,16 +136,6 @@ def pixel_loss(
     weights of its labels; so p = g remains the minimum, whatever the weights.
     """
     return pixels.mean(formula(pixels, **own), annotated, class_weights, divide_by)
-
-
-@_row_maker
-def hard_pixel_loss(formula: Formula, pixels: Pixels, **own: Any) -> Tensor:
-    """Make a loss of formula(pixels, **own) -> (losses, scores, count).
-
-    It is the mean of the losses of each image's highest scores, count(scores) of them.
-    """
-    losses, scores, count = formula(pixels, **own)
-    return hardest_mean(losses, scores, pixels.ignore, count)
 
 
 @_row_maker

@@ -17,7 +17,9 @@ def surface_distances(
     inf where target is empty. A k-d tree: tens of milliseconds per pair.
     """
     scale = np.array(checked_spacing(spacing))
-    x, y = (_coordinates(edge) * scale for edge in two_words(source, target, surface=True))
+    edges = two_words(source, target, surface=True)
+    bits = (np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little") for words in edges)
+    x, y = (np.argwhere(planes) * scale for planes in bits)
     return cKDTree(y).query(x)[0] if len(y) else np.full(len(x), np.inf)
 
 
@@ -50,8 +52,3 @@ def mean_surface_distance(
 def _both_ways(first: np.ndarray, second: np.ndarray, spacing: Spacing) -> list[np.ndarray]:
     pairs = ((first, second), (second, first))
     return [surface_distances(*pair, spacing=spacing) for pair in pairs]
-
-
-def _coordinates(words: np.ndarray) -> np.ndarray:
-    """(N, 3) indices of the set bits of (Z, H, W64) words."""
-    return np.argwhere(np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little"))
