@@ -1,6 +1,7 @@
 """Validation during training: losses, pooled measures, and the competition's on volumes."""
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,45 +15,40 @@ from gutseg.data.maps import Maps
 from gutseg.data.sources.source import Source
 from gutseg.inference.postprocess import to_byte
 from gutseg.inference.predictor import Predictor, activation, to_bytes
+from gutseg.losses import Criterion
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, accuracy_rows, combine, compare, iou_rows
 from gutseg.metrics.pooled import Counts, count, decided, measures
 
-# (logits, target, **maps) -> the loss and its terms
-Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 METRIC = METRICS["default"]
 COLUMNS = ("dice", "iou", "accuracy", "hausdorff")
 
 
+@dataclass
 class Evaluator:
     """Compares a network with the labels of some planes, scan by scan.
 
-    rows: rows of the source's index; a volume of which only some slices are listed is compared
-    on those alone. Probabilities are cut at 0.5, or the likeliest class is taken. Under
-    distributed training every rank takes its share of the scans; all_reduce sums a tensor over
-    ranks.
+    Probabilities are cut at 0.5, or the likeliest class is taken. Under distributed training
+    every rank takes its share of the scans.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        rows: pd.DataFrame,
-        wrap: Callable[[nn.Module], Predictor],
-        criterion: Criterion,
-        *,
-        maps: Maps | None = None,
-        rank: int = 0,
-        world_size: int = 1,
-        all_reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor,
-    ) -> None:
-        """wrap: turns the network into a Predictor. maps: what the loss needs besides labels."""
-        self.source = source
-        self.wrap = wrap
-        self.criterion = criterion
-        self.maps = maps or Maps()
-        self.all_reduce = all_reduce
-        scans = [(name, group["z"].to_numpy()) for name, group in rows.groupby("scan")]
-        self.scans = scans[rank::world_size]
+    source: Source
+    # of the source's index; of a volume only the slices that are listed are compared
+    rows: pd.DataFrame
+    # turns the network into a Predictor
+    wrap: Callable[[nn.Module], Predictor]
+    criterion: Criterion
+    _: KW_ONLY
+    # what the loss needs besides labels
+    maps: Maps = field(default_factory=Maps)
+    rank: int = 0
+    world_size: int = 1
+    # sums a tensor over ranks
+    all_reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor
+
+    def __post_init__(self) -> None:
+        scans = [(name, group["z"].to_numpy()) for name, group in self.rows.groupby("scan")]
+        self.scans = scans[self.rank :: self.world_size]
 
     def __call__(self, network: nn.Module, with_score: bool) -> dict[str, float]:
         """Return val_loss, its terms, and measures pooled over all pixels, `pooled.<name>`.

@@ -138,10 +138,7 @@ def check_same_scans(members: Sequence[OutOfFold]) -> None:
 
 
 def compare_scans(
-    members: Sequence[OutOfFold],
-    weights: Sequence[float],
-    rules: Sequence[Rule],
-    metric: Metric,
+    members: Sequence[OutOfFold], weights: Sequence[float], rules: Sequence[Rule], metric: Metric
 ) -> dict[str, list[ScanResult]]:
     """Compare blended out-of-fold predictions with the labels.
 

@@ -136,10 +136,8 @@ class Study(Section):
             said = " and ".join(way for way, done in ways if done)
             label = ", ".join(choice.label for choice in choices if choice.label)
             found[said or "nothing"].append(label)
-        return [
-            f"{', '.join(filter(None, labels))}: {ways}" if any(labels) else ways
-            for ways, labels in found.items()
-        ]
+        parts = [(", ".join(filter(None, labels)), ways) for ways, labels in found.items()]
+        return [": ".join(filter(None, part)) for part in parts]
 
     def second_cells(self, cells: list[Cell], frame: pd.DataFrame) -> list[Cell]:
         """Return the cells that `best_with` adds.

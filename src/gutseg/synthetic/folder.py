@@ -53,24 +53,20 @@ def write_folder(
             sweep(folder)  # what a killed run was busy with
         if not (out / SETTINGS).is_file():
             write_json(out / SETTINGS, settings)
-        _write_all(out, seed, train, hidden, workers)
+        places = {"train": train, "hidden/test": hidden}
+        jobs = [
+            Job(seed, scan, out / place / f"case{scan.case}" / scan.name / "scans")
+            for place, scans in places.items()
+            for scan in scans
+        ]
+        with closing(run(jobs, write_scan, jobs=workers, desc="phantom", unit="scan")) as written:
+            rows = {job.scan: text for job, text in written}
+        empty = [label_rows(scan, np.zeros(scan.voxels.shape, np.uint8)) for scan in hidden]
+        _write(out / "hidden" / "sample_submission.csv", SUBMISSION_HEADER + "".join(empty))
+        _write(out / "hidden_truth.csv", LABELS_HEADER + "".join(rows[scan] for scan in hidden))
+        _write(out / "sample_submission.csv", SUBMISSION_HEADER)
+        _write(out / "train.csv", LABELS_HEADER + "".join(rows[scan] for scan in train))
     return train, hidden
-
-
-def _write_all(out: Path, seed: int, train: list[Visit], hidden: list[Visit], workers: int) -> None:
-    places = {"train": train, "hidden/test": hidden}
-    jobs = [
-        Job(seed, scan, out / place / f"case{scan.case}" / scan.name / "scans")
-        for place, scans in places.items()
-        for scan in scans
-    ]
-    with closing(run(jobs, write_scan, jobs=workers, desc="phantom", unit="scan")) as written:
-        rows = {job.scan: text for job, text in written}
-    empty = [label_rows(scan, np.zeros(scan.voxels.shape, np.uint8)) for scan in hidden]
-    _write(out / "hidden" / "sample_submission.csv", SUBMISSION_HEADER + "".join(empty))
-    _write(out / "hidden_truth.csv", LABELS_HEADER + "".join(rows[scan] for scan in hidden))
-    _write(out / "sample_submission.csv", SUBMISSION_HEADER)
-    _write(out / "train.csv", LABELS_HEADER + "".join(rows[scan] for scan in train))
 
 
 def _check(out: Path, settings: dict) -> None:

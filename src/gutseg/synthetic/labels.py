@@ -1,12 +1,14 @@
 """From paths to masks: the distance fields of the three organs and where they meet."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from gutseg.constants import CLASSES
 from gutseg.masks.components import drop_small
 from gutseg.synthetic.anatomy import Anatomy, draw_anatomy
+from gutseg.synthetic.outline import NUM_ANGLES
 from gutseg.synthetic.roster import NOISE, Visit, Voxels, random
 from gutseg.synthetic.shapes import REACH_MM, Noise, Tube, draw_tube, within
 
@@ -26,6 +28,14 @@ class Body:
     noise: Noise
     # one per class, in CLASSES' order
     organs: tuple[Tube, ...]
+
+    @cached_property
+    def polar(self) -> tuple[np.ndarray, np.ndarray]:
+        """Angle (index into ANGLES) and radius (mm) about the body's axis, (H, W) each."""
+        _, y_mm, x_mm = self.anatomy.outline.shift
+        y, x = self.grid.y[:, None] - np.float32(y_mm), self.grid.x[None, :] - np.float32(x_mm)
+        turn = (np.arctan2(y, x) + np.pi) * (NUM_ANGLES / (2 * np.pi))
+        return np.minimum(turn.astype(np.int32), NUM_ANGLES - 1), np.hypot(y, x)
 
 
 def draw_body(seed: int, scan: Visit) -> Body:

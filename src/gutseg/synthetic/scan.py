@@ -6,7 +6,7 @@ import numpy as np
 
 from gutseg.synthetic import organs
 from gutseg.synthetic.canvas import Canvas
-from gutseg.synthetic.frame import Frame, paint_frame, paint_lungs
+from gutseg.synthetic.frame import paint_frame, paint_lungs
 from gutseg.synthetic.labels import draw_body, masks
 from gutseg.synthetic.roster import RECEIVER, Visit, random
 from gutseg.synthetic.scanner import develop, draw_scanner, expose
@@ -25,7 +25,6 @@ class Drawing:
 def draw_scan(seed: int, scan: Visit) -> Drawing:
     """Draw image and labels of a scan; they depend on nothing but the arguments."""
     body = draw_body(seed, scan)
-    frame = Frame(body.grid, body.anatomy.outline)
     signals = organs.draw_signals(seed, scan.case)
     contents = organs.Contents(body, seed, scan.case, scan.day)
     scanner = draw_scanner(seed, scan.case, scan.day, body)
@@ -34,7 +33,7 @@ def draw_scan(seed: int, scan: Visit) -> Drawing:
     for index in range(len(volume)):
         canvas = Canvas(body, index, signals)
         # From the skin inwards; what comes later covers what came before.
-        to_wall, inner = paint_frame(canvas, frame)
+        to_wall, inner = paint_frame(canvas)
         below = paint_lungs(canvas, inner)
         organs.paint_chest(canvas)
         organs.paint_lower(canvas, inner)

@@ -109,12 +109,7 @@ class Noise:
         self._grid = grid
 
     def at(
-        self,
-        index: int,
-        cell_mm: float,
-        *,
-        salt: int = 0,
-        box: tuple[slice, slice] = np.s_[:, :],
+        self, index: int, cell_mm: float, *, salt: int = 0, box: tuple[slice, slice] = np.s_[:, :]
     ) -> np.ndarray:
         """Return the noise of slice `index` inside box (rows, columns).
 

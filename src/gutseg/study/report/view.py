@@ -47,10 +47,10 @@ class View:
         """The share of the training pixels by class, mean over cells."""
         return pd.Series({key: self.frame[f"share.{key}"].mean() for key in self.classes()})
 
-
-def blocks(frame: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return scores with one row per block (seed, fold) and one column per loss; frame: tuned."""
-    if score not in frame:
-        frame = frame.assign(**{score: np.nan})
-    table = frame.pivot(index=["seed", "fold"], columns="label", values=score)
-    return table[frame["label"].unique()]
+    def blocks(self, network: str) -> pd.DataFrame:
+        """Scores of a network, tuned: one row per block (seed, fold), one column per loss."""
+        frame = self.tuned(network)
+        if self.score not in frame:
+            frame = frame.assign(**{self.score: np.nan})
+        table = frame.pivot(index=["seed", "fold"], columns="label", values=self.score)
+        return table[frame["label"].unique()]
