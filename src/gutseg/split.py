@@ -68,11 +68,9 @@ def _slices(source: Path, stratum: str) -> pd.DataFrame:
     refuse_repeated(source, slices, "id")
     cases = whole_numbers(slices, "case", source, 0, MOST_CASES)
     other = cases != slices["id"].str.extract(SLICE_ID)[0].astype(int)
-    if other.any():
-        refuse_rows(source, slices, "case", other.to_numpy(), "is not that of the row's id")
+    refuse_rows(source, slices, "case", other, "is not that of the row's id")
     masks = slices["has_ann"].str.lower().map({"true": 1, "1": 1, "false": 0, "0": 0})
-    if masks.isna().any():
-        refuse_rows(source, slices, "has_ann", masks.isna().to_numpy(), "is not True or False")
+    refuse_rows(source, slices, "has_ann", masks.isna(), "is not True or False")
     number = slices["id"].str[-4:].astype(int)
     scan = slices["id"].str.rsplit("_", n=2).str[0]
     z = number - number.groupby(scan).transform("min")

@@ -57,9 +57,8 @@ class Whole(Dataset):
 class Crops(Dataset):
     """Random crops; the batch of a step is a pure function of (seed, fold, step).
 
-    Every loss and network sees the same: comparisons are paired. rows: of the source's index.
-    With an augmentation crops have a margin, so that a deformation moves in what lies next to
-    them. Images smaller than a crop are mirrored at their edges.
+    Images smaller than a crop are mirrored at their edges. With an augmentation crops get a margin,
+    so that a deformation moves in what lies next to them.
     """
 
     source: Source
@@ -90,13 +89,14 @@ class Crops(Dataset):
         for length, side in zip(planes[0].shape[2:], size, strict=True):
             start = random.integers(max(length - side, 0) + 1)
             box.append(slice(start, start + side))
+        rows, columns = box
         # the same numbers are drawn whatever is switched on
         turns, mirrored = int(random.integers(4)), int(random.integers(2))
         if self.crop.size[0] != self.crop.size[1]:
             turns = 2 * (turns % 2)
 
         def cut(part: np.ndarray) -> np.ndarray:
-            part = _grown(part[..., *box], size)
+            part = _grown(part[..., rows, columns], size)
             part = np.rot90(part, turns, axes=(-2, -1)) if self.crop.quarter_turns else part
             return part[..., ::-1] if self.crop.flips and mirrored else part
 

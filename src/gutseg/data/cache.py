@@ -20,11 +20,7 @@ from gutseg.masks.rle_reading import decode
 from gutseg.registry import brief
 
 FACTS = "scan.json"
-ARRAYS = {
-    "image": (np.uint16, 3),
-    "mask": (np.uint8, 3),
-    "histogram": (np.uint32, 1),
-}
+ARRAYS = {"image": (np.uint16, 3), "mask": (np.uint8, 3), "histogram": (np.uint32, 1)}
 # what lies in the folder of a scan besides its facts
 SCAN_FILES = (*(f"{array}.npy" for array in ARRAYS), INDEX)
 # the kinds of numpy dtype that a column of the index may have; O and T are text

@@ -62,10 +62,7 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def read_numbers(path: Path) -> np.ndarray:
-    """Read a grey PNG's numbers as they are: (H, W) uint8 or uint16.
-
-    Raises ValueError for colour, and for palettes and fewer bits, which decoders stretch to 0-255.
-    """
+    """Read a grey PNG's numbers as they are: (H, W) uint8 or uint16; ValueError for any other."""
     return _decode(path, cv2.IMREAD_UNCHANGED, numbers=True)
 
 
@@ -78,7 +75,7 @@ def _decode(path: Path, flags: int, *, numbers: bool = False) -> np.ndarray:
             raise ValueError(f"claims {width}x{height} pixels; expected at most {LARGEST_PICTURE}")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    if numbers and (colour != 0 or bits < 8):
+    if numbers and (colour != 0 or bits < 8):  # decoders stretch palettes and few bits to 0-255
         raise ValueError(
             f"{path} is a {bits}-bit {PNG_COLOURS.get(colour, 'unknown')} PNG; a label map is "
             "8-bit grey and holds class numbers, save it so"

@@ -178,9 +178,7 @@ class Slices:
 
 def check_ids(path: Path, table: pd.DataFrame) -> None:
     """Raise ValueError when the column `id` holds anything but the ids of slices."""
-    wrong = ~table["id"].str.fullmatch(SLICE_ID.pattern)
-    if wrong.any():
-        refuse_rows(path, table, "id", wrong.to_numpy(), NOT_AN_ID)
+    refuse_rows(path, table, "id", ~table["id"].str.fullmatch(SLICE_ID.pattern), NOT_AN_ID)
 
 
 def scan_key(scan: str) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -67,15 +67,6 @@ class Geometry(Section):
     margin: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 8
 
 
-class Seen(Protocol):
-    """What a window is chosen by: a scan, or an image that stands alone."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-    @property
-    def body(self) -> tuple[int, int, int, int]: ...
-
-
 @dataclass(frozen=True)
 class Inputs:
     """The settings shared by training, validation, out-of-fold prediction and the kernel."""
@@ -97,8 +88,8 @@ class Inputs:
         """Return the same, growing for scans larger than the padded size; not for training."""
         return replace(self, grow=True)
 
-    def window(self, scan: Seen) -> "Window":
-        """Return the window of a scan; one for all of its slices."""
+    def window(self, scan: Any) -> "Window":
+        """Return the window of a scan or a picture; one for all of its slices."""
         return window(scan.shape[1:], scan.body, self.geometry, grow=self.grow)
 
     def stacks(self, scan: Scan, z: np.ndarray) -> np.ndarray:
@@ -118,7 +109,7 @@ class Inputs:
         """Return the labels of planes z (B,) as (B, h, w) uint8, as `scan.labels` holds them."""
         return self.window(scan).forward(scan.labels[z], labels=True)
 
-    def native(self, scan: Seen, planes: np.ndarray) -> np.ndarray:
+    def native(self, scan: Any, planes: np.ndarray) -> np.ndarray:
         """Bring predictions (B, C, h, w) float32 back to the slices: (C, B, H, W)."""
         batch, classes = planes.shape[:2]
         rows = planes.swapaxes(0, 1).reshape(batch * classes, *planes.shape[2:])

@@ -3,7 +3,7 @@
 import codecs
 import csv
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ def _read_at_once(content: bytes, names: list[str]) -> pa.Table | None:
     if b'"' in content:
         return None
     try:
-        table = parse_csv(content, names, pa.csv.ParseOptions(ignore_empty_lines=False))
+        table = parse_csv(content, names, blank_lines=True)
     except pa.ArrowInvalid:  # a line of too many or too few fields, bytes that are not text
         return None
     if pc.any(pc.equal(table[0], "")).as_py():  # pyarrow makes a blank line a row of empty fields
@@ -67,12 +67,10 @@ def _read_line_by_line(content: bytes, names: list[str], path: Path, issues: Iss
         if broken:
             problem = f"has {len(fields)} fields; expected {','.join(names)}"
             issues.add(f"{path.name} row {number}", problem)
-        fields += [""] * (len(names) - len(fields))
-        rows.append((*fields[: len(names)], number, broken))
-    columns = [*names, "row", "broken"]
-    types = [*[pa.string()] * len(names), pa.int64(), pa.bool_()]
-    schema = pa.schema(list(zip(columns, types, strict=True)))
-    return pa.Table.from_pylist([dict(zip(columns, row, strict=True)) for row in rows], schema)
+        texts = dict(zip_longest(names, fields[: len(names)], fillvalue=""))
+        rows.append({**texts, "row": number, "broken": broken})
+    kinds = dict.fromkeys(names, pa.string()) | {"row": pa.int64(), "broken": pa.bool_()}
+    return pa.Table.from_pylist(rows, pa.schema(kinds))
 
 
 def _lines(content: bytes, path: Path, issues: Issues) -> list[str]:
@@ -136,7 +134,7 @@ class MaskCsv:
 
     def unlisted_scans(self) -> set[str]:
         """Name the scans of which the slices list nothing; a malformed id raises ValueError."""
-        rows = np.flatnonzero(self.slice < 0)
+        rows = np.flatnonzero(self.slice < 0).tolist()
         for row in rows:
             if not SLICE_ID.fullmatch(str(self.ids[row])):
                 raise ValueError(f"{self.label(row)}: the id {NOT_AN_ID}")

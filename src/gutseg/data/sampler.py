@@ -33,10 +33,9 @@ class _Epochs:
 class BatchSampler(_Epochs):
     """Deal one epoch's samples out to batches and ranks.
 
-    has_label: (N,) bool, whether a sample shows any organ. empty_share: how many of the empty
-    samples an epoch sees, drawn again every epoch (1 = all, 0 = annotated only).
-    steps: batches an epoch per rank, the last one filled up from the epoch's beginning; None
-    takes every sample once.
+    has_label: (N,) bool, whether a sample shows any organ. empty_share: of the empty samples, drawn
+    again every epoch (1 = all, 0 = none). steps: batches an epoch per rank; None takes every
+    sample once and fills up the last batch from the epoch's beginning.
     """
 
     def __init__(

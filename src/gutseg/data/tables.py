@@ -5,7 +5,6 @@ import io
 import sys
 import zlib
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -65,12 +64,11 @@ def read_csv(path: Path, remedy: str) -> pa.Table:
         raise ValueError(f"{path} is not a readable csv: {brief(error)}; {remedy}") from None
 
 
-def parse_csv(
-    content: bytes, names: list[str], parse: pa.csv.ParseOptions | None = None
-) -> pa.Table:
-    """Parse a csv with a header, the columns of these names as text, empty fields being ""."""
+def parse_csv(content: bytes, names: list[str], *, blank_lines: bool = False) -> pa.Table:
+    """Parse a csv with this header, all as text; blank_lines: take them for rows."""
     text = dict.fromkeys(names, pa.string())
     convert = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
+    parse = pa.csv.ParseOptions(ignore_empty_lines=not blank_lines)
     return pa.csv.read_csv(io.BytesIO(content), parse_options=parse, convert_options=convert)
 
 
@@ -109,17 +107,17 @@ def whole_numbers(
     texts = table[column]
     digits = texts.str.fullmatch("[0-9]{1,18}")
     numbers = pd.to_numeric(texts.where(digits, "-1")).astype(np.int64)
-    wrong = ~numbers.between(low, high)
-    if wrong.any():
-        problem = f"is not a whole number from {low} to {high}"
-        refuse_rows(path, table, column, wrong.to_numpy(), problem)
+    problem = f"is not a whole number from {low} to {high}"
+    refuse_rows(path, table, column, ~numbers.between(low, high), problem)
     return numbers
 
 
 def refuse_rows(
-    path: Path, table: pd.DataFrame, column: str, wrong: np.ndarray, problem: str
-) -> NoReturn:
-    """Raise ValueError that says what is wrong with some rows, (N,) bool; the header is row 1."""
+    path: Path, table: pd.DataFrame, column: str, wrong: pd.Series, problem: str
+) -> None:
+    """Raise ValueError naming the rows that are wrong (N,), if any; the header is row 1."""
+    if not wrong.any():
+        return
     first, *others = np.flatnonzero(wrong).tolist()
     value = table[column].tolist()[first]
     text = f"{path} row {first + 2}: {column} {shown(value)} {problem}"
@@ -131,5 +129,4 @@ def refuse_rows(
 def refuse_repeated(path: Path, table: pd.DataFrame, column: str) -> None:
     """Raise ValueError when a value of the column is repeated."""
     repeated = table[column].duplicated()
-    if repeated.any():
-        refuse_rows(path, table, column, repeated.to_numpy(), "is listed twice; expected one row")
+    refuse_rows(path, table, column, repeated, "is listed twice; expected one row")

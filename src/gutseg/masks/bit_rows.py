@@ -5,16 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gutseg.masks.intrinsics import (
-    ALL,
-    ONE,
-    ZERO,
-    at_least_64,
-    frozen,
-    inlined,
-    kernel,
-    popcount,
-)
+from gutseg.masks.intrinsics import ALL, ONE, ZERO, at_least_64, frozen, inlined, kernel, popcount
 
 _TOP = np.uint64(63)
 

@@ -30,8 +30,9 @@ class Components:
         flat = words.reshape(-1, words.shape[2])
         first = np.zeros(len(flat) + 1, np.int64)
         _count_runs(flat, first)
-        start, stop = np.empty(first[-1], np.int64), np.empty(first[-1], np.int64)
-        _find_runs(flat, first, start, stop)
+        bounds = np.empty(2 * first[-1], np.int64)
+        _find_runs(flat, first, bounds)
+        start, stop = bounds[::2], bounds[1::2]
         root = np.arange(first[-1])
         _join_touching(first, start, stop, words.shape[1], root)
         row = np.repeat(np.arange(len(flat)), np.diff(first))
@@ -57,39 +58,30 @@ def drop_small(mask: np.ndarray, min_size: float) -> np.ndarray:
 def _count_runs(rows, first):
     """first[r + 1] = runs in rows 0..r."""
     for r in range(len(rows)):
-        before = ZERO
-        count = 0
+        first[r + 1], before = first[r], ZERO
         for word in rows[r]:
             # a run starts at a bit whose lower neighbour is 0; the neighbour of the lowest bit is
             # the highest one of the word before
-            count += popcount(word & ~((word << ONE) | before))
+            first[r + 1] += popcount(word & ~((word << ONE) | before))
             before = word >> np.uint64(63)
-        first[r + 1] = first[r] + count
 
 
 @kernel
-def _find_runs(rows, first, start, stop):
+def _find_runs(rows, first, bounds):
     """Write every run's first column and the column after its last."""
     for r in range(len(rows)):
-        begun, ended = first[r], first[r]
-        before = ZERO
+        at, before = 2 * first[r], ZERO
         for k in range(rows.shape[1]):
             word = rows[r, k]
             # 1 where a bit differs from its lower neighbour: starts and stops in turn
             changes = word ^ ((word << ONE) | before)
             before = word >> np.uint64(63)
             while changes:
-                bit = trailing_zeros(changes)
-                column = 64 * k + bit
+                bounds[at] = 64 * k + trailing_zeros(changes)
                 changes &= changes - ONE
-                if word >> np.uint64(bit) & ONE:
-                    start[begun] = column
-                    begun += 1
-                else:
-                    stop[ended] = column
-                    ended += 1
-        if ended < begun:
-            stop[ended] = 64 * rows.shape[1]
+                at += 1
+        if at < 2 * first[r + 1]:
+            bounds[at] = 64 * rows.shape[1]
 
 
 @kernel

@@ -48,20 +48,19 @@ def _tiles(folder: Path) -> list[tuple[Path, Path]]:
             f"{folder} holds no TCGA-* folders with tiles and XML files; give the folder "
             "MoNuSAC_images_and_annotations"
         )
-    return [_tile(stem) for stem in image_io.by_number(list(stems))]
-
-
-def _tile(stem: Path) -> tuple[Path, Path]:
-    xml_file = stem.with_name(f"{stem.name}.xml")
-    found = [file for end in PICTURES if (file := stem.with_name(stem.name + end)).is_file()]
-    slide = stem.with_name(f"{stem.name}.svs")
-    if not found and slide.is_file():
-        raise FileNotFoundError(f"{slide} needs openslide; put a .tif or .png next to it")
-    if not found:
-        raise FileNotFoundError(f"{xml_file} has no image; put {stem.name}.tif or .png next to it")
-    if not xml_file.is_file():
-        raise FileNotFoundError(f"{xml_file} does not exist; add it or remove {found[0]}")
-    return found[0], xml_file
+    tiles = []
+    for stem in image_io.by_number(list(stems)):
+        name = stem.name
+        xml_file, slide = stem.with_name(f"{name}.xml"), stem.with_name(f"{name}.svs")
+        found = [file for end in PICTURES if (file := stem.with_name(name + end)).is_file()]
+        if not found and slide.is_file():
+            raise FileNotFoundError(f"{slide} needs openslide; put a .tif or .png next to it")
+        if not found:
+            raise FileNotFoundError(f"{xml_file} has no image; put {name}.tif or .png next to it")
+        if not xml_file.is_file():
+            raise FileNotFoundError(f"{xml_file} does not exist; add it or remove {found[0]}")
+        tiles.append((found[0], xml_file))
+    return tiles
 
 
 def _regions(file: Path) -> list[tuple[int, np.ndarray]]:
