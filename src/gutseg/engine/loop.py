@@ -60,7 +60,10 @@ def fit(
         row |= evaluate(learner.best, last or (epoch + 1) % train.score_every == 0)
         history.append(row | {"seconds_test": time.perf_counter() - started})
         if learner.world.is_main:
-            _save(learner, history, folder)
+            if best_epoch(history, train) == epoch:
+                best = {"model": learner.best.state_dict(), "metrics": history[-1]}
+                checkpoint.save(folder / "best.pt", best)
+            checkpoint.save(folder / "last.pt", {"learner": learner.state(), "history": history})
             log.info("%s", "  ".join([folder.name, *_shown(history[-1])]))
             if journal:
                 journal.write(history)
@@ -76,39 +79,28 @@ def fit(
 def _resume(learner: Learner, folder: Path) -> History:
     """Take over last.pt; return its history, empty where nothing was trained yet.
 
-    Raises ValueError when a file is not as written.
+    Raises ValueError when a file is not as written, and FileNotFoundError when one is gone.
     """
-    # a last.pt that is a broken link or a pipe is not one that is yet to be written
-    if not os.path.lexists(folder / "last.pt"):
-        _check_first(folder)
-        return []
-    state = checkpoint.state(folder / "last.pt")
+    last, best = folder / "last.pt", folder / "best.pt"
     afresh = f"delete {folder} and train this fold again"
+    # one that is a broken link or a pipe is not one that is yet to be written
+    if not os.path.lexists(last):
+        metrics = checkpoint.load(best).get("metrics", {}) if os.path.lexists(best) else {}
+        # a kill before the first last.pt leaves a best.pt of epoch 0
+        if metrics.get("epoch", 0) > 0:
+            raise FileNotFoundError(
+                f"{last} does not exist, but best.pt is of epoch {metrics['epoch']} and would be "
+                "lost; copy last.pt back, or give another name=..."
+            )
+        return []
+    state = checkpoint.state(last)
     try:
         learner.restore(state["learner"])
     except ValueError as error:
-        raise ValueError(
-            f"{folder / 'last.pt'} does not fit this training ({error}); {afresh}"
-        ) from None
+        raise ValueError(f"{last} does not fit this training ({error}); {afresh}") from None
     if best_epoch(state["history"], learner.train) is not None:
-        best = need_file(folder / "best.pt", f"an earlier epoch made it; {afresh}")
-        checkpoint.load(best, afresh)
+        checkpoint.load(need_file(best, f"an earlier epoch made it; {afresh}"), afresh)
     return state["history"]
-
-
-def _check_first(folder: Path) -> None:
-    """Refuse to start again over a best.pt of later epochs than the first.
-
-    One of the first epoch stays alone when the process is killed before last.pt is written.
-    """
-    if not os.path.lexists(folder / "best.pt"):
-        return
-    metrics = checkpoint.load(folder / "best.pt").get("metrics", {})
-    if metrics.get("epoch", 0) > 0:
-        raise FileNotFoundError(
-            f"{folder / 'last.pt'} does not exist, but best.pt is of epoch {metrics['epoch']} and "
-            "would be lost; copy last.pt back, or give another name=..."
-        )
 
 
 def _check_weights(learner: Learner, epoch: int) -> None:
@@ -127,13 +119,6 @@ def _shown(row: dict[str, float]) -> list[str]:
     values = [f"{key} {row[key]:.4f}" for key in keys if key in row]
     seconds = row["seconds"] + row["seconds_test"]
     return [f"epoch {row['epoch']}", *values, f"{seconds:.0f} s"]
-
-
-def _save(learner: Learner, history: History, folder: Path) -> None:
-    if best_epoch(history, learner.train) == len(history) - 1:
-        best = {"model": learner.best.state_dict(), "metrics": history[-1]}
-        checkpoint.save(folder / "best.pt", best)
-    checkpoint.save(folder / "last.pt", {"learner": learner.state(), "history": history})
 
 
 def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict[str, float]:

@@ -13,42 +13,8 @@ from typing import Any, get_args
 
 from torch import Tensor
 
-from gutseg.losses.compound import bce_dice, bce_iou_ssim, d_bce, dice_focal, ssim
-from gutseg.losses.nested import DeepSupervision, WeightedSum
-from gutseg.losses.pixel import (
-    bce,
-    border_weight_ce,
-    boundary_aware,
-    boundary_kervadec,
-    ce,
-    distance_ce,
-    focal,
-    focal_softmax,
-    online_bootstrapping,
-    pixel_lesion,
-    soft_dice_per_pixel,
-    topk_percent,
-    topk_threshold,
-    weighted_bce_from_predictions,
-)
+from gutseg.losses import compound, nested, pixel, region, third_party
 from gutseg.losses.reductions import Mode
-from gutseg.losses.region import (
-    asymmetric,
-    asymmetric_as_printed,
-    dice,
-    dice_as_printed,
-    dl2,
-    focal_dice,
-    focal_tversky,
-    generalised_dice,
-    generalised_dice_as_printed,
-    jaccard,
-    penalty_as_printed,
-    penalty_generalised_dice,
-    sensitivity_specificity,
-    tversky,
-)
-from gutseg.losses.third_party import hausdorff_dt, lovasz
 from gutseg.registry import Spec, check
 
 
@@ -74,55 +40,70 @@ class LossSpec(Spec):
 
 LOSSES: dict[str, LossSpec] = {
     # per-pixel maps
-    "bce": LossSpec(bce, "[Xu 2022], [Wang T 2022]: binary cross-entropy"),
-    "ce": LossSpec(ce, "[Tongji 2022], [Chen 2023]: CE and WCE"),
-    "weighted_bce_from_predictions": LossSpec(weighted_bce_from_predictions, "[Sudre 2017]: WCE"),
-    "focal": LossSpec(focal, "[Lin 2017]; [Tongji 2022] equation 2.1"),
-    "focal_softmax": LossSpec(focal_softmax, "[Tongji 2022] equation 2.2; [Chen 2023] equation 3"),
-    "topk_threshold": LossSpec(topk_threshold, "[Wu 2016]; [Chen 2023]"),
-    "topk_percent": LossSpec(topk_percent, "[Chen 2023]; [Isensee 2021]: 10 %"),
-    "online_bootstrapping": LossSpec(online_bootstrapping, "[Tongji 2022] equations 2.3-2.4"),
-    # overlap
-    "dice": LossSpec(dice, "[Milletari 2016]; [Tongji 2022] equations 2.6-2.9"),
-    "jaccard": LossSpec(jaccard, "[Chen 2023]"),
-    "dl2": LossSpec(dl2, "[Sudre 2017]"),
-    "tversky": LossSpec(tversky, "[Salehi 2017] arXiv:1706.05721"),
-    "focal_tversky": LossSpec(focal_tversky, "[Abraham 2018] arXiv:1810.07842"),
-    "focal_dice": LossSpec(focal_dice, "[Wang 2018]; [Chen 2023] equation 5"),
-    "asymmetric": LossSpec(asymmetric, "[Hashemi 2018]; [Chen 2023] equation 7"),
-    "generalised_dice": LossSpec(generalised_dice, "[Sudre 2017] arXiv:1707.03237"),
-    "penalty_generalised_dice": LossSpec(
-        penalty_generalised_dice, "[Yang 2019]; [Chen 2023] equation 8"
+    "bce": LossSpec(pixel.bce, "[Xu 2022], [Wang T 2022]: binary cross-entropy"),
+    "ce": LossSpec(pixel.ce, "[Tongji 2022], [Chen 2023]: CE and WCE"),
+    "weighted_bce_from_predictions": LossSpec(
+        pixel.weighted_bce_from_predictions, "[Sudre 2017]: WCE"
     ),
-    "sensitivity_specificity": LossSpec(sensitivity_specificity, "[Brosch 2015]; [Sudre 2017]"),
+    "focal": LossSpec(pixel.focal, "[Lin 2017]; [Tongji 2022] equation 2.1"),
+    "focal_softmax": LossSpec(
+        pixel.focal_softmax, "[Tongji 2022] equation 2.2; [Chen 2023] equation 3"
+    ),
+    "topk_threshold": LossSpec(pixel.topk_threshold, "[Wu 2016]; [Chen 2023]"),
+    "topk_percent": LossSpec(pixel.topk_percent, "[Chen 2023]; [Isensee 2021]: 10 %"),
+    "online_bootstrapping": LossSpec(pixel.online_bootstrapping, "[Tongji 2022] equations 2.3-2.4"),
+    # overlap
+    "dice": LossSpec(region.dice, "[Milletari 2016]; [Tongji 2022] equations 2.6-2.9"),
+    "jaccard": LossSpec(region.jaccard, "[Chen 2023]"),
+    "dl2": LossSpec(region.dl2, "[Sudre 2017]"),
+    "tversky": LossSpec(region.tversky, "[Salehi 2017] arXiv:1706.05721"),
+    "focal_tversky": LossSpec(region.focal_tversky, "[Abraham 2018] arXiv:1810.07842"),
+    "focal_dice": LossSpec(region.focal_dice, "[Wang 2018]; [Chen 2023] equation 5"),
+    "asymmetric": LossSpec(region.asymmetric, "[Hashemi 2018]; [Chen 2023] equation 7"),
+    "generalised_dice": LossSpec(region.generalised_dice, "[Sudre 2017] arXiv:1707.03237"),
+    "penalty_generalised_dice": LossSpec(
+        region.penalty_generalised_dice, "[Yang 2019]; [Chen 2023] equation 8"
+    ),
+    "sensitivity_specificity": LossSpec(
+        region.sensitivity_specificity, "[Brosch 2015]; [Sudre 2017]"
+    ),
     # where a pixel lies
-    "distance_ce": LossSpec(distance_ce, "[Caliva 2019]; [Chen 2023] equation 10"),
-    "boundary_aware": LossSpec(boundary_aware, "[Kim 2021]; [Chen 2023] equation 11"),
-    "border_weight_ce": LossSpec(border_weight_ce, "[Ronneberger 2015]; [Wang T 2022]"),
-    "pixel_lesion": LossSpec(pixel_lesion, "[Zhu 2022]; [Chen 2023] equation 9"),
-    "boundary_kervadec": LossSpec(boundary_kervadec, "[Kervadec 2019] arXiv:1812.07032"),
+    "distance_ce": LossSpec(pixel.distance_ce, "[Caliva 2019]; [Chen 2023] equation 10"),
+    "boundary_aware": LossSpec(pixel.boundary_aware, "[Kim 2021]; [Chen 2023] equation 11"),
+    "border_weight_ce": LossSpec(pixel.border_weight_ce, "[Ronneberger 2015]; [Wang T 2022]"),
+    "pixel_lesion": LossSpec(pixel.pixel_lesion, "[Zhu 2022]; [Chen 2023] equation 9"),
+    "boundary_kervadec": LossSpec(pixel.boundary_kervadec, "[Kervadec 2019] arXiv:1812.07032"),
     # sums
-    "bce_dice": LossSpec(bce_dice, "[Xu 2022] sections V.F.4-5"),
-    "d_bce": LossSpec(d_bce, "[Su 2021]; [Chen 2023] equation 1"),
-    "bce_iou_ssim": LossSpec(bce_iou_ssim, "[Chen 2023] equation 2; [Qin 2019], [Huang 2020]"),
-    "ssim": LossSpec(ssim, "[Wang 2004] equation 13"),
-    "dice_focal": LossSpec(dice_focal, "[Zhu 2019]; [Chen 2023]"),
-    "weighted_sum": LossSpec(WeightedSum, "[Tongji 2022] equation 3.6"),
+    "bce_dice": LossSpec(compound.bce_dice, "[Xu 2022] sections V.F.4-5"),
+    "d_bce": LossSpec(compound.d_bce, "[Su 2021]; [Chen 2023] equation 1"),
+    "bce_iou_ssim": LossSpec(
+        compound.bce_iou_ssim, "[Chen 2023] equation 2; [Qin 2019], [Huang 2020]"
+    ),
+    "ssim": LossSpec(compound.ssim, "[Wang 2004] equation 13"),
+    "dice_focal": LossSpec(compound.dice_focal, "[Zhu 2019]; [Chen 2023]"),
+    "weighted_sum": LossSpec(nested.WeightedSum, "[Tongji 2022] equation 3.6"),
     "deep_supervision": LossSpec(
-        DeepSupervision, "[Tongji 2022], [Huang 2020]; weights of [Isensee 2021]"
+        nested.DeepSupervision, "[Tongji 2022], [Huang 2020]; weights of [Isensee 2021]"
     ),
     # as libraries have them
-    "lovasz": LossSpec(lovasz, "[Berman 2018]; symmetric: [Hesene 2022]"),
-    "hausdorff_dt": LossSpec(hausdorff_dt, "[Karimi 2019]; [Cardoso 2022]"),
+    "lovasz": LossSpec(third_party.lovasz, "[Berman 2018]; symmetric: [Hesene 2022]"),
+    "hausdorff_dt": LossSpec(third_party.hausdorff_dt, "[Karimi 2019]; [Cardoso 2022]"),
     # as printed, to show what the misprints do
-    "soft_dice_per_pixel": LossSpec(soft_dice_per_pixel, "[Xu 2022] section V.F.3"),
-    "dice_as_printed": LossSpec(dice_as_printed, "[Xu 2022] section V.F.2"),
+    "soft_dice_per_pixel": LossSpec(pixel.soft_dice_per_pixel, "[Xu 2022] section V.F.3"),
+    "dice_as_printed": LossSpec(region.dice_as_printed, "[Xu 2022] section V.F.2"),
     "generalised_dice_as_printed": LossSpec(
-        generalised_dice_as_printed, "[Sudre 2017] as translated"
+        region.generalised_dice_as_printed, "[Sudre 2017] as translated"
     ),
-    "asymmetric_as_printed": LossSpec(asymmetric_as_printed, "[Chen 2023] equation 7"),
-    "penalty_as_printed": LossSpec(penalty_as_printed, "[Chen 2023] equation 8"),
+    "asymmetric_as_printed": LossSpec(region.asymmetric_as_printed, "[Chen 2023] equation 7"),
+    "penalty_as_printed": LossSpec(region.penalty_as_printed, "[Chen 2023] equation 8"),
 }
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    """Return a loss by its name, so that `from gutseg.losses import dice` works."""
+    if name not in LOSSES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return LOSSES[name].build
 
 
 def check_params(name: str, params: Mapping[str, Any], *, where: str = "loss") -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""Sums of losses; the terms stay apart so that a run can log them one by one.
-
-What all of them take besides: see gutseg.losses.rows.
-"""
+"""Sums of losses; the terms stay apart so that a run can log them one by one."""
 
 import torch
 from torch import Tensor

@@ -2,7 +2,6 @@
 
 The names of map arguments (distance, band, border, lesion, signed) are keys of
 gutseg.data.maps.MAPS, which draws them in the data workers after the geometric augmentation.
-What all of them take besides: see gutseg.losses.rows.
 """
 
 from typing import Annotated

@@ -154,16 +154,15 @@ def region_sums(
         p, g = p * kept, g * kept
         pixels = kept.sum((2, 3)).to(p.dtype).expand_as(pixels)
     if squared:
-        sizes = [(p * g).sum((2, 3)), (p * p).sum((2, 3)), (g * g).sum((2, 3)), pixels]
+        sizes = [(one * other).sum((2, 3)) for one, other in ((p, g), (p, p), (g, g))]
     else:
-        sizes = [*_Overlap.apply(p, g), g.sum((2, 3)), pixels]
-    sums = torch.stack(sizes)  # (4, B, C)
+        sizes = [*_Overlap.apply(p, g), g.sum((2, 3))]
+    sums = torch.stack([*sizes, pixels])  # (4, B, C)
     if annotated is not None:
         sums = sums * annotated
     if reduction == "batch":
         sums = over_ranks(sums.sum(dim=1))[:, None]  # (4, 1, C)
-    tp, predicted, size, pixels = sums  # (R, C) each
-    return Sums(tp, predicted, size, pixels, reduction == "batch", x.mode)
+    return Sums(*sums, gathered=reduction == "batch", mode=x.mode)  # (R, C) each
 
 
 class _Overlap(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""Losses of libraries; what all of them take besides: see gutseg.losses.rows."""
+"""Losses that a library computes, or the distances in them."""
 
 import numpy as np
 import torch
