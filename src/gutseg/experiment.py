@@ -48,7 +48,8 @@ def model(config: Config, channels: int, classes: int) -> nn.Module:
     """Build the network to be trained: published weights or a local file fill its encoder."""
     chosen, path = config.model, config.model.encoder_weights
     # a file that cannot be read is refused before anything is downloaded
-    state = path and _read_weights(need_file(path, "give a local .pth or .safetensors file"))
+    remedy = "give a local .pth or .safetensors file"
+    state = _read_weights(need_file(path, remedy)) if path else None
     built = models.build(chosen.name, channels, classes, published=True, **chosen.params)
     if state is not None:
         try:

@@ -231,7 +231,7 @@ def _on_ray(
     if not ray.is_initialized():
         ray.init(address=address, log_to_driver=False)
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
-    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_on_node)
+    remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_on_node)
     running = {remote.remote(attempt, task, Path.cwd()): task for task in tasks}
     while running:
         (reference,), _ = ray.wait(list(running), num_returns=1)

@@ -32,25 +32,25 @@ def _rows(kind: str) -> Iterator[tuple[str, ...]]:
     """Yield the names of the columns, then the rows of a table."""
     if kind == "losses":
         yield "loss", "modes", "source"
-        for name, row in LOSSES.items():
-            yield name, ", ".join(row.modes), row.source
+        yield from ((name, ", ".join(row.modes), row.source) for name, row in LOSSES.items())
     elif kind == "networks":
         yield "network", f"parameters ({SLICES} slices, {CLASSES} classes)", "source"
-        for name, row in MODELS.items():
-            parameters = build(name, SLICES, CLASSES).parameters()
-            yield name, f"{sum(one.numel() for one in parameters) / 1e6:.2f} M", row.source
+        for name, network in MODELS.items():
+            count = sum(one.numel() for one in build(name, SLICES, CLASSES).parameters())
+            yield name, f"{count / 1e6:.2f} M", network.source
+    elif kind == "augmentations":
+        yield "augmentation", "source"
+        yield from ((name, row.source) for name, row in AUGMENTATIONS.items())
+    elif kind == "metrics":
+        yield "metric", "source"
+        yield from ((name, row.source) for name, row in METRICS.items())
     elif kind == "datasets":
         yield "dataset", "mode", "source"
-        for name, row in SOURCES.items():
-            yield name, mode_of(name), row.source
-    elif kind == "encoders":
+        yield from ((name, mode_of(name), row.source) for name, row in SOURCES.items())
+    else:
         from segmentation_models_pytorch.encoders import encoders
 
         yield "encoder", "encoder_weights", "source"
-        for name, row in encoders.items():
-            yield name, ", ".join(row["pretrained_settings"]), "[Iakubovskii 2019]"
+        for name, encoder in encoders.items():
+            yield name, ", ".join(encoder["pretrained_settings"]), "[Iakubovskii 2019]"
         yield "tu-NAME", "as the NAME's tag says", "[Wightman 2019]: any NAME of timm"
-    else:
-        yield kind.removesuffix("s"), "source"
-        for name, row in {"augmentations": AUGMENTATIONS, "metrics": METRICS}[kind].items():
-            yield name, row.source

@@ -42,7 +42,7 @@ SETTINGS: dict[str, Any] = {
 # a fold's folder; fold00 would be fold 0 a second time
 FOLD = "fold(0|[1-9][0-9]{0,3})"
 # What makes a folder a fold of a run; an absent config.yaml next to the others is an issue.
-OWN = ("config.yaml", "best.pt", "last.pt", "oof")
+FOLD_FILES = ("config.yaml", "best.pt", "last.pt", "oof")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def fold_folders(run: Path, wanted: str) -> list[Path]:
     found = {
         int(folder.name.removeprefix("fold")): folder
         for folder in run.glob("fold*")
-        if re.fullmatch(FOLD, folder.name) and any((folder / name).exists() for name in OWN)
+        if re.fullmatch(FOLD, folder.name) and any((folder / name).exists() for name in FOLD_FILES)
     }
     if not found:
         problem = "is not a run folder: it has no fold*/config.yaml"

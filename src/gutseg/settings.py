@@ -11,8 +11,6 @@ from gutseg.registry import shown
 MOST = 10**9
 # pixels of a side; the largest slices of the competition have 360
 LARGEST_SIDE = 4096
-# GB that the images of one batch may take
-LARGEST_BATCH = 16
 MOST_FOLDS = 1000
 # bytes of a folder's name; file systems end at 255, and temporary names add to it
 LONGEST_NAME = 150
@@ -56,16 +54,6 @@ def fold_file_or_number(value: Any) -> int | Path:
             raise ValueError(f"{value} folds; expected 2 to {MOST_FOLDS}")
         return value
     return Path(_place(value))
-
-
-def check_batch(key: str, images: int, channels: int, size: tuple[int, int]) -> None:
-    """Raise ValueError when float32 images (images, channels, *size) alone fill the memory."""
-    gigabytes = images * channels * size[0] * size[1] * 4 / 2**30
-    if gigabytes > LARGEST_BATCH:
-        raise ValueError(
-            f"{key}: {images} images of {channels} x {size[0]} x {size[1]} take {gigabytes:,.0f} "
-            f"GB; at most {LARGEST_BATCH} are allowed, so take fewer or smaller ones"
-        )
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

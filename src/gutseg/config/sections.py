@@ -26,9 +26,11 @@ from gutseg.settings import (
     Seed,
     Share,
     Tta,
-    check_batch,
     fold_file_or_number,
 )
+
+# GB that the images of one batch may take
+LARGEST_BATCH = 16
 
 
 class Data(Section):
@@ -196,4 +198,11 @@ class Config(Section):
             raise ValueError(f"channels: {last}; a stack of {slices} slices has 0 to {slices - 1}")
         whole = self.geometry.size
         for key, size in (("train", self.crop.size if self.crop else whole), ("predict", whole)):
-            check_batch(f"{key}.batch_size", getattr(self, key).batch_size, slices, size)
+            images = getattr(self, key).batch_size
+            gigabytes = images * slices * size[0] * size[1] * 4 / 2**30  # in float32
+            if gigabytes > LARGEST_BATCH:
+                raise ValueError(
+                    f"{key}.batch_size: {images} images of {slices} x {size[0]} x {size[1]} take "
+                    f"{gigabytes:,.0f} GB; at most {LARGEST_BATCH} are allowed, so take fewer or "
+                    "smaller ones"
+                )
