@@ -37,11 +37,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 3.0
 # torch and OpenCV have no class of their own for this, and are not imported here.
 OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "Insufficient memory",
-    "size calculation overflow",
-    "multiplication overflow",
+    *("out of memory", "can't allocate memory", "Insufficient memory"),
+    *("size calculation overflow", "multiplication overflow"),
 )
 
 

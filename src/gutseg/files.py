@@ -25,10 +25,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def competition_folder(start: Path) -> Path:
-    """Return the folder that holds train.csv or sample_submission.csv, at or below start.
-
-    Raises FileNotFoundError naming all places that Kaggle mounts a competition at.
-    """
+    """Return the folder that holds train.csv or sample_submission.csv, at or below start."""
+    # the last two are where Kaggle mounts a competition
     candidates = [start, start / COMPETITION, start / "competitions" / COMPETITION]
     for folder in candidates:
         if any((folder / name).is_file() for name in ("train.csv", "sample_submission.csv")):

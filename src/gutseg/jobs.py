@@ -158,10 +158,10 @@ class Workers(ProcessPoolExecutor):
 def workers(number: int, prepare: Callable[..., None], *arguments: Any) -> Iterator[Workers]:
     """Yield an executor of fresh processes, each made ready by prepare(*arguments).
 
-    Where the block fails, calls that have not begun are dropped. Forking a process that has
-    threads (OpenCV, numba, torch) can hang, so the processes are spawned.
+    Where the block fails, calls that have not begun are dropped.
     """
     _start_tracker()
+    # forking a process that has threads (OpenCV, numba, torch) can hang
     spawn = multiprocessing.get_context("spawn")
     with Workers(number, spawn, _begin, (prepare, *arguments)) as pool:
         try:

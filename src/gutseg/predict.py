@@ -34,8 +34,7 @@ def predict(
     """Write every fold's probabilities of the slices it was not trained on.
 
     One file a scan, RUN/fold<k>/oof/<scan>.npz: native size, uint8, 255 = 1, and made_with.json,
-    which says what made them. Whole files made with the same are left alone: a stopped
-    prediction continues.
+    which says what made them. Whole files made with the same are left alone.
     """
     folds = [runs.open_fold(folder) for folder in runs.fold_folders(run, fold)]
     for one in folds if not unfinished else ():

@@ -51,10 +51,9 @@ def join(
     """Match PNGs with csv rows by id.
 
     Returns the slices whose scan has rows in the csv, plus `labelled` (bool), and the labels whose
-    slice has a PNG. A scan or slice that is on one side only is named in the log, not guessed. A
-    scan of which single slices lack their PNG is an incomplete download, and so is a gap in the
-    slice numbers: both are issues. So is a slice without the row of a class: it is not an empty
-    one, and its other rows are left out.
+    slice has a PNG. A scan or slice that is on one side only is named in the log, not guessed.
+    Issues are: single slices of a scan without a PNG, a gap in the slice numbers, and a slice
+    without the row of a class, which is not an empty one and whose other rows are left out.
     """
     labels = _complete(labels, slices, issues)
     labelled = slices["id"].isin(labels["id"])

@@ -136,9 +136,8 @@ def check_finished(fold: Fold) -> None:
 def predictions(run: Path, wanted: str = "all", missing: Missing = "refuse") -> OutOfFold:
     """Open a run's predictions, which must be there and be those that `predict` would make now.
 
-    wanted: as in `--fold`; "all" are those that are trained, and says so when that is a part.
-    missing: "empty" takes empty masks for scans without a prediction. Raises ValueError naming
-    the fold, what is absent or has changed, and the remedy.
+    wanted: as in `--fold`; "all" are those that are trained. missing: "empty" takes empty masks for
+    scans without a prediction. Raises ValueError naming what is absent or has changed.
     """
     folds = [open_fold(folder) for folder in fold_folders(run, wanted)]
     if wanted == "all":  # those with weights, or with predictions made without

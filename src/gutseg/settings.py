@@ -19,8 +19,7 @@ LONGEST_NAME = 150
 class Section(BaseModel):
     """A part of a config: unknown keys and numbers that are not finite are errors.
 
-    A section is what its component receives; every key is declared once, in the section's class,
-    with a comment above it that `gutseg config` prints.
+    Every key is declared once, with a comment above it that `gutseg config` prints.
     """
 
     model_config = ConfigDict(

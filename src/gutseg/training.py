@@ -35,11 +35,10 @@ TRAINED = ("last.pt", "best.pt", "metrics.csv")
 def train_fold(config: Config, fold: int, data: Source | None = None) -> dict[str, float]:
     """Train with one fold held out; return the best row of its history.
 
-    Writes config.yaml, meta.json, last.pt, best.pt and metrics.csv into
-    `experiment.run_folder(config, fold)`; a training that was stopped resumes bit-exactly.
-    data: what `experiment.source` returns, for those who train many folds of one. Raises
-    FileExistsError where another config made the folder, and FloatingPointError when losses or
-    weights are not finite.
+    Writes config.yaml, meta.json, last.pt, best.pt and metrics.csv into the run folder; a training
+    that was stopped resumes bit-exactly. data: `experiment.source(config)`, where it is open.
+    Raises FileExistsError where another config made the folder, and FloatingPointError when
+    losses or weights are not finite.
     """
     world, data = init(), data or experiment.source(config)
     folder, table = experiment.run_folder(config, fold), experiment.rows(config, data)

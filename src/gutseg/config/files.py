@@ -29,10 +29,7 @@ RENAMED = {
 
 
 def load(path: Path, overrides: list[str] | None = None) -> Config:
-    """Read an experiment and apply `key=value` overrides such as `train.epochs=3`.
-
-    Raises ValueError naming the key, what was found and the choices.
-    """
+    """Read an experiment and apply `key=value` overrides such as `train.epochs=3`."""
     return validate(Config, read_with(path, overrides), str(path))
 
 

@@ -43,8 +43,14 @@ def complete(loss: Loss, mode: Mode, classes: int | None) -> None:
     """
     asked = loss.params.get("mode", mode)
     loss.params.update(check_params(loss.name, loss.params, where="loss"))
-    if loss.class_weights is not None:
-        _check_class_weights(loss, loss.class_weights)
+    if (kind := loss.class_weights) is not None:
+        where, rows = "loss.class_weights", list(rows_inside(loss.name, loss.params))
+        require(kind, WEIGHTS, where)
+        if not any(takes_class_weights(name) for name, _, _ in rows):
+            raise ValueError(f"{where}: {loss.name!r} does not weight classes")
+        if given := [key for _, params, key in rows if params.get("class_weights") is not None]:
+            other = f"{given[0]}.params.class_weights"
+            raise ValueError(f"{where}: {kind!r}, but {other} gives weights too; leave one out")
     needed = Criterion(loss.name, **loss.params).required_maps
     for name, params in loss.maps.items():
         loss.maps[name] = check(MAPS, name, params, where="loss.maps")
@@ -57,18 +63,6 @@ def complete(loss: Loss, mode: Mode, classes: int | None) -> None:
             f"loss.params.mode: {asked!r}, but the classes {CLASSES_OF[mode]}; leave it out"
         )
     loss.params["mode"] = mode
-
-
-def _check_class_weights(loss: Loss, kind: str) -> None:
-    where = "loss.class_weights"
-    require(kind, WEIGHTS, where)
-    rows = list(rows_inside(loss.name, loss.params))
-    if not any(takes_class_weights(name) for name, _, _ in rows):
-        raise ValueError(f"{where}: {loss.name!r} does not weight classes")
-    for _, params, key in rows:
-        if params.get("class_weights") is not None:
-            other = f"{key}.params.class_weights"
-            raise ValueError(f"{where}: {kind!r}, but {other} gives weights too; leave one out")
 
 
 def check_fit(loss: Loss, mode: Mode, classes: int | None, where: str = "loss") -> None:
