@@ -159,10 +159,10 @@ class Augmenter:
             channels_last = np.ascontiguousarray(stack.transpose(1, 2, 0))
             result = self.compose(image=channels_last, mask=plane)
             if result["mask"].shape != plane.shape:
+                height, width = plane.shape[:2]
                 raise ValueError(
-                    f"a quarter turn makes {plane.shape[1]}x{plane.shape[0]} of a "
-                    f"{plane.shape[0]}x{plane.shape[1]} input; quarter_turns needs a square "
-                    "geometry.size"
+                    f"a quarter turn makes {width}x{height} of a {height}x{width} input; "
+                    "quarter_turns needs a square geometry.size"
                 )
             out_images[number] = result["image"].transpose(2, 0, 1).clip(0, 1)
             out_labels[number] = result["mask"]

@@ -1,8 +1,7 @@
 """Training batches of any source: whole images through the window, or random crops.
 
-A batch is a dict of `images` (B, S, h, w) float32 in [0, 1], `target` (B, h, w) int64 class
-numbers or (B, C, h, w) float32 in [0, 1], `maps`, what the loss weights pixels with, by name,
-`ignore` (B, h, w) bool where some pixel counts nowhere, and `ids`, the list of plane ids.
+A batch is a dict: `images` (B, S, h, w) float32 in [0, 1], `target` (B, h, w) int64 or (B, C, h, w)
+float32 in [0, 1], `maps`, `ids`, and `ignore` (B, h, w) bool where some pixel counts nowhere.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -143,8 +143,7 @@ def _open_array(path: Path, dtype: type, axes: int) -> np.ndarray:
         expected = stream.tell() + int(np.prod(shape, dtype=object)) * found.itemsize
     if found != dtype or len(shape) != axes or fortran:
         raise ValueError(f"holds {found} {shape}; expected {axes} axes of {np.dtype(dtype)}")
-    size = path.stat().st_size
-    if size != expected:
+    if (size := path.stat().st_size) != expected:
         raise ValueError(f"is cut: it has {size} of {expected} bytes")
     return np.load(path, mmap_mode="r")
 

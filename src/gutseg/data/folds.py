@@ -86,10 +86,8 @@ def chosen(wanted: str, known: Sequence[int], where: str) -> list[int]:
 
     Raises ValueError for an unknown fold or one named twice; where: what the known ones are.
     """
-    if wanted == "all":
-        return list(known)
     numbers = {str(fold): fold for fold in known}
-    parts = wanted.split(",")
+    parts = list(numbers) if wanted == "all" else wanted.split(",")
     for part in parts:
         if part not in numbers:
             choices = ", ".join(numbers)

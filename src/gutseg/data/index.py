@@ -103,9 +103,8 @@ def list_slices(folder: Path, issues: Issues) -> pd.DataFrame:
 def _pngs(folder: Path, issues: Issues) -> Iterator[Path]:
     for case in _entries(folder, folder, issues):
         for scan in _entries(case, folder, issues):
-            for path in _entries(scan / "scans", folder, issues):
-                if path.suffix == ".png":
-                    yield path
+            files = _entries(scan / "scans", folder, issues)
+            yield from (path for path in files if path.suffix == ".png")
 
 
 def _entries(folder: Path, root: Path, issues: Issues) -> list[Path]:

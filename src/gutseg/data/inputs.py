@@ -127,9 +127,7 @@ def neighbours(z: np.ndarray, depth: int, stack: Stack) -> np.ndarray:
         return planes.clip(0, depth - 1)
     if stack.edge == "blank":
         return np.where((planes < 0) | (planes >= depth), -1, planes)
-    if depth == 1:
-        return np.zeros_like(planes)
-    period = 2 * (depth - 1)
+    period = max(2 * (depth - 1), 1)
     folded = planes % period
     return np.minimum(folded, period - folded)
 

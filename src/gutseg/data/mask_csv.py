@@ -19,7 +19,6 @@ from gutseg.masks.bit_rows import BitRows
 from gutseg.masks.rle_column import Column, Issue
 from gutseg.registry import NAMED, as_is, listed
 
-KEYS = ("id", "class")
 REMEDY = "give a csv of id, class and run-length text"
 
 
@@ -35,7 +34,7 @@ def read_rows(path: Path, text_columns: Sequence[str], issues: Issues) -> pa.Tab
     if "\0" in header:
         raise ValueError(f"{path} is not a readable csv: it holds binary data; {REMEDY}")
     names = _fields(header)
-    choices = [[*KEYS, column] for column in text_columns]
+    choices = [["id", "class", column] for column in text_columns]
     if names not in choices:
         expected = " or ".join(map(",".join, choices))
         raise ValueError(f"{path}: header is {as_is(header) or 'empty'}; expected {expected}")
@@ -100,7 +99,7 @@ def check_rows(rows: pd.DataFrame, path: Path, issues: Issues) -> "pd.Series[boo
     checks = (
         (~rows["id"].str.fullmatch(SLICE_ID.pattern), "id", NOT_AN_ID),
         (~rows["class"].isin(CLASSES), "class", NOT_A_CLASS),
-        (rows.duplicated([*KEYS]), "id", "is listed twice with this class"),
+        (rows.duplicated(["id", "class"]), "id", "is listed twice with this class"),
     )
     for wrong, column, problem in checks:
         for position in rows.index[wrong & good]:

@@ -42,18 +42,15 @@ def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFr
     present = slices["id"].isin(sample["id"])
     if part == "train":
         chosen = slices["scan"][present].unique()[:debug_scans]
-        log.warning(
-            "sample_submission.csv is only a header (Kaggle's public view); predicting "
-            "labelled train scans instead: %s",
-            ", ".join(chosen),
-        )
+        why = "sample_submission.csv is only a header (Kaggle's public view)"
+        log.warning("%s; predicting labelled train scans instead: %s", why, ", ".join(chosen))
         present &= slices["scan"].isin(chosen)
         sample = sample[sample["scan"].isin(chosen)]
     if not present.any():
         issues.add(str(root / part), f"holds no PNG of a slice that {path.name} asks for")
+    missing = "the sample asks for this slice, but there is no PNG of it"
     for slice_id in sample["id"][~sample["id"].isin(slices["id"])].unique():
-        where = f"{path.name}, {slice_id[:60]}"
-        issues.add(where, "the sample asks for this slice, but there is no PNG of it")
+        issues.add(f"{path.name}, {slice_id[:60]}", missing)
     # neighbours that the sample does not ask for still belong to the stacks
     return sample, slices[slices["scan"].isin(slices["scan"][present])].assign(wanted=present)
 

@@ -100,9 +100,8 @@ def decode_png(data: bytes, height: int, width: int) -> np.ndarray:
     """Decode a 16-bit grey slice (H, W) uint16 of the named size; ValueError for any other."""
     *size, bits, colour = png_header(data)
     if bits != 16 or colour != 0:
-        raise ValueError(
-            f"a {bits}-bit {PNG_COLOURS.get(colour, 'unknown')} PNG; expected 16-bit grey"
-        )
+        kind = PNG_COLOURS.get(colour, "unknown")
+        raise ValueError(f"a {bits}-bit {kind} PNG; expected 16-bit grey")
     # before decoding: a header may claim sizes that nobody has the memory for
     if size != [height, width]:
         found = f"{size[1]}x{size[0]}"
@@ -185,8 +184,7 @@ def _of_one_size(slices: pd.DataFrame, issues: Issues) -> tuple[pd.DataFrame, in
     for (other_height, other_width), row in sizes.drop((height, width)).iterrows():
         count = f" ({row['size']} slices)" if row["size"] > 1 else ""
         issues.add(row["first"], f"{other_width}x{other_height}{count}, {rest}")
-    kept = slices[(slices["height"] == height) & (slices["width"] == width)]
-    return kept, height, width
+    return slices[(slices["height"] == height) & (slices["width"] == width)], height, width
 
 
 def describe(name: str, image: np.ndarray) -> Scan:

@@ -7,8 +7,6 @@ import numpy as np
 
 from gutseg.masks.intrinsics import ALL, ONE, ZERO, at_least_64, frozen, inlined, kernel, popcount
 
-_TOP = np.uint64(63)
-
 
 @dataclass(frozen=True, eq=False)
 class BitRows:
@@ -67,10 +65,8 @@ class BitRows:
 
     def to_arrays(self) -> np.ndarray:
         """(C, Z, H, W) bool."""
-        bits = np.unpackbits(
-            self.words.view(np.uint8), axis=-1, count=self.width, bitorder="little"
-        )
-        return bits.view(bool)
+        data = self.words.view(np.uint8)
+        return np.unpackbits(data, axis=-1, count=self.width, bitorder="little").view(bool)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -159,8 +155,8 @@ def _hidden(words, z, y, k, flat):
     """Bits of a word whose six neighbours are all set, four if flat; not at a border of y or z."""
     here = words[z, y, k]
     # the neighbours along x of a word's first and last bit lie in the words next to it
-    before = words[z, y, k - 1] >> _TOP if k > 0 else ZERO
-    after = words[z, y, k + 1] << _TOP if k + 1 < words.shape[2] else ZERO
+    before = words[z, y, k - 1] >> np.uint64(63) if k > 0 else ZERO
+    after = words[z, y, k + 1] << np.uint64(63) if k + 1 < words.shape[2] else ZERO
     inner = ((here << ONE) | before) & ((here >> ONE) | after)
     inner &= words[z, y - 1, k] & words[z, y + 1, k]
     return inner if flat else inner & words[z - 1, y, k] & words[z + 1, y, k]

@@ -66,9 +66,8 @@ def _open(file: Path, expected: str, channels: int, kind: type) -> np.ndarray:
         raise ValueError(f"{file} is not a readable .npy ({error}); download it again") from None
     fits = array.ndim == 4 and array.shape[3] == channels and len(array)
     if not fits or not np.issubdtype(array.dtype, kind):
-        raise ValueError(
-            f"{file} has shape {array.shape} and type {array.dtype}; expected {expected}"
-        )
+        found = f"shape {array.shape} and type {array.dtype}"
+        raise ValueError(f"{file} has {found}; expected {expected}")
     return array
 
 

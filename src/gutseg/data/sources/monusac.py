@@ -104,8 +104,6 @@ def _corners(region: ElementTree.Element, file: Path) -> np.ndarray:
     except ValueError:
         corners = np.array([[np.nan, np.nan]])
     if not (np.abs(corners) < FARTHEST).all():
-        raise ValueError(
-            f"{file}, region {region.get('Id')}: a corner is not a number or far outside; correct "
-            "its X and Y"
-        )
+        where = f"{file}, region {region.get('Id')}"
+        raise ValueError(f"{where}: a corner is not a number or far outside; correct its X and Y")
     return np.rint(corners).astype(np.int32)

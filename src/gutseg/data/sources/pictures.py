@@ -130,6 +130,3 @@ class Pictures(Source):
         for part in (one.image, one.labels, one.ignore):
             digest.update(b"" if part is None else f"{part.shape}".encode() + part.tobytes())
         return digest.hexdigest()
-
-    def _amounts(self) -> np.ndarray:
-        return self.amounts

@@ -25,6 +25,8 @@ class Source(ABC):
     # one row per plane: id, group, scan, z and, by class, whether it shows it; planes of one group
     # are never on both sides of a fold
     index: pd.DataFrame
+    # how much of each class every plane shows (N, C), for folds
+    amounts: np.ndarray
     # what a network sees of a scan
     inputs: Inputs
 
@@ -107,15 +109,11 @@ class Source(ABC):
         groups = self.index["group"].nunique()
         if not 2 <= number <= groups:
             raise ValueError(f"folds = {number}; expected 2 to {groups}, the number of groups")
-        amounts = self._amounts()
-        order = [c for c in np.argsort(amounts.sum(axis=0), kind="stable") if c != self.background]
-        shown = np.c_[amounts[:, order] > 0, np.ones(len(amounts), bool)]
+        rarity = self.amounts.sum(axis=0)
+        order = [c for c in np.argsort(rarity, kind="stable") if c != self.background]
+        shown = np.c_[self.amounts[:, order] > 0, np.ones(len(self.amounts), bool)]
         stratum = np.array([*order, -1])[shown.argmax(axis=1)]  # (N,), -1 for no class
         values, sizes = np.unique(stratum, return_counts=True)
         stratum[np.isin(stratum, values[sizes < number])] = values[sizes.argmax()]
         fold = draw(self.index["group"], stratum, number, seed)
         return pd.Series(fold, index=self.index.index)
-
-    def _amounts(self) -> np.ndarray:
-        """How much of each class every plane shows: (N, C)."""
-        return self.pixels(self.index)[0]
