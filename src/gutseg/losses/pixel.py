@@ -87,7 +87,9 @@ def topk_threshold(
     mean is never 0 / 0. Source: [Wu 2016]; [Chen 2023].
     """
     limit = -torch.log(x.entropy.new_tensor(threshold))
-    return x.hardest_mean(x.entropy, x.entropy, lambda scores: max((scores > limit).sum(), keep))
+    return x.hardest_mean(
+        x.entropy, x.entropy, lambda scores: max(int((scores > limit).sum()), keep)
+    )
 
 
 @loss

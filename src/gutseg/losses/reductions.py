@@ -96,16 +96,16 @@ class Pixels:
         return ratio_over_ranks((weight * loss).sum(), divisor.sum())
 
     def hardest_mean(
-        self, losses: Tensor, scores: Tensor, count: Callable[[Tensor], int | Tensor]
+        self, losses: Tensor, scores: Tensor, count: Callable[[Tensor], int]
     ) -> Tensor:
         """Mean of the losses of each image's highest scores, count(scores) of them."""
         sums, numbers = [], []
         for image, (loss, score) in enumerate(zip(losses, scores.detach(), strict=True)):
-            kept = slice(None)
+            kept: slice | Tensor = slice(None)
             if self.ignore is not None:
                 kept = ~self.ignore[image].expand_as(loss).flatten()
             values, ranked = loss.flatten()[kept], score.flatten()[kept]
-            number = min(max(int(count(ranked)), 1), len(values))
+            number = min(max(count(ranked), 1), len(values))
             sums.append(values[ranked.topk(number).indices].sum())
             numbers.append(number)
         return ratio_over_ranks(torch.stack(sums).sum(), sum(numbers))
@@ -162,7 +162,8 @@ def region_sums(
         sums = sums * annotated
     if reduction == "batch":
         sums = over_ranks(sums.sum(dim=1))[:, None]  # (4, 1, C)
-    return Sums(*sums, gathered=reduction == "batch", mode=x.mode)  # (R, C) each
+    tp, predicted, target, pixels = sums  # (R, C) each
+    return Sums(tp, predicted, target, pixels, reduction == "batch", x.mode)
 
 
 class _Overlap(torch.autograd.Function):

@@ -15,7 +15,8 @@ constant 1 of a Dice without smoothing.
 A class of which no pixel counts, ignored or not annotated, adds nothing under any of them.
 
 A formula's other parameters are the maps it needs and, keyword-only, what a config may set, with
-their bounds. A decorator takes `modes` of a formula that works in one alone, and other defaults.
+their bounds. A decorator takes `modes` of a formula that works in one alone, and other defaults;
+what it makes has `modes` and `required_maps`.
 """
 
 import inspect

@@ -27,7 +27,8 @@ class Counts:
     @classmethod
     def of_vector(cls, vector: np.ndarray) -> "Counts":
         """Undo `vector`."""
-        return cls(*vector[:-1].reshape(3, -1), int(vector[-1]))
+        tp, fp, fn = vector[:-1].reshape(3, -1)
+        return cls(tp, fp, fn, int(vector[-1]))
 
     @property
     def vector(self) -> np.ndarray:
@@ -87,8 +88,9 @@ def measures(
     for name, (part, whole) in parts.items():
         defined = tp + fn > 0 if name == "recall" else seen
         values = np.where(defined, part / np.maximum(whole, 1), np.nan)
-        has_background = background is not None and mode == "multiclass"
-        foreground = np.delete(values, background) if has_background else values
+        foreground = values
+        if background is not None and mode == "multiclass":
+            foreground = np.delete(values, background)
         found |= {name: _mean(values), f"{name}_fg": _mean(foreground)}
         found |= {f"{name}.{key}": value for key, value in zip(classes, values, strict=True)}
     return {key: float(value) for key, value in found.items()}
