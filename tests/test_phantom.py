@@ -154,7 +154,8 @@ def test_a_rerun_completes_what_a_kill_left(
     (scans[2].parent / ".scans.k1lled_0.tmp").mkdir()
     (scans[2].parent / ".scans.k1lled_0.tmp" / "slice_0001.png").touch()
     (copy / "train.csv").unlink()
-    (copy / ".train.csv.k1lled_0.tmp").write_text("id,cl")
+    (copy / ".train.csv.k1lled_0.tmp").mkdir()
+    (copy / ".train.csv.k1lled_0.tmp" / "train.csv").write_text("id,cl")
     drawn = []
 
     def spy(seed, scan):
