@@ -91,11 +91,7 @@ class Volume:
 
 
 class Search:
-    """All volumes of some scans; scores choices of weights and rules, remembering each class.
-
-    The metric must take distances per scan and class and average flatly, so that the classes
-    contribute independently of each other.
-    """
+    """All volumes of some scans; scores choices of weights and rules, remembering each class."""
 
     def __init__(self, volumes: Sequence[Sequence[Volume]], metric: Metric, threads: int) -> None:
         """volumes: one list per class. Raises ValueError for a metric that mixes classes."""

@@ -188,11 +188,9 @@ class Study(Section):
         if not any(axis[0].kind == "fold" for axis in axes):
             axes = [*axes, [Choice("fold", "fold", str(n), {}, n, "axes.fold") for n in folds]]
         cells = [self._cell(choices, "a cell") for choices in _combined(axes)]
-        for fold in dict.fromkeys(cell.fold for cell in cells):
-            if fold not in folds:
-                raise ValueError(
-                    f"axes.fold: {fold}; the data has the folds {', '.join(map(str, folds))}"
-                )
+        if others := [cell.fold for cell in cells if cell.fold not in folds]:
+            known = ", ".join(map(str, folds))
+            raise ValueError(f"axes.fold: {others[0]}; the data has the folds {known}")
         return [cell.placed(runs) for cell in cells]
 
     def _cell(
@@ -232,17 +230,15 @@ class Study(Section):
             seedless = [axis for axis in axes if axis[0].kind not in ("seed", "fold")]
             for choices in _combined(seedless):
                 cell = self._cell(choices, "a cell")
-                labels = [choice.label for choice in choices]
-                if len(cell.folder_name) > LONGEST_NAME:
-                    longest = max((cell.label, *labels), key=len)
+                name, labels = cell.folder_name, [choice.label for choice in choices]
+                if len(name) > LONGEST_NAME:
+                    longest = shown(max((cell.label, *labels), key=len))
+                    raise ValueError(f"{longest} is too long for a folder's name; give a `label`")
+                other, config = seen.setdefault(name, (labels, cell.config))
+                if (other, config) != (labels, cell.config):
                     raise ValueError(
-                        f"{shown(longest)} is too long for a folder's name; give a `label`"
-                    )
-                other = seen.setdefault(cell.folder_name, (labels, cell.config))
-                if other != (labels, cell.config):
-                    raise ValueError(
-                        f"{labels} and {other[0]} would share the folder {cell.folder_name}; give "
-                        "labels that differ"
+                        f"{labels} and {other} would share the folder {name}; give labels that "
+                        "differ"
                     )
 
 

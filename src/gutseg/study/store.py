@@ -63,10 +63,7 @@ class Store:
         dump(cell.config, cell.run / "config.yaml")
 
     def result(self, cell: Cell) -> dict[str, Any] | None:
-        """Return a cell's result, None where there is none yet or it failed.
-
-        Raises ValueError for a file that `write` did not write.
-        """
+        """Return a cell's result, None where there is none yet or it failed."""
         if not os.path.lexists(_path(cell)):
             return None
         found = self._result(cell)
@@ -97,10 +94,7 @@ class Store:
 
 
 def fingerprint(source: Source, table: pd.DataFrame) -> str:
-    """Return a short name for images, labels and folds, the same wherever they lie.
-
-    table: rows of the source's index, with their `fold`.
-    """
+    """Return a short name for images, labels and the folds in table, wherever they lie."""
     digest = hashlib.sha256(repr((source.classes, source.mode, source.background)).encode())
     for row in table[["id", "group", "scan", "z", "fold"]].itertuples(index=False):
         digest.update(repr(tuple(row)).encode())

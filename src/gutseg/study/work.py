@@ -124,10 +124,7 @@ def _data_key(config: Config) -> str:
 
 
 def last_row(cell: Cell) -> dict[str, float]:
-    """Return the measures at the end of a cell's training, called as in a study's frame.
-
-    Of measures pooled over pixels the prefix goes; the competition's get one.
-    """
+    """Return the measures at the end of a cell's training, called as in a study's frame."""
     with (cell.folder / "metrics.csv").open(newline="") as lines:
         *_, last = csv.DictReader(lines)
     # an empty field is NaN
@@ -138,5 +135,5 @@ def last_row(cell: Cell) -> dict[str, float]:
 
 def _place() -> dict[str, Any]:
     """Where a cell was run."""
-    here = {"device": experiment.device().type, "node": os.uname().nodename}
-    return here | {"process": os.getpid()}
+    device, node = experiment.device().type, os.uname().nodename
+    return {"device": device, "node": node, "process": os.getpid()}

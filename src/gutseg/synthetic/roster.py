@@ -36,11 +36,7 @@ HIDDEN_EVERY = 6
 
 
 def random(seed: int, case: int, day: int, stream: int) -> np.random.Generator:
-    """Return the random numbers of one purpose.
-
-    A scan depends on (seed, case, day) alone: not on how many others there are, nor on the order
-    in which they are drawn.
-    """
+    """Return the random numbers of one purpose; a scan depends on (seed, case, day) alone."""
     return np.random.default_rng([seed, case, day, stream])
 
 

@@ -24,10 +24,7 @@ class View:
         return self.frame[self.frame["network"] == network]
 
     def tuned(self, network: str) -> pd.DataFrame:
-        """The cells of a network, those of every loss at its best learning rate and patch.
-
-        A cell without a result counts 0.
-        """
+        """The cells of every loss at its best learning rate and patch; no result counts 0."""
         frame, score = self.of(network), self.score
         filled = frame.assign(score=frame[score].fillna(0) if score in frame else 0.0)
         means = filled.groupby(["label", "lr", "patch"], sort=False)["score"].mean()
