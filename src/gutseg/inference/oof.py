@@ -137,6 +137,10 @@ def check_same_scans(members: Sequence[OutOfFold]) -> None:
             )
 
 
+def _groups(member: OutOfFold) -> list[str]:
+    return [*(f"fold {fold}" for fold in member.folds), "all"]
+
+
 def compare_scans(
     members: Sequence[OutOfFold], weights: Sequence[float], rules: Sequence[Rule], metric: Metric
 ) -> dict[str, list[ScanResult]]:
@@ -146,7 +150,7 @@ def compare_scans(
     were predicted count; where folds divide single scans, `all` joins their parts again.
     """
     first = members[0]
-    found: dict[str, list[ScanResult]] = {f"fold {fold}": [] for fold in first.folds} | {"all": []}
+    found: dict[str, list[ScanResult]] = {name: [] for name in _groups(first)}
     for name in progress(first.scans, desc="score", unit="scan"):
         scan, folds = first.data.scan(name), first.folds_of(name)
         for fold in [*folds, None] if len(folds) > 1 else folds:
@@ -187,7 +191,7 @@ def count_pictures(member: OutOfFold) -> dict[str, Counts]:
     validation during training compares floats and may take another.
     """
     data, none = member.data, Counts.none(len(member.data.classes))
-    found = dict.fromkeys([*(f"fold {fold}" for fold in member.folds), "all"], none)
+    found = dict.fromkeys(_groups(member), none)
     for fold in member.folds:
         for name, z in member.planes[fold].items():
             scan = data.scan(name)

@@ -1,7 +1,6 @@
 """Value and gradient of losses over one parameter, on a toy prediction, without training."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,12 +58,14 @@ def curves(view: View) -> str:
     """Losses × values of a parameter: value and gradient at three qualities of prediction."""
     rows, drawn = [], {}
     for (loss, parameter), (params, values) in FAMILIES.items():
-        lines = drawn[f"{loss} {parameter}"] = {}
+        name = f"{loss} {parameter}"
         for value in values:
-            at = partial(value_and_gradient, loss, **params(value))
-            numbers = [number(part) for q in SHOWN for part in at(q)]
-            rows.append([f"{loss} {parameter}", f"{value:.3g}", *numbers])
-            lines[f"{value:.3g}"] = np.array([at(q) for q in SWEEP])
+            found = [value_and_gradient(loss, q, **params(value)) for q in SHOWN]
+            rows.append([name, f"{value:.3g}", *(number(part) for pair in found for part in pair)])
+        drawn[name] = {
+            f"{value:.3g}": np.array([value_and_gradient(loss, q, **params(value)) for q in SWEEP])
+            for value in values
+        }
     parameter_curves(view.folder / "curves.png", SWEEP, drawn)
     head = [f"{part} at {q:g}" for q in SHOWN for part in ("value", "gradient")]
     note = (
