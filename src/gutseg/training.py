@@ -75,7 +75,8 @@ def _train_here(
     if world.is_main:  # after all that can refuse: a start that failed leaves nothing
         dump(config, folder / CONFIG)  # its harmless keys may be new
         if not is_trained(folder) or not (folder / META).is_file():
-            made = provenance(config.data.folds, experiment.fold_hash(config, table))
+            identity = experiment.fold_hash(config, table)
+            made = provenance(config.data.folds, identity, config.model.encoder_weights)
             write_json(folder / META, made | {"fold": fold})
     wandb = None
     if config.train.wandb:
