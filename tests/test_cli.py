@@ -10,8 +10,8 @@ import pytest
 import gutseg
 from gutseg.cli import VERBS
 from gutseg.config import Blend, Config, load
+from gutseg.config.files import config
 from gutseg.config.plain_yaml import comments, keys
-from gutseg.config.show import config
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 

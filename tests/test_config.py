@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from gutseg import experiment
-from gutseg.config import dump, load, load_blend, parse
+from gutseg.config import dump, load, load_blend
+from gutseg.config.plain_yaml import parse
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -80,8 +81,10 @@ def test_the_resolved_file_spells_every_default_out(path, tmp_path):
         ("loss={name: dice, maps: {bund: {}}}", "loss.maps: unknown name 'bund'.*'band'"),
         ("augment.name=nope", "augment: unknown name 'nope'"),
         ("data.params.blacklist=[third]", "'third' is neither a scan .* did you mean 'third5'"),
+        ("data.cache=c", "data.cache: unknown key; it is called folder now"),
+        ("optim.final_lr=0.1", "optim.final_lr: unknown key; it is called final_lr_ratio now"),
         ("epochs", "'epochs' is not of the form key=value"),
-        ("name.first=x", "name is a value, not a section"),
+        ("name.first=x", "name.first: name is 'x', not a section"),
     ],
 )
 def test_mistakes_name_the_key_and_the_choices(path, override, message):

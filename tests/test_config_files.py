@@ -2,7 +2,8 @@
 
 import pytest
 
-from gutseg.config import Blend, Config, dump, load, load_blend, parse, validate
+from gutseg.config import Blend, Config, dump, load, load_blend, validate
+from gutseg.config.plain_yaml import parse
 
 GOOD = b"name: x\n"
 

@@ -170,7 +170,8 @@ def test_class_weights_by_name_reach_a_loss_inside_or_are_refused(written, at):
     weights = class_weights("inverse", source.class_shares(source.index), None)
     while hasattr(made.function, "within"):
         function = made.function
-        made = function.parts[-1][0] if hasattr(function, "parts") else function.criterion
+        is_sum = hasattr(function, "parts")
+        made = [*function.parts.values()][-1][0] if is_sum else function.criterion
     assert made.function.keywords["class_weights"] == weights
 
 

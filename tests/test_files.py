@@ -186,7 +186,6 @@ def test_a_folder_is_no_input(tmp_path):
 
 
 def test_leftovers_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path):
-    (tmp_path / ".x.json.12345.tmp").write_text("of an older version")
     (tmp_path / ".x.json.abcd1234.tmp").mkdir()
     (tmp_path / ".y.json.abcd1234.tmp").mkdir()
     with replacing(tmp_path / "x.json") as outer:

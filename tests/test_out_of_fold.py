@@ -158,8 +158,14 @@ def test_a_part_of_the_folds_is_scored_when_chosen_and_said(own, tmp_path, caplo
     blend([own], tmp_path / "b", trials=2)
     assert f"{own}: folds 1 of 2" in caplog.text
     assert load_blend(tmp_path / "b" / "blend.yaml").members[0].folds == [1]
-    for wanted in ("1,1", "١", "x", ""):
-        with pytest.raises(ValueError, match=f"--fold {wanted}: expected all, a number or several"):
+    some = "expected all or some of 1 .those that .* has; train the others first"
+    for wanted, problem in {
+        "1,1": "fold 1 is listed twice",
+        "١": some,
+        "x": some,
+        "": some,
+    }.items():
+        with pytest.raises(ValueError, match=f"--fold {wanted}: {problem}"):
             score(own, fold=wanted)
 
 

@@ -151,10 +151,11 @@ def test_a_rerun_completes_what_a_kill_left(
     scans = sorted(copy.glob("*/*/*/scans"))
     shutil.rmtree(scans[0])
     next(scans[1].iterdir()).unlink()
-    (scans[2].parent / ".scans.123.tmp").mkdir()
-    (scans[2].parent / ".scans.123.tmp" / "slice_0001.png").touch()
+    (scans[2].parent / ".scans.k1lled_0.tmp").mkdir()
+    (scans[2].parent / ".scans.k1lled_0.tmp" / "slice_0001.png").touch()
     (copy / "train.csv").unlink()
-    (copy / ".train.csv.123.tmp").write_text("id,cl")
+    (copy / ".train.csv.k1lled_0.tmp").mkdir()
+    (copy / ".train.csv.k1lled_0.tmp" / "train.csv").write_text("id,cl")
     drawn = []
 
     def spy(seed, scan):

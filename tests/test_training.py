@@ -1,5 +1,6 @@
 """One trainer for all data: folders of images from a YAML to their scores, crops, budgets."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,9 +11,10 @@ import pytest
 import torch
 from pictures import SMALL, write_isbi, write_nuclei
 
-from gutseg import experiment, runs
+from gutseg import experiment, models, runs
 from gutseg.blend import blend
-from gutseg.config import Blend, Member, Train, dump, load
+from gutseg.config import Blend, Train, dump, load
+from gutseg.config.blend import Member
 from gutseg.data.batches import Crops
 from gutseg.data.sources.pictures import Pictures, picture
 from gutseg.engine import checkpoint
@@ -68,6 +70,8 @@ def test_images_that_stand_alone_are_trained_predicted_and_scored(folders, name,
             assert value == pytest.approx(last[f"pooled.{key}"], abs=0.01, nan_ok=True)
     with pytest.raises(ValueError, match="--by case: .* holds no volumes; choices: class, fold"):
         score(run, by="case")
+    with pytest.raises(ValueError, match="--metric one_sided: .* so it has no competition score"):
+        score(run, metric="one_sided")
     with pytest.raises(ValueError, match="a blend is chosen by the competition score"):
         blend([run], tmp_path / "blend")
     written = Blend(members=[Member(run=run, folds=[0, 1])])
@@ -209,6 +213,25 @@ def test_a_budget_of_steps_ends_exactly_and_resumes_bit_for_bit(folders, tmp_pat
     for row, other in zip(one["history"], two["history"], strict=True):
         for key in row.keys() - clocks:
             assert row[key] == pytest.approx(other[key], rel=0, nan_ok=True), key
+
+
+def test_an_encoder_file_with_other_content_is_not_the_one_a_run_began_with(folders, tmp_path):
+    file = tmp_path / "encoder.pth"
+    encoder = models.build("smp", 3, 3, encoder="tu-test_resnet").encoder
+    torch.save(encoder.state_dict(), file)
+    model = f"model={{name: smp, encoder_weights: {file}, params: {{encoder: tu-test_resnet}}}}"
+    config = _settings(folders, model, "train.steps=1", f"runs={tmp_path}")
+    train_fold(config, 0)
+    note = json.loads((tmp_path / "nuclei" / "fold0" / "meta.json").read_text())
+    assert note["encoder_weights_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    train_fold(config, 0)
+    torch.save({key: value + 1 for key, value in encoder.state_dict().items()}, file)
+    message = "model.encoder_weights: .*encoder.pth has changed since .*fold0 was trained; put"
+    with pytest.raises(ValueError, match=message):
+        train_fold(config, 0)
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match="encoder.pth does not exist; give a local .pth"):
+        train_fold(config, 0)
 
 
 @pytest.mark.parametrize("crop", [True, False])

@@ -17,7 +17,7 @@ from gutseg.study.grid import Study, read_study
 from gutseg.study.report import page
 from gutseg.study.report.tables import check_tables
 from gutseg.study.store import MARKS, Store
-from gutseg.study.work import Fingerprints, Work, failed, forget, opened
+from gutseg.study.work import Work, failed, fingerprint_of, forget, opened
 
 log = logging.getLogger(__name__)
 
@@ -52,22 +52,20 @@ def compare(study: Study, folder: Path, jobs: int = 0, ray: str = "") -> pd.Data
     config = study.first_config
     folds = sorted(experiment.rows(config, opened(config))["fold"].unique().tolist())
     cells = study.cells(folds, folder / "cells")
-    data = Fingerprints(study)
     for cell in study.with_binary(cells):
-        store.check(cell, data(cell))  # other settings are refused before a file is replaced
+        # other settings are refused before a file is replaced
+        store.check(cell, fingerprint_of(cell, study))
     with claimed(folder, MARKS):
         dump(study, folder / "config.yaml")
-        _run(cells, study, store, data, jobs, ray)
+        _run(cells, study, store, jobs, ray)
         second = study.second_cells(cells, store.frame(cells))
         for cell in study.with_binary(second):
-            store.check(cell, data(cell))
-        _run(second, study, store, data, jobs, ray)
+            store.check(cell, fingerprint_of(cell, study))
+        _run(second, study, store, jobs, ray)
         return store.frame(cells + second)
 
 
-def _run(
-    cells: list[Cell], study: Study, store: Store, data: Fingerprints, jobs: int, ray: str
-) -> None:
+def _run(cells: list[Cell], study: Study, store: Store, jobs: int, ray: str) -> None:
     """Run the cells without a result, those of `background_from` first."""
     binary = study.with_binary(cells)[len(cells) :]
     results: dict[str, dict[str, Any] | None] = {}
@@ -75,8 +73,9 @@ def _run(
         work = Work(study, results)
         missing = [cell for cell in part if not work.is_done(cell, store.result(cell))]
         for cell in missing:
-            store.check(cell, data(cell))
-            store.begin(cell, data(cell))
+            data = fingerprint_of(cell, study)
+            store.check(cell, data)
+            store.begin(cell, data)
         done = run(missing, work, jobs=jobs, ray=ray, failed=failed, desc="bench", unit="cell")
         with closing(done):
             for cell, result in done:

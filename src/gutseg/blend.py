@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import optuna
 import typer
 
-from gutseg.config import Blend, Member, Rule, Rules, dump
+from gutseg.config import Blend, Rule, dump
+from gutseg.config.blend import Member, Rules
 from gutseg.constants import CLASSES
 from gutseg.files import check_output
 from gutseg.inference.search import Search, volumes
 from gutseg.metrics.competition import METRICS
 from gutseg.progress import progress
-from gutseg.registry import suggest
+from gutseg.registry import require
 from gutseg.runs import predictions
 
 MOST_TRIALS = 100_000  # beyond it the search itself, not the scoring, takes the time and memory
@@ -37,8 +38,7 @@ def blend(
     fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
 ) -> None:
     """Search weights, thresholds, smallest component and presence gate out of fold."""
-    if metric not in METRICS:
-        raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
+    require(metric, METRICS, "--metric")
     places = [run.resolve() for run in runs]
     if twice := [run for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"{twice[-1]} is listed twice; give every run once")
@@ -77,17 +77,10 @@ def _search(search: Search, members: int, trials: int, seed: int) -> optuna.Stud
     # the plain choice is tried first, so the result is never worse than it
     plain = {f"{organ}.{key}": value for organ in CLASSES for key, value in vars(Rule()).items()}
     study.enqueue_trial(plain | {f"weight.{number}": 1.0 for number in range(members)})
-    with progress(total=trials, desc="blend", unit="choice") as bar:
-
-        def show(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
-            bar.update()
-            bar.set_postfix(best=f"{study.best_value:.4f}")
-
-        study.optimize(
-            lambda trial: search.score(_weights(trial, members), _rules(trial)),
-            n_trials=trials,
-            callbacks=[show],
-        )
+    bar = progress(range(trials), desc="blend", unit="choice")
+    for _ in bar:
+        study.optimize(lambda one: search.score(_weights(one, members), _rules(one)), n_trials=1)
+        bar.set_postfix(best=f"{study.best_value:.4f}")
     return study
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gutseg.files import check_place, sweep
+from gutseg.files import check_folder, sweep
 
 # In every claimed folder: its lock while a process fills it, and its mark afterwards.
 CLAIM = ".gutseg"
@@ -19,10 +19,8 @@ _claims: set[str] = set()
 def claimed(folder: Path, marks: Sequence[str], inputs: Iterable[Path] = ()) -> Iterator[None]:
     """Hold a folder that a command fills: a second process is refused, leftovers are removed.
 
-    marks: patterns of which a folder of this kind, if it is not empty, has one. The lock is the
-    system's, on the file .gutseg: it ends with the process, however that ends. The file itself
-    stays only where no mark does, as after a kill. Raises FileExistsError for a foreign folder
-    and for one that another process fills.
+    marks: patterns of which a folder of this kind has one, unless it is empty. The file .gutseg,
+    locked until the process ends, stays only where no mark does, as after a kill.
     """
     check_claim(folder, marks, inputs)
     key = os.path.realpath(folder)
@@ -48,11 +46,8 @@ def claimed(folder: Path, marks: Sequence[str], inputs: Iterable[Path] = ()) -> 
 
 def check_claim(folder: Path, marks: Sequence[str], inputs: Iterable[Path] = ()) -> None:
     """Raise FileExistsError when `claimed` would; call it before the work starts."""
-    target = Path(os.path.realpath(folder))
-    if target.exists() and not target.is_dir():
-        raise FileExistsError(f"{folder} is not a folder; give another name or delete it first")
-    check_place(folder, target, inputs)
-    content = [] if not target.exists() else sorted(target.iterdir())
+    target = check_folder(folder, inputs)
+    content = sorted(target.iterdir()) if target.exists() else []
     shown = [entry.name for entry in content if not entry.name.startswith(".")]
     if shown and not _is_marked(target, (CLAIM, *marks)):
         raise FileExistsError(

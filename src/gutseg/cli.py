@@ -29,22 +29,19 @@ VERBS = {
     "demo": "run the whole job on a synthetic competition folder",
 }
 # Verbs whose file is not called like them.
-FILES = {"config": "config.show"}
+FILES = {"config": "config.files"}
 
 
 def main() -> None:
     """Run one verb; bad input ends with one sentence and exit code 2 instead of a traceback."""
-    wanted = next((word for word in _words() if word in VERBS), None)
+    # a shell that asks how to complete a line gives it in its environment
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    words = line.split() if "_GUTSEG_COMPLETE" in os.environ else sys.argv[1:]
+    wanted = next((word for word in words if word in VERBS), None)
     with guarded(wanted or "", working=False):
         ready_streams()
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         app(wanted)()
-
-
-def _words() -> list[str]:
-    """Return what was typed; a shell that asks how to complete it says so in its environment."""
-    typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
-    return typed.split() if "_GUTSEG_COMPLETE" in os.environ else sys.argv[1:]
 
 
 def app(wanted: str | None = None) -> "typer.Typer":

@@ -20,17 +20,8 @@ BLACKLISTS = {
     "third5": ("case7_day0", "case81_day30", "case138_day0", "case43_day18", "case43_day26"),
     # the host's own evaluation: happyharrycn/UW-Madison-GI-Tract-Segmentation-Data-Tools
     "host12": (
-        "case61_day14",
-        "case9_day27",
-        "case7_day0",
-        "case81_day30",
-        "case43_day18",
-        "case138_day0",
-        "case34_day20",
-        "case43_day26",
-        "case124_day19",
-        "case144_day15",
-        "case83_day11",
-        "case13_day0",
+        *("case61_day14", "case9_day27", "case7_day0", "case81_day30", "case43_day18"),
+        *("case138_day0", "case34_day20", "case43_day26", "case124_day19", "case144_day15"),
+        *("case83_day11", "case13_day0"),
     ),
 }

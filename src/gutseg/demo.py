@@ -35,9 +35,7 @@ def demo(
     config: Annotated[Path, typer.Option(help="the experiment")] = Path("configs/demo.yaml"),
     cases: Annotated[int, typer.Option(help="synthetic patients", min=5)] = 12,
     seed: Annotated[int, typer.Option(help="of the phantom")] = 0,
-    trials: Annotated[
-        int, typer.Option(help="choices the blend tries", min=1, max=MOST_TRIALS)
-    ] = 100,
+    trials: Annotated[int, typer.Option(help="as of blend", min=1, max=MOST_TRIALS)] = 100,
 ) -> None:
     """Run the whole job on a synthetic competition folder; run again, it continues.
 
@@ -91,14 +89,9 @@ def picture(path: Path, run: Path, blend_file: Path) -> None:
     probabilities, _ = predictions.load(scan.name, scan.shape)
     masks = finish_scan(probabilities, runs.rules(load_blend(blend_file))).to_arrays()
     organs = np.stack([scan.labels >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
-    shown = np.flatnonzero(organs.any(axis=(0, 2, 3)))
+    shown, brightest = np.flatnonzero(organs.any(axis=(0, 2, 3))), scan.percentile(99.5)
     panels = [
-        Panel(
-            f"{scan.name}, slice {z + 1}",
-            scan.image[z] / scan.percentile(99.5),
-            organs[:, z],
-            masks[:, z],
-        )
+        Panel(f"{scan.name}, slice {z + 1}", scan.image[z] / brightest, organs[:, z], masks[:, z])
         for z in np.quantile(shown, [0.1, 0.35, 0.6, 0.85], method="nearest")
     ]
     slice_figure(path, panels)

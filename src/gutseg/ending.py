@@ -37,11 +37,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 3.0
 # torch and OpenCV have no class of their own for this, and are not imported here.
 OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "Insufficient memory",
-    "size calculation overflow",
-    "multiplication overflow",
+    *("out of memory", "can't allocate memory", "Insufficient memory"),
+    *("size calculation overflow", "multiplication overflow"),
 )
 
 
@@ -54,8 +51,7 @@ def guarded(verb: str, *, working: bool = True) -> Iterator[None]:
     """Turn signals, bad input and a reader that has gone away into a sentence and a status.
 
     Status 2: bad input or a full disk or memory; 128 + the signal's number: a signal; 141: nobody
-    reads the output any more. Anything else is a bug and keeps its traceback. working: False
-    while modules are still being imported; a signal then ends the process at once.
+    reads the output. A bug keeps its traceback. working: False while modules are being imported.
     """
     stop, before, received = _handle_signals(verb, working)
     try:
@@ -82,7 +78,6 @@ def guarded(verb: str, *, working: bool = True) -> Iterator[None]:
 
 def explain(error: Exception) -> str | None:
     """Return the sentence for an error that input or the machine cause; None for a bug."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}
     text = str(error) or type(error).__name__
     if isinstance(error, UnicodeDecodeError):
         found = error.object[error.start : error.start + 1].hex()
@@ -93,12 +88,12 @@ def explain(error: Exception) -> str | None:
         return f"{where}: {error.strerror}" if where else error.strerror
     if isinstance(error, ValueError | OSError | FloatingPointError):
         return text
-    if "MemoryError" in kinds or any(words in text for words in OUT_OF_MEMORY):
+    if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
         first = text.strip().splitlines()[0]
         return f"out of memory ({first}); take smaller images, networks or batches, or fewer jobs"
     if isinstance(error, RecursionError):
         return "the input is nested too deeply"
-    if "BrokenProcessPool" in kinds:
+    if type(error).__name__ == "BrokenProcessPool":  # its module is slow to import
         return "a process that worked for this command was killed, perhaps for want of memory"
     if isinstance(error, subprocess.CalledProcessError):
         return f"{' '.join(map(str, error.cmd))} ended with status {error.returncode}"
@@ -123,10 +118,7 @@ def ready_streams() -> None:
 def _handle_signals(
     verb: str, working: bool
 ) -> tuple[Callable, dict[signal.Signals, Any], list[int]]:
-    """Install a handler; return it, those before it, and the list that takes what it receives.
-
-    Signals that are ignored (nohup) stay so.
-    """
+    """Install a handler; return it, those before it, and the list that takes what it receives."""
     owner = os.getpid()
     received: list[int] = []
 
@@ -147,7 +139,7 @@ def _handle_signals(
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
-            if signal.getsignal(number) != signal.SIG_IGN:
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 before[number] = signal.signal(number, stop)
     return stop, before, received
 

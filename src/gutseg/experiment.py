@@ -39,8 +39,8 @@ from gutseg.registry import brief
 
 def inputs(config: Config) -> Inputs:
     """Return the settings of what the network sees."""
-    selected = tuple(config.channels) if config.channels else None
-    return Inputs(config.stack, config.scaling, config.geometry, selected)
+    channels = tuple(config.channels) if config.channels else None
+    return Inputs(config.stack, config.scaling, config.geometry, channels)
 
 
 def source(config: Config) -> Source:
@@ -107,9 +107,8 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     # KeyError for a type of numbers that torch does not have
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-        raise ValueError(
-            f"{path} is not a readable safetensors ({brief(error)}); {remedy}"
-        ) from None
+        problem = f"is not a readable safetensors ({brief(error)})"
+        raise ValueError(f"{path} {problem}; {remedy}") from None
 
 
 def rows(config: Config, data: Source) -> pd.DataFrame:
@@ -145,7 +144,10 @@ def batches(config: Config, data: Source, table: pd.DataFrame, fold: int) -> Who
     augment = Augmenter(config.augment.name, **config.augment.params)
     if config.crop is None:
         return Whole(data, table, augment, maps(config))
-    kept = _drawn_once(data.shows_object(table), config.data.empty_share, config.seed)
+    # planes with an object, and a share of the others, drawn once
+    kept = data.shows_object(table).copy()
+    empty = np.random.default_rng(config.seed).permutation(np.flatnonzero(~kept))
+    kept[empty[: round(config.data.empty_share * len(empty))]] = True
     return Crops(
         data,
         table[kept],
@@ -156,14 +158,6 @@ def batches(config: Config, data: Source, table: pd.DataFrame, fold: int) -> Who
         augment=augment,
         maps=maps(config),
     )
-
-
-def _drawn_once(shows_object: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """(N,) bool: planes with an object, and a share of the others."""
-    empty = np.random.default_rng(seed).permutation(np.flatnonzero(~shows_object))
-    kept = shows_object.copy()
-    kept[empty[: round(share * len(empty))]] = True
-    return kept
 
 
 def sampler(
@@ -234,14 +228,14 @@ def criterion(
     config: Config, data: Source | None = None, table: pd.DataFrame | None = None
 ) -> Criterion:
     """Return the loss; data, table: of training, for class weights by name."""
-    params = dict(config.loss.params)
+    loss, params = config.loss, dict(config.loss.params)
     if data is not None:
-        check_fit(config.loss, data.mode, len(data.classes))
-    if config.loss.class_weights and data is not None:
-        shares = data.class_shares(table)
-        weights = class_weights(config.loss.class_weights, shares, data.background)
-        params = with_class_weights(config.loss.name, params, weights)
-    return Criterion(config.loss.name, **params)
+        check_fit(loss, data.mode, len(data.classes))
+        if loss.class_weights:
+            shares = data.class_shares(table)
+            weights = class_weights(loss.class_weights, shares, data.background)
+            params = with_class_weights(loss.name, params, weights)
+    return Criterion(loss.name, **params)
 
 
 def maps(config: Config) -> Maps:

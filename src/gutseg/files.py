@@ -1,8 +1,7 @@
 """Where the raw data lies, and how files and folders are written: whole, and over nothing else.
 
-A file of the user's is never lost to an output: `replacing` takes the place of a regular file,
-`replacing_folder` of what this program wrote; `check_output` and `check_output_folder` say so
-before the work starts. A folder that a command fills step by step is held by `claims.claimed`.
+`replacing` takes the place of a regular file, `replacing_folder` of what this program wrote; a
+folder that a command fills step by step is held by `claims.claimed`.
 """
 
 import errno
@@ -26,11 +25,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def competition_folder(start: Path) -> Path:
-    """Return the folder that holds train.csv or sample_submission.csv, at or below start.
-
-    Kaggle mounts a competition at <start>/<slug> or at <start>/competitions/<slug>; both
-    forms, and the folder itself, are tried. Raises FileNotFoundError naming all of them.
-    """
+    """Return the folder that holds train.csv or sample_submission.csv, at or below start."""
+    # the last two are where Kaggle mounts a competition
     candidates = [start, start / COMPETITION, start / "competitions" / COMPETITION]
     for folder in candidates:
         if any((folder / name).is_file() for name in ("train.csv", "sample_submission.csv")):
@@ -70,11 +66,13 @@ def check_output(path: Path, inputs: Iterable[Path] = (), begins: bytes = b"") -
     """Return the file that an output at path replaces, links followed; call it before the work.
 
     inputs: files and folders that the same command reads. begins: how a file of this kind
-    starts; one that starts otherwise is somebody's and stays. Raises FileExistsError for what
-    must not be replaced: a folder, a device, an input, another kind of file.
+    starts. Raises FileExistsError for a folder, a device, an input and another kind of file.
     """
     target = Path(os.path.realpath(path))
-    if _is_device(path):
+    parts = Path(os.path.abspath(path)).parts  # noqa: PTH100, resolve() would follow the link
+    # /dev/stdout is no place for a file even when it leads to one
+    is_device = parts[1:2] in (("dev",), ("proc",)) and parts[1:3] != ("dev", "shm")
+    if is_device or (path.exists() and not path.is_file() and not path.is_dir()):
         raise FileExistsError(f"{path} is a device or a pipe; expected the name of a file")
     if target.is_dir():
         raise FileExistsError(f"{path} is a folder; expected the name of a file to write")
@@ -98,24 +96,20 @@ def check_output_folder(
     """Return the folder that an output at path replaces, links followed; call it before the work.
 
     written: patterns of the files that this program puts there (bundle/*). marker: one of them
-    that a finished folder always has. Raises FileExistsError when the folder holds anything
-    else, is an input, holds one or lies in one, or has the working directory inside.
+    that a finished folder always has. Raises FileExistsError when the folder holds anything else,
+    is, holds or lies in an input, or has the working directory inside.
     """
-    target = Path(os.path.realpath(path))
     home = Path(os.path.realpath(os.path.expanduser("~")))  # noqa: PTH111, "~" where there is none
+    target = Path(os.path.realpath(path))
     if any(target in (place, *place.parents) for place in (Path.cwd(), home)):
         raise FileExistsError(
             f"{path} is the working directory, your home or a folder above them, and its content "
             "would be replaced; give the name of a folder for this output alone"
         )
-    if target.exists() and not target.is_dir():
-        raise FileExistsError(f"{path} is not a folder; give another name or delete it first")
-    check_place(path, target, inputs)
+    check_folder(path, inputs)
     files = sorted(_leaves(target))
     foreign = [name for name in files if not any(fnmatch(name, form) for form in written)]
-    if not foreign and marker and files and marker not in files:
-        foreign = files
-    if foreign:
+    if foreign := foreign or (files if marker and marker not in files else []):
         raise FileExistsError(
             f"{path} holds {foreign[0]}, which this command did not write, and would be replaced; "
             "give another folder or delete this one first"
@@ -128,15 +122,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a name to write a file under; it takes the place of path once the block has succeeded.
 
     A kill or a full disk leaves the old file or none. A link at path stays and its target is
-    replaced; the mode of an old file is kept. Raises FileExistsError as `check_output` does, and
-    OSError naming path when the disk is full.
+    replaced; the mode of an old file is kept. Raises as `check_output` does, and OSError naming
+    path when the disk is full.
     """
     target = check_output(path)
     with _temporary(path, target) as temporary:
         yield temporary
         if target.exists():
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-        _sync(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())  # a rename alone may survive a power cut without content
         temporary.replace(target)
 
 
@@ -144,9 +139,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path, written: Sequence[str], *, marker: str = "") -> Iterator[Path]:
     """Yield the name of a folder to make; it takes the place of path once the block has succeeded.
 
-    written, marker: as for `check_output_folder`, which is asked before and after the block. The
-    old folder stands until the new one is complete; after a kill at the worst moment the next
-    call for the same path puts the complete one in place.
+    written, marker: as for `check_output_folder`. The old folder stands until the new one is
+    complete; after a kill at the worst moment the next call for the same path puts that in place.
     """
     target = check_output_folder(path, written, marker=marker)
     with _temporary(path, target) as temporary:
@@ -155,14 +149,6 @@ def replacing_folder(path: Path, written: Sequence[str], *, marker: str = "") ->
         if target.exists():
             target.rename(temporary.with_name(f"{target.name}.old"))
         temporary.rename(target)
-
-
-def _is_device(path: Path) -> bool:
-    """Say whether path is no place for a file: /dev/stdout is one even when it leads to a file."""
-    parts = Path(os.path.abspath(path)).parts  # noqa: PTH100, resolve() would follow the link
-    if parts[1:2] in (("dev",), ("proc",)) and parts[1:3] != ("dev", "shm"):
-        return True
-    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def check_place(path: Path, target: Path, inputs: Iterable[Path]) -> None:
@@ -188,6 +174,15 @@ def check_place(path: Path, target: Path, inputs: Iterable[Path]) -> None:
             )
 
 
+def check_folder(path: Path, inputs: Iterable[Path]) -> Path:
+    """Return the folder at path, links followed; raise FileExistsError where there can be none."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_dir():
+        raise FileExistsError(f"{path} is not a folder; give another name or delete it first")
+    check_place(path, target, inputs)
+    return target
+
+
 def _leaves(folder: Path) -> Iterator[str]:
     """Every file, link and (with a slash at its end) empty folder below a folder."""
     for base, folders, files in os.walk(folder):
@@ -202,7 +197,7 @@ def _leaves(folder: Path) -> Iterator[str]:
 _NUMPY_FULL = re.compile(r"\d+ requested and \d+ written")
 # A private folder next to the target, for what is being written: no other user can have put a
 # link there, and a process that holds its lock is alive.
-_ROOM = re.compile(r"\.(?P<name>.+)\.([a-z0-9_]{8}|\d+)\.tmp", re.DOTALL)
+_ROOM = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.tmp", re.DOTALL)
 _rooms: set[Path] = set()
 
 
@@ -267,16 +262,7 @@ def _clear(room: Path) -> None:
         new = room / target.name
         if not os.path.lexists(target):
             (new if new.exists() else old).rename(target)
-    if room.is_dir():
-        shutil.rmtree(room, ignore_errors=True)
-    else:
-        room.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Wait until the disk has a file: a rename alone may survive a power cut without content."""
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+    shutil.rmtree(room, ignore_errors=True)
 
 
 def write_json(path: Path, content: Any) -> None:

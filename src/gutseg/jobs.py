@@ -10,10 +10,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import typer
 
@@ -24,10 +25,6 @@ log = logging.getLogger(__name__)
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-Work = Callable[[Task], Result]
-# Makes a result of a task that failed.
-Failed = Callable[[Task, Exception], Result]
-
 # The options of the verbs that run tasks.
 Jobs = Annotated[int, typer.Option(help="at a time; 0: one per GPU, else one per core", min=0)]
 RayAddress = Annotated[
@@ -38,30 +35,30 @@ KILLED = "its process was killed, perhaps for want of memory (then fewer --jobs 
 
 def run(
     tasks: Sequence[Task],
-    work: Work[Task, Result],
+    work: Callable[[Task], Result],
     *,
     jobs: int = 0,
     ray: str = "",
-    failed: Failed[Task, Result] | None = None,
+    failed: Callable[[Task, Exception], Result] | None = None,
     desc: str,
     unit: str,
 ) -> Generator[tuple[Task, Result], None, None]:
     """Yield every task with work(task), in the order in which they end, under a progress bar.
 
     jobs: processes at a time, 0 for one per GPU or else per core; one job runs in this process.
-    ray: the address of a cluster to use instead. work, tasks and results must pickle.
-    An error of a task is raised, and tasks that have not begun are dropped; with `failed` its
-    result is failed(task, error) instead. Where a process is killed, the tasks that ran are
-    tried once more, each alone; one that is killed again fails with a ChildProcessError.
+    ray: the address of a cluster to use instead. An error of a task is raised, and tasks that have
+    not begun are dropped; with `failed` its result is failed(task, error) instead. Tasks whose
+    process is killed are tried once more, each alone, before they fail with a ChildProcessError.
     """
     jobs = min(jobs or default_jobs(), len(tasks))
+    attempt = Attempt(work, failed)
     results: Iterable[tuple[Task, Result]]
     if ray:
-        results = _on_ray(tasks, work, failed, ray)
+        results = _on_ray(tasks, attempt, ray)
     elif jobs > 1:
-        results = _in_processes(tasks, work, failed, jobs, unit)
+        results = _in_processes(tasks, attempt, jobs, unit)
     else:
-        results = ((task, _tried(work, failed, task)) for task in tasks)
+        results = ((task, attempt(task)) for task in tasks)
     is_quiet = len(tasks) < 2 or os.environ.get("RANK", "0") != "0"
     with progress(total=len(tasks), desc=desc, unit=unit, disable=is_quiet) as bar:
         for task, result in results:
@@ -70,13 +67,15 @@ def run(
 
 
 def default_jobs() -> int:
-    """Return one job per GPU, or per core where there is none.
+    """Return one job per GPU, or per core where there is none."""
+    # a small U-Net gains little from a second core; two of them side by side gain all of it
+    return num_gpus() or num_cores()
 
-    A small U-Net gains little from a second core; two of them side by side gain all of it.
-    """
+
+def num_gpus() -> int:
+    """Return how many GPUs this process sees, 0 where nothing has imported torch."""
     torch = sys.modules.get("torch")  # a command that does not need it does not wait for it
-    gpus = torch.cuda.device_count() if torch else 0
-    return gpus or num_cores()
+    return torch.cuda.device_count() if torch else 0
 
 
 def num_cores() -> int:
@@ -86,70 +85,53 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _tried(work: Work[Task, Result], failed: Failed[Task, Result] | None, task: Task) -> Result:
-    try:
-        return work(task)
-    except Exception as error:
-        if failed is None:
-            raise
-        return failed(task, error)
+@dataclass(frozen=True)
+class Attempt(Generic[Task, Result]):
+    """What a process does with a task."""
+
+    work: Callable[[Task], Result]
+    # makes the result of a task that has failed; None: its error is raised
+    failed: Callable[[Task, Exception], Result] | None
+
+    def __call__(self, task: Task) -> Result:
+        try:
+            return self.work(task)
+        except Exception as error:
+            return self.fail(task, error)
+
+    def fail(self, task: Task, error: Exception) -> Result:
+        if self.failed is None:
+            raise error
+        return self.failed(task, error)
 
 
 def _in_processes(
-    tasks: Sequence[Task],
-    work: Work[Task, Result],
-    failed: Failed[Task, Result] | None,
-    jobs: int,
-    unit: str,
+    tasks: Sequence[Task], attempt: Attempt[Task, Result], jobs: int, unit: str
 ) -> Iterator[tuple[Task, Result]]:
+    """Yield tasks with their results; those of a pool that broke run again, each alone."""
     threads = max(num_cores() // jobs, 1)
     left = dict(enumerate(tasks))
-    for number, result in _in_pool(left, work, failed, jobs, threads, unit):
-        yield left.pop(number), result
-    for task in left.values():  # of a pool that broke
-        yield task, _alone(work, failed, task, threads, unit)
-
-
-def _in_pool(
-    tasks: dict[int, Task],
-    work: Work[Task, Result],
-    failed: Failed[Task, Result] | None,
-    jobs: int,
-    threads: int,
-    unit: str,
-) -> Iterator[tuple[int, Result]]:
-    """Yield numbers of tasks and their results until all have ended or a process is killed."""
-    with workers(jobs, _settle, threads, work) as pool:
-        running = {pool.submit(_tried, work, failed, task): n for n, task in tasks.items()}
+    with workers(jobs, _settle, threads, attempt) as pool:
+        running = {pool.submit(attempt, task): number for number, task in left.items()}
         for future in as_completed(running):
+            number = running[future]
             try:
                 result = future.result()
             except BrokenProcessPool:
                 log.warning("a process was killed; what is left is run one %s at a time", unit)
-                return
+                break
             except Exception:
-                name = tasks[running[future]]
-                log.error("%s %s failed; what is already running continues to its end", unit, name)
+                kind = f"{unit} {left[number]}"
+                log.error("%s failed; what is already running continues to its end", kind)
                 raise
-            yield running[future], result
-
-
-def _alone(
-    work: Work[Task, Result],
-    failed: Failed[Task, Result] | None,
-    task: Task,
-    threads: int,
-    unit: str,
-) -> Result:
-    """Run a task in a process of its own, for the second time."""
-    with workers(1, _settle, threads, work) as pool:
-        try:
-            return pool.submit(_tried, work, failed, task).result()
-        except BrokenProcessPool:
-            error = ChildProcessError(f"{unit} {task}: {KILLED}")
-    if failed is None:
-        raise error
-    return failed(task, error)
+            yield left.pop(number), result
+    for task in left.values():
+        with workers(1, _settle, threads, attempt) as pool:
+            try:
+                result = pool.submit(attempt, task).result()
+            except BrokenProcessPool:
+                result = attempt.fail(task, ChildProcessError(f"{unit} {task}: {KILLED}"))
+        yield task, result
 
 
 class Workers(ProcessPoolExecutor):
@@ -176,10 +158,10 @@ class Workers(ProcessPoolExecutor):
 def workers(number: int, prepare: Callable[..., None], *arguments: Any) -> Iterator[Workers]:
     """Yield an executor of fresh processes, each made ready by prepare(*arguments).
 
-    Where the block fails, calls that have not begun are dropped. Forking a process that has
-    threads (OpenCV, numba, torch) can hang, so the processes are spawned.
+    Where the block fails, calls that have not begun are dropped.
     """
     _start_tracker()
+    # forking a process that has threads (OpenCV, numba, torch) can hang
     spawn = multiprocessing.get_context("spawn")
     with Workers(number, spawn, _begin, (prepare, *arguments)) as pool:
         try:
@@ -219,14 +201,14 @@ def _end_with_parent() -> None:
 
 
 def _settle(threads: int, _: Callable) -> None:
-    """Prepare a process of this machine: its share of the cores, a GPU of its own.
-
-    The work comes along so that whatever it imports is loaded by now.
-    """
+    """Prepare a process of this machine: its share of the cores, a GPU of its own."""
+    # the work comes along so that whatever it imports is loaded by now
     _share_cores(threads)
-    torch = sys.modules.get("torch")
-    if gpus := torch.cuda.device_count() if torch else 0:
-        _take_gpu(gpus)
+    if count := num_gpus():  # CUDA has not been started in this process
+        number = multiprocessing.current_process()._identity[-1] - 1  # among its parent's, from 1
+        given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        names = given.split(",") if given else [str(gpu) for gpu in range(count)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
 
 
 def _share_cores(threads: int) -> None:
@@ -236,60 +218,37 @@ def _share_cores(threads: int) -> None:
             getattr(module, setter)(threads)
 
 
-def _take_gpu(count: int) -> None:
-    """Let this process see one of the GPUs; CUDA has not been started in it."""
-    number = multiprocessing.current_process()._identity[-1] - 1  # among its parent's, from 1
-    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    names = given.split(",") if given else [str(gpu) for gpu in range(count)]
-    os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
-
-
 def _on_ray(
-    tasks: Sequence[Task],
-    work: Work[Task, Result],
-    failed: Failed[Task, Result] | None,
-    address: str,
+    tasks: Sequence[Task], attempt: Attempt[Task, Result], address: str
 ) -> Iterator[tuple[Task, Result]]:
-    """Yield tasks with their results as they end on a Ray cluster, one core or GPU a task.
-
-    Ray's workers run at niceness 15: next to other work on a node they hardly progress
-    (RAY_worker_niceness=0 to change).
-    """
-    ray = _ray()
-    if not ray.is_initialized():
-        ray.init(address=address, log_to_driver=False)
-    gpus = 1 if ray.cluster_resources().get("GPU") else 0
-    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_on_node)
-    running = {remote.remote(work, failed, task, Path.cwd()): task for task in tasks}
-    while running:
-        done, _ = ray.wait(list(running), num_returns=1)
-        for reference in done:
-            task = running.pop(reference)
-            try:
-                result = ray.get(reference)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-            except ray.exceptions.RayError as error:  # the node or its process is gone
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                if failed is None:
-                    raise ChildProcessError(f"{task}: {reason}") from None
-                result = failed(task, ChildProcessError(reason))
-            yield task, result
-
-
-def _ray() -> Any:
+    """Yield tasks with their results as they end on a Ray cluster, one core or GPU a task."""
+    # its workers run at niceness 15, which hardly progresses next to other work on a node
+    # (RAY_worker_niceness=0 to change)
     try:
         import ray
     except ImportError:
         raise ValueError("--ray needs Ray: pip install 'gutseg[ray]'") from None
-    return ray
+    if not ray.is_initialized():
+        ray.init(address=address, log_to_driver=False)
+    gpus = 1 if ray.cluster_resources().get("GPU") else 0
+    remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_on_node)
+    running = {remote.remote(attempt, task, Path.cwd()): task for task in tasks}
+    while running:
+        (reference,), _ = ray.wait(list(running), num_returns=1)
+        task = running.pop(reference)
+        try:
+            result = ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayError as error:  # the node or its process is gone
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            result = attempt.fail(task, ChildProcessError(f"{task}: {reason}"))
+        yield task, result
 
 
-def _on_node(
-    work: Work[Task, Result], failed: Failed[Task, Result] | None, task: Task, folder: Path
-) -> Result:
+def _on_node(attempt: Attempt[Task, Result], task: Task, folder: Path) -> Result:
     if not folder.is_dir():
         raise FileNotFoundError(f"{os.uname().nodename} has no {folder}; all nodes must share it")
     os.chdir(folder)
     _share_cores(1)
-    return _tried(work, failed, task)
+    return attempt(task)

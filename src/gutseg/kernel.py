@@ -15,16 +15,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 import gutseg
+from gutseg import files
 from gutseg.config import dump, load_blend
 from gutseg.constants import COMPETITION
-from gutseg.files import (
-    SUBMISSION,
-    check_output_folder,
-    competition_folder,
-    need_file,
-    replacing_folder,
-    write_json,
-)
 
 # Not on Kaggle's image; pure Python or manylinux wheels, fetched by `build --wheels`.
 WHEELS = ("segmentation-models-pytorch",)
@@ -59,40 +52,40 @@ def kernel(
     folder: Annotated[Path, typer.Option(help="where the build lies")] = Path("build/kaggle"),
     user: Annotated[str | None, typer.Option(help="Kaggle name; else KAGGLE_USERNAME")] = None,
     wheels: Annotated[bool, typer.Option(help="also fetch what Kaggle's image lacks")] = True,
-    images: Annotated[
-        Path | None, typer.Option(help="check: a competition's folder to run the kernel on")
-    ] = None,
+    images: Annotated[Path | None, typer.Option(help="check: a competition's folder")] = None,
 ) -> None:
     """Build the kernel and its dataset, check them offline, or push them to Kaggle.
 
     push with --blend builds first.
     """
-    if action == "build":
-        if blend is None:
-            raise ValueError("kernel build needs --blend blends/NAME/blend.yaml")
-        build_bundle(blend, folder, user or _kaggle_user(), wheels)
-        print(f"{folder}: bundle/ and infer/; next: gutseg kernel push --folder {folder}")
-    elif action == "check":
+    if action == "check":
         if images is None:
             raise ValueError("kernel check needs --images, the competition's folder")
         with tempfile.TemporaryDirectory() as workplace:
             rows = run_like_kaggle(folder, images, Path(workplace)).read_text().count("\n") - 1
         print(f"{folder}: the kernel wrote {rows} rows for {images}")
-    else:
-        if blend is not None:
-            build_bundle(blend, folder, user or _kaggle_user(), wheels)
+        return
+    if blend is not None:
+        build_bundle(blend, folder, user or _kaggle_user(), wheels)
+    elif action == "build":
+        raise ValueError("kernel build needs --blend blends/NAME/blend.yaml")
+    if action == "push":
         _push(folder)
+    else:
+        print(f"{folder}: bundle/ and infer/; next: gutseg kernel push --folder {folder}")
 
 
 def build_bundle(blend: Path, folder: Path, user: str, wheels: bool) -> None:
     """Write folder/bundle (code, weights, blend, wheels) and folder/infer (the kernel)."""
+    from gutseg.runs import ensemble  # torch takes seconds to import, push and check need none
+
     if not re.fullmatch(r"[A-Za-z0-9_-]+", user):
         raise ValueError(f"{user!r} is not a Kaggle name; give --user, as in kaggle.com/<user>")
     solved = load_blend(blend)
     runs = [blend.parent / member.run for member in solved.members]
-    check_output_folder(folder, WRITTEN, marker=MARKER, inputs=[blend, *runs])
-    _check_networks(blend)
-    with replacing_folder(folder, WRITTEN, marker=MARKER) as build:
+    files.check_output_folder(folder, WRITTEN, marker=MARKER, inputs=[blend, *runs])
+    ensemble(blend)  # opens all networks as the kernel will: what is wrong is better known here
+    with files.replacing_folder(folder, WRITTEN, marker=MARKER) as build:
         bundle = build / "bundle"
         members = []
         for number, member in enumerate(solved.members):
@@ -103,27 +96,22 @@ def build_bundle(blend: Path, folder: Path, user: str, wheels: bool) -> None:
                 target = bundle / run / f"fold{fold}"
                 target.mkdir(parents=True)
                 for name in ("config.yaml", "best.pt"):
-                    shutil.copy(need_file(source / name, "train and predict first"), target)
+                    shutil.copy(files.need_file(source / name, "train and predict first"), target)
         dump(solved.model_copy(update={"members": members}), bundle / "blend.yaml")
         code = Path(gutseg.__file__).parent
         ignored = shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc")
         shutil.copytree(code, bundle / "code" / "gutseg", ignore=ignored)
-        write_json(bundle / "bundle.json", {"gutseg": gutseg.__version__, "score": solved.score})
+        files.write_json(
+            bundle / "bundle.json", {"gutseg": gutseg.__version__, "score": solved.score}
+        )
         _write_metadata(bundle, build / "infer", user)
         if wheels:
             _fetch_wheels(bundle / "wheels")
 
 
-def _check_networks(blend: Path) -> None:
-    """Open all networks as the kernel will: what is wrong with one is better known here."""
-    from gutseg.runs import ensemble  # torch takes seconds to import, push and check need none
-
-    ensemble(blend)
-
-
 def _write_metadata(bundle: Path, infer: Path, user: str) -> None:
     source = Path(gutseg.__file__).parents[2] / "kernels" / "infer"
-    need_file(source / "infer.py", "run `gutseg kernel build` from a clone of the repository")
+    files.need_file(source / "infer.py", "run `gutseg kernel build` from a clone of the repository")
     infer.mkdir()
     shutil.copy(source / "infer.py", infer)
     text = (source / "kernel-metadata.json").read_text().replace("USER/", f"{user}/")
@@ -131,7 +119,7 @@ def _write_metadata(bundle: Path, infer: Path, user: str) -> None:
     slug = json.loads(text)["dataset_sources"][0]
     licence = [{"name": "other"}]  # the code's is MIT, in bundle/code; weights have none
     dataset = {"title": "gutseg bundle", "id": slug, "licenses": licence}
-    write_json(bundle / "dataset-metadata.json", dataset)
+    files.write_json(bundle / "dataset-metadata.json", dataset)
 
 
 def _fetch_wheels(folder: Path) -> None:
@@ -141,10 +129,9 @@ def _fetch_wheels(folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", *kaggle, *platforms]
     done = _run([*command, "--dest", str(folder), *WHEELS])
     if done.returncode:
-        raise ValueError(
-            f"pip cannot fetch {', '.join(WHEELS)} ({_last_line(done.stderr)}); check the "
-            "network, or build with --no-wheels and attach a dataset that holds them"
-        )
+        problem = f"pip cannot fetch {', '.join(WHEELS)} ({_last_line(done.stderr)})"
+        remedy = "check the network, or build with --no-wheels and attach a dataset that holds them"
+        raise ValueError(f"{problem}; {remedy}")
 
 
 def _run(command: list[str], **settings: Any) -> subprocess.CompletedProcess:
@@ -158,25 +145,23 @@ def _last_line(text: str) -> str:
 def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool = False) -> Path:
     """Run the built kernel on a Kaggle-shaped input tree; return the csv it wrote.
 
-    As on Kaggle there is no network and none of the user's caches. workplace: an
-    empty folder; the kernel runs in workplace/working. nested: the newer mount form,
-    competitions/<slug> and datasets/<owner>/<slug>. The wheels are left out: they are for
-    Kaggle's Python, this one has the packages installed. Raises ValueError when it fails.
+    As on Kaggle there is no network and none of the user's caches. workplace: an empty folder.
+    nested: the newer mount form, competitions/<slug> and datasets/<owner>/<slug>. The wheels are
+    left out: they are for Kaggle's Python. Raises ValueError when the kernel fails.
     """
-    script = need_file(folder / "infer" / "infer.py", "run: gutseg kernel build")
-    need_file(folder / MARKER, "run: gutseg kernel build")
+    script = files.need_file(folder / "infer" / "infer.py", "run: gutseg kernel build")
+    files.need_file(folder / MARKER, "run: gutseg kernel build")
     for path in (folder / "bundle").rglob("*"):
         if not path.is_dir():  # of a link to a device there would be no end
-            need_file(path, "run gutseg kernel build again")
+            files.need_file(path, "run gutseg kernel build again")
     names = ("input", "working", "home", "offline")
     inputs, working, home, offline = (workplace / name for name in names)
     competition = inputs / ("competitions" if nested else "") / COMPETITION
     dataset = inputs / ("datasets/user" if nested else "") / "gutseg-bundle"
     for target in (competition, dataset, working):
         target.parent.mkdir(parents=True, exist_ok=True)
-    competition.symlink_to(competition_folder(images).resolve())
-    ignored = shutil.ignore_patterns("wheels")
-    shutil.copytree(folder / "bundle", dataset, ignore=ignored)
+    competition.symlink_to(files.competition_folder(images).resolve())
+    shutil.copytree(folder / "bundle", dataset, ignore=shutil.ignore_patterns("wheels"))
     for target in (working, home, offline):
         target.mkdir()
     (offline / "sitecustomize.py").write_text(OFFLINE)
@@ -190,13 +175,13 @@ def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool
             log.info("kernel: %s", line)
     if done.returncode:
         raise ValueError(f"the kernel ended with {done.returncode}: {_last_line(done.stderr)}")
-    return need_file(working / SUBMISSION, "the kernel ended without writing it")
+    return files.need_file(working / files.SUBMISSION, "the kernel ended without writing it")
 
 
 def _no_network() -> list[str]:
-    """Return what to put before a command so that no program reaches the network.
+    """Return what keeps a command from the network, nothing where the system forbids it.
 
-    Empty where the system forbids it (containers often do): OFFLINE then stops Python alone.
+    Containers often do: OFFLINE then stops Python alone.
     """
     command = ["unshare", "--map-root-user", "--net"]
     allowed = shutil.which("unshare") and not _run([*command, "true"]).returncode
@@ -213,14 +198,13 @@ def _kaggle_user() -> str:
     try:
         return str(json.loads(token.read_text())["username"])
     except (ValueError, KeyError, TypeError):
-        raise ValueError(
-            f'{token} is not of the form {{"username": ..., "key": ...}}; create a new token on '
-            "kaggle.com/settings, or give --user"
-        ) from None
+        problem = f'{token} is not of the form {{"username": ..., "key": ...}}'
+        remedy = "create a new token on kaggle.com/settings, or give --user"
+        raise ValueError(f"{problem}; {remedy}") from None
 
 
 def _push(folder: Path) -> None:
-    need_file(folder / "bundle" / "dataset-metadata.json", "run: gutseg kernel build")
+    files.need_file(folder / "bundle" / "dataset-metadata.json", "run: gutseg kernel build")
     if not shutil.which("kaggle"):
         raise FileNotFoundError("the kaggle command is not installed; pip install kaggle")
     bundle = ["-p", str(folder / "bundle"), "--dir-mode", "zip"]
@@ -231,19 +215,14 @@ def _push(folder: Path) -> None:
 
 
 def _kaggle(*words: str, but: re.Pattern | None = None) -> str:
-    """Run the kaggle command and return what it prints.
-
-    Raises ValueError with the line that says what went wrong, but for what the pattern allows.
-    """
+    """Return what the kaggle command prints; but: a failure that raises no ValueError."""
     done = _run(["kaggle", *words])
     said = done.stdout + done.stderr
     for line in said.splitlines():
         if line.strip():
             log.info("kaggle: %s", line)
-    # addresses may hold any word
-    wrong = [
-        line for line in re.sub(r"https?://\S+", "", said).splitlines() if REFUSED.search(line)
-    ]
+    lines = re.sub(r"https?://\S+", "", said).splitlines()  # addresses may hold any word
+    wrong = [line for line in lines if REFUSED.search(line)]
     if (wrong or done.returncode) and not (but and but.search(said)):
         reason = wrong[0].strip() if wrong else _last_line(said)
         raise ValueError(f"kaggle {' '.join(words[:2])} failed: {reason}")

@@ -12,9 +12,7 @@ def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to write; a rerun completes it.")],
     cases: Annotated[int, typer.Option(help="Patients in train.")] = 12,
     seed: Annotated[int, typer.Option(help="Another seed draws other patients.")] = 0,
-    preset: Annotated[
-        str, typer.Option(help="small (half size, a third of the slices) or full.")
-    ] = "small",
+    preset: Annotated[str, typer.Option(help="small (a third of the slices) or full.")] = "small",
     workers: Annotated[int, typer.Option(help="Processes; 0 means one per core.")] = 0,
 ) -> None:
     """Write a synthetic competition folder, with a hidden test as Kaggle scores it.

@@ -5,19 +5,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import typer
 
-from gutseg import experiment, runs
+from gutseg import runs
 from gutseg.claims import claimed
 from gutseg.inference import made_with, oof
-from gutseg.inference.made_with import NOTE, MadeWith
+from gutseg.inference.made_with import NOTE
 from gutseg.jobs import Jobs, RayAddress, default_jobs
 from gutseg.jobs import run as run_tasks
 from gutseg.progress import progress
 from gutseg.registry import counted
+from gutseg.settings import Tta
 
 log = logging.getLogger(__name__)
 
@@ -25,25 +26,19 @@ log = logging.getLogger(__name__)
 def predict(
     run: Annotated[Path, typer.Argument(help="a run folder, for example runs/demo")],
     fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
-    tta: Annotated[
-        Literal["none", "hflip", "flips"] | None, typer.Option(help="default: the config's")
-    ] = None,
-    unfinished: Annotated[
-        bool, typer.Option(help="also folds that are still to be trained, with their best so far")
-    ] = False,
+    tta: Annotated[Tta | None, typer.Option(help="default: the config's")] = None,
+    unfinished: Annotated[bool, typer.Option(help="also folds that are still in training")] = False,
     jobs: Jobs = 1,
     ray: RayAddress = "",
 ) -> None:
     """Write every fold's probabilities of the slices it was not trained on.
 
     One file a scan, RUN/fold<k>/oof/<scan>.npz: native size, uint8, 255 = 1, and made_with.json,
-    which says what made them. Whole files made with the same are left alone: a stopped
-    prediction continues.
+    which says what made them. Whole files made with the same are left alone.
     """
     folds = [runs.open_fold(folder) for folder in runs.fold_folders(run, fold)]
-    for one in folds:
-        if not unfinished:
-            runs.check_finished(one)
+    for one in folds if not unfinished else ():
+        runs.check_finished(one)
     with ExitStack() as claims:
         parts, shares = [], -(-(jobs or default_jobs()) // len(folds))
         for one in folds:
@@ -67,11 +62,19 @@ class Part:
 
 
 def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
-    """Share out the scans of a fold that have no prediction yet over at most `count` parts."""
+    """Share out the scans of a fold that have no prediction yet over at most `count` parts.
+
+    Predictions that anything else made are deleted.
+    """
     folder = fold.folder / "oof"
     # it is loaded before anything is deleted: weights that cannot be read cost no predictions
-    predictor = runs.predictor(fold, experiment.device(), tta=tta)
-    _forget_others(folder, fold.made_with(predictor.settings.tta))
+    predictor = runs.predictor(fold, tta)
+    before, now = made_with.read(folder), fold.made_with(predictor.settings.tta)
+    for path in folder.glob("*.npz"):
+        if before is None or not before.holds_for(path.stem, now):
+            path.unlink()
+    if before != now:
+        made_with.write(folder, now)
     missing = [name for name, z in fold.planes.items() if not _is_whole(fold, name, z)]
     shares = [missing[first::count] for first in range(count)]
     return [Part(fold.folder, share) for share in shares if share]
@@ -79,7 +82,7 @@ def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
 
 def _predict_part(tta: str | None, part: Part) -> int:
     fold = runs.open_fold(part.folder)
-    predictor = runs.predictor(fold, experiment.device(), tta=tta)
+    predictor = runs.predictor(fold, tta)
     for name in progress(part.scans, desc=f"predict {part.folder.name}", unit="scan"):
         z = fold.planes[name]
         oof.save(part.folder / "oof" / f"{name}.npz", predictor(fold.data.scan(name), z), z)
@@ -96,13 +99,3 @@ def _is_whole(fold: runs.Fold, name: str, z: np.ndarray) -> bool:
         log.warning("%s is damaged or not what predict writes; it is written again", path)
         return False
     return True
-
-
-def _forget_others(folder: Path, now: MadeWith) -> None:
-    """Delete predictions that anything else made, and write down what makes them now."""
-    before = made_with.read(folder)
-    for path in folder.glob("*.npz"):
-        if before is None or not before.holds_for(path.stem, now):
-            path.unlink()
-    if before != now:
-        made_with.write(folder, now)

@@ -3,7 +3,6 @@
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from gutseg.data.index import INDEX, Issues, list_slices, scan_key
 from gutseg.data.mask_csv import read_labels
 from gutseg.files import competition_folder, need_file, replacing
 from gutseg.progress import progress
+from gutseg.registry import listed
 
 log = logging.getLogger(__name__)
 # What a cache that is not empty holds; nothing is written into another folder.
@@ -34,58 +34,47 @@ def prepare(
     check_claim(out, MARKS, [raw / name for name in ("train", "train.csv", "test")])
     issues = Issues(collect=skip_bad)
     table = need_file(raw / "train.csv", "prepare needs the training set's labels")
-    joined = join(list_slices(raw / "train", issues), read_labels(table, issues), issues)
-    _name_the_unmatched(joined)
-    if joined.slices.empty:
+    slices, labels = join(list_slices(raw / "train", issues), read_labels(table, issues), issues)
+    if slices.empty:
         raise ValueError(f"{raw}: no scan has both PNGs below train/ and rows in train.csv")
     with claimed(out, MARKS):
-        index = _write_cache(joined, raw, out, workers or os.cpu_count() or 1, issues)
+        index = _write_cache(slices, labels, raw, out, workers or os.cpu_count() or 1, issues)
     print(
         f"{out}: {index['scan'].nunique()} scans, {len(index)} slices, "
         f"{len(issues.table())} issues skipped"
     )
 
 
-@dataclass(frozen=True)
-class Joined:
-    """The two sides of the training set, matched by id.
-
-    slices: rows of list_slices whose scan has rows in the csv, plus `labelled` (bool).
-    labels: rows of read_labels whose scan has PNGs. The rest is listed, not guessed:
-    scans_without_pngs, slices_without_rows.
-    """
-
-    slices: pd.DataFrame
-    labels: pd.DataFrame
-    scans_without_pngs: list[str]
-    slices_without_rows: list[str]
-
-
-def join(slices: pd.DataFrame, labels: pd.DataFrame, issues: Issues) -> Joined:
+def join(
+    slices: pd.DataFrame, labels: pd.DataFrame, issues: Issues
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Match PNGs with csv rows by id.
 
-    A scan that is on one side only is listed. A scan of which single slices lack their PNG
-    is an incomplete download, and so is a gap in the slice numbers: both are issues. So is a
-    slice without the row of a class: it is not an empty one, and its other rows are left out.
+    Returns the slices whose scan has rows in the csv, plus `labelled` (bool), and the labels whose
+    slice has a PNG. A scan or slice that is on one side only is named in the log, not guessed.
+    Issues are: single slices of a scan without a PNG, a gap in the slice numbers, and a slice
+    without the row of a class, which is not an empty one and whose other rows are left out.
     """
     labels = _complete(labels, slices, issues)
     labelled = slices["id"].isin(labels["id"])
     both = slices["scan"].isin(labels["scan"])
-    has_pngs = labels["scan"].isin(slices["scan"])
-    absent = labels[has_pngs & ~labels["id"].isin(slices["id"])]
-    for scan, group in absent.groupby("scan"):
-        first = group["id"].iloc[0]
-        count = group["id"].nunique()
+    has_scan, has_png = labels["scan"].isin(slices["scan"]), labels["id"].isin(slices["id"])
+    for scan, absent in labels["id"][has_scan & ~has_png].groupby(labels["scan"]):
+        count, first = absent.nunique(), absent.iloc[0]
         issues.add(scan, f"{count} slices have rows in the csv but no PNG, the first is {first}")
     for scan, numbers in slices[both].groupby("scan")["slice"]:
         gaps = sorted(set(range(numbers.min(), numbers.max() + 1)) - set(numbers))
         if gaps:
             issues.add(scan, f"slice {gaps[0]:04d} is missing, and {len(gaps) - 1} others")
-    return Joined(
-        slices=slices[both].assign(labelled=labelled[both]).reset_index(drop=True),
-        labels=labels[has_pngs & labels["id"].isin(slices["id"])].reset_index(drop=True),
-        scans_without_pngs=sorted(set(labels["scan"]) - set(slices["scan"]), key=scan_key),
-        slices_without_rows=slices["id"][~labelled].tolist(),
+    for kind, lack, names in (
+        ("scans", "have rows but no PNGs", sorted({*labels["scan"][~has_scan]}, key=scan_key)),
+        ("slices", "have a PNG but no rows", slices["id"][~labelled].tolist()),
+    ):
+        if names:
+            log.warning("%d %s %s: %s", len(names), kind, lack, listed(names, len(names)))
+    return (
+        slices[both].assign(labelled=labelled[both]).reset_index(drop=True),
+        labels[has_png].reset_index(drop=True),
     )
 
 
@@ -100,41 +89,16 @@ def _complete(labels: pd.DataFrame, slices: pd.DataFrame, issues: Issues) -> pd.
 
 
 def _write_cache(
-    joined: Joined, raw: Path, out: Path, workers: int, issues: Issues
+    slices: pd.DataFrame, labels: pd.DataFrame, raw: Path, out: Path, workers: int, issues: Issues
 ) -> pd.DataFrame:
     # an index means that all scans are complete: it is removed first and written last
     (out / INDEX).unlink(missing_ok=True)
-    index = _cache_all(joined, raw, out, workers, issues)
-    for line in issues.summary():
-        log.warning("%s", line)
-    if index.empty:
-        raise ValueError(f"{raw}: no labelled slice could be read, so there is nothing to cache")
-    with replacing(out / "skipped.csv") as temporary:
-        issues.table().to_csv(temporary, index=False)
-    with replacing(out / INDEX) as temporary:
-        index.to_parquet(temporary, write_page_checksum=True)
-    return index
+    labels_of = dict(list(labels.groupby("scan")))
 
-
-def _name_the_unmatched(joined: Joined) -> None:
-    scans, slices = joined.scans_without_pngs, joined.slices_without_rows
-    if scans:
-        log.warning("%d scans have rows but no PNGs: %s", len(scans), _some(scans))
-    if slices:
-        log.warning("%d slices have a PNG but no rows: %s", len(slices), _some(slices))
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-
-
-def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, issues: Issues) -> pd.DataFrame:
-    labels = dict(list(joined.labels.groupby("scan")))
-
-    def cache(scan: str, slices: pd.DataFrame) -> tuple[pd.DataFrame, Issues]:
+    def cache(scan: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, Issues]:
         own = Issues(collect=issues.collect)
         try:
-            return cache_scan(slices, labels[scan], raw, out, own), own
+            return cache_scan(rows, labels_of[scan], raw, out, own), own
         except ValueError as error:  # nothing of the scan is usable
             if not issues.collect:
                 raise
@@ -143,7 +107,7 @@ def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, issues: Issue
 
     indices = []
     with ThreadPoolExecutor(workers) as pool:
-        jobs = [pool.submit(cache, *group) for group in joined.slices.groupby("scan")]
+        jobs = [pool.submit(cache, *group) for group in slices.groupby("scan")]
         try:
             for job in progress(as_completed(jobs), total=len(jobs), desc="prepare", unit="scan"):
                 index, own = job.result()
@@ -153,5 +117,14 @@ def _cache_all(joined: Joined, raw: Path, out: Path, workers: int, issues: Issue
             pool.shutdown(cancel_futures=True)
             raise
     issues.rows.sort()
+    for line in issues.summary():
+        log.warning("%s", line)
     index = pd.concat(indices)
-    return index.sort_values(["case", "day", "slice"], ignore_index=True) if len(index) else index
+    if index.empty:
+        raise ValueError(f"{raw}: no labelled slice could be read, so there is nothing to cache")
+    index = index.sort_values(["case", "day", "slice"], ignore_index=True)
+    with replacing(out / "skipped.csv") as temporary:
+        issues.table().to_csv(temporary, index=False)
+    with replacing(out / INDEX) as temporary:
+        index.to_parquet(temporary, write_page_checksum=True)
+    return index

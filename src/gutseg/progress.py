@@ -13,11 +13,8 @@ tqdm.set_lock(threading.RLock())
 
 
 def progress(items: Iterable | None = None, *, disable: bool = False, **settings: Any) -> tqdm:
-    """Return a tqdm bar; without a terminal it writes a line every 30 seconds.
-
-    A process that works for another has no bar: several would write over each other.
-    settings: tqdm's own keyword arguments.
-    """
+    """Return a tqdm bar; without a terminal it writes a line every 30 seconds."""
     watched = sys.stderr.isatty()
+    # several processes would write over each other's bars
     helper = multiprocessing.parent_process() is not None
     return tqdm(items, mininterval=0.1 if watched else 30, disable=disable or helper, **settings)

@@ -31,6 +31,12 @@ def suggest(name: str, choices: list[str]) -> str:
     return f"{hint}choices: {', '.join(choices)}"
 
 
+def require(name: str, table: Iterable[str], where: str) -> None:
+    """Raise ValueError naming the choices unless a table has the name; where: a key or option."""
+    if name not in (choices := list(table)):
+        raise ValueError(f"{where}: unknown name {shown(name)}; {suggest(name, choices)}")
+
+
 def shown(value: Any) -> str:
     """Return a value as an error shows it: on one line, the start of a long one."""
     text = repr(value)
@@ -88,37 +94,21 @@ def check(
 ) -> dict[str, Any]:
     """Check a component's name and parameters; return all of them, defaults included, coerced.
 
-    Only keyword-only parameters can be set from a config; the positional ones are what the
-    pipeline passes in (channels, logits, ...). Their annotations say what is accepted, bounds
-    (pydantic's Field) and validators included. where: the config key, for the error.
-    Raises ValueError naming the key and the choices.
+    Only keyword-only parameters can be set from a config; their annotations say what is accepted,
+    pydantic's bounds and validators included. where: the config key, for errors, which are
+    ValueErrors naming the key and the choices.
     """
-    if name not in table:
-        raise ValueError(f"{where}: unknown name {shown(name)}; {suggest(name, list(table))}")
+    require(name, table, where)
     build = table[name].build
-    signature = inspect.signature(build)
+    parameters = inspect.signature(build).parameters.values()
     hints = get_type_hints(build.__init__ if inspect.isclass(build) else build, include_extras=True)
-    settable = {
-        key: parameter
-        for key, parameter in signature.parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-    checked = {
-        key: parameter.default
-        for key, parameter in settable.items()
-        if parameter.default is not inspect.Parameter.empty
-    }
+    checked = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
     for key, value in params.items():
-        if key not in settable:
-            hint = suggest(key, sorted(settable)) if settable else "it has no parameters"
+        if key not in checked:
+            hint = suggest(key, sorted(checked)) if checked else "it has no parameters"
             raise ValueError(f"{where}.params: {name!r} has no parameter {shown(key)}; {hint}")
         checked[key] = coerce(value, hints.get(key, Any), f"{where}.params.{key}")
-    missing = [
-        key
-        for key, parameter in settable.items()
-        if parameter.default is inspect.Parameter.empty and key not in params
-    ]
-    if missing:
+    if missing := [key for key, value in checked.items() if value is inspect.Parameter.empty]:
         raise ValueError(f"{where}.params: {name!r} also needs {', '.join(missing)}")
     return checked
 

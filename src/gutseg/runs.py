@@ -2,39 +2,33 @@
 
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from gutseg import config as configuration
 from gutseg import experiment
 from gutseg.config import Blend, Config, Rule
 from gutseg.constants import CLASSES
+from gutseg.data.folds import chosen
 from gutseg.data.inputs import Inputs
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import is_finished, spent
 from gutseg.engine.provenance import check_folds
 from gutseg.files import need_file
-from gutseg.inference import made_with
+from gutseg.inference import made_with, oof
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.made_with import NOTE, MadeWith
-from gutseg.inference.oof import (
-    OutOfFold,
-    Scored,
-    check_same_scans,
-    compare_scans,
-    count_pictures,
-    count_results,
-)
+from gutseg.inference.oof import OutOfFold, Scored
 from gutseg.inference.predictor import Predictor
 from gutseg.metrics.competition import Metric
 from gutseg.metrics.pooled import measures
 from gutseg.registry import counted
+from gutseg.settings import Missing
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +39,10 @@ SETTINGS: dict[str, Any] = {
     "geometry": True,
     "model": {"name", "params"},
 }
-# of a fold; 00 would be fold 0 a second time
-NUMBER = "(0|[1-9][0-9]{0,3})"
-Missing = Literal["refuse", "empty"]
+# a fold's folder; fold00 would be fold 0 a second time
+FOLD = "fold(0|[1-9][0-9]{0,3})"
 # What makes a folder a fold of a run; an absent config.yaml next to the others is an issue.
-OWN = ("config.yaml", "best.pt", "last.pt", "oof")
+FOLD_FILES = ("config.yaml", "best.pt", "last.pt", "oof")
 
 
 @dataclass(frozen=True)
@@ -66,11 +59,6 @@ class Fold:
     planes: dict[str, np.ndarray]
     # all folds of the fold file, trained or not
     known: list[int]
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether there is something to score: weights, or predictions made without."""
-        return any((self.folder / name).is_file() for name in ("best.pt", f"oof/{NOTE}"))
 
     def made_with(self, tta: str) -> MadeWith:
         """Return what predictions made now would be made with."""
@@ -120,22 +108,14 @@ def fold_folders(run: Path, wanted: str) -> list[Path]:
     found = {
         int(folder.name.removeprefix("fold")): folder
         for folder in run.glob("fold*")
-        if re.fullmatch(f"fold{NUMBER}", folder.name)
-        and any((folder / name).exists() for name in OWN)
+        if re.fullmatch(FOLD, folder.name) and any((folder / name).exists() for name in FOLD_FILES)
     }
     if not found:
-        raise FileNotFoundError(
-            f"{run} is not a run folder: it has no fold*/config.yaml; run gutseg train"
-        )
-    parts = [str(number) for number in sorted(found)] if wanted == "all" else wanted.split(",")
-    if not all(re.fullmatch(NUMBER, part) for part in parts) or len({*parts}) < len(parts):
-        raise ValueError(f"--fold {wanted}: expected all, a number or several, each once (0,2)")
-    if missing := [f"fold{part}" for part in parts if int(part) not in found]:
-        raise FileNotFoundError(f"{run} has no {', '.join(missing)}; train it first")
-    chosen = [found[int(part)] for part in parts]
-    for folder in chosen:
-        need_file(folder / "config.yaml", "copy it back, or delete the folder and train the fold")
-    return chosen
+        problem = "is not a run folder: it has no fold*/config.yaml"
+        raise FileNotFoundError(f"{run} {problem}; run gutseg train")
+    numbers = chosen(wanted, sorted(found), f"those that {run} has; train the others first")
+    remedy = "copy it back, or delete the folder and train the fold"
+    return [need_file(found[number] / "config.yaml", remedy).parent for number in numbers]
 
 
 def check_finished(fold: Fold) -> None:
@@ -156,12 +136,13 @@ def check_finished(fold: Fold) -> None:
 def predictions(run: Path, wanted: str = "all", missing: Missing = "refuse") -> OutOfFold:
     """Open a run's predictions, which must be there and be those that `predict` would make now.
 
-    wanted: as in `--fold`; "all" are those that are trained, and says so when that is a part.
-    missing: "empty" takes empty masks for scans without a prediction. Raises ValueError naming
-    the fold, what is absent or has changed, and the remedy.
+    wanted: as in `--fold`; "all" are those that are trained. missing: "empty" takes empty masks for
+    scans without a prediction. Raises ValueError naming what is absent or has changed.
     """
     folds = [open_fold(folder) for folder in fold_folders(run, wanted)]
-    folds = [fold for fold in folds if fold.is_trained or wanted != "all"]
+    if wanted == "all":  # those with weights, or with predictions made without
+        scorable = (f"oof/{NOTE}", "best.pt")
+        folds = [fold for fold in folds if any((fold.folder / name).is_file() for name in scorable)]
     if not any((fold.folder / "oof" / NOTE).is_file() for fold in folds):
         raise FileNotFoundError(f"{run} holds no predictions; run: gutseg predict {run}")
     made = {fold.number: _still_valid(run, fold, missing) for fold in folds}
@@ -196,36 +177,23 @@ def _still_valid(run: Path, fold: Fold, missing: Missing) -> MadeWith:
     return before
 
 
-def predictor(fold: Fold, device: torch.device, *, tta: str | None = None) -> Predictor:
+def predictor(fold: Fold, tta: str | None = None) -> Predictor:
     """Load the network of an opened fold; tta: overrides the config's."""
-    network = experiment.network(fold.config, fold.data.inputs.channels, len(fold.data.classes))
-    return _filled(fold.folder, fold.config, network, fold.data.inputs, device, tta)
+    return _predictor(fold.folder, fold.config, fold.data.inputs, fold.data.classes, tta)
 
 
-def _competition_predictor(folder: Path, device: torch.device, tta: str) -> Predictor:
-    """Load a network to predict scans of the competition with; no labelled data are needed."""
-    config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
-    if config.data.source != "competition":
-        raise ValueError(
-            f"{folder} was trained on {config.data.source}; a blend predicts the competition's "
-            "scans, so leave this run out"
-        )
-    seen = experiment.inputs(config)
-    network = experiment.network(config, seen.channels, len(CLASSES))
-    return _filled(folder, config, network, seen, device, tta)
-
-
-def _filled(
+def _predictor(
     folder: Path,
     config: Config,
-    network: nn.Module,
     seen: Inputs,
-    device: torch.device,
+    classes: Sequence[str],
     tta: str | None,
 ) -> Predictor:
     """Fill a network with best.pt; the encoder's published weights are not needed again."""
     path = folder / "best.pt"
+    network = experiment.network(config, seen.channels, len(classes))
     checkpoint.fill(network, checkpoint.weights(path), path)
+    device = experiment.device()
     return experiment.as_predictor(config, network, seen, device, tta=tta, name=str(folder))
 
 
@@ -235,14 +203,24 @@ def rules(solved: Blend) -> list[Rule]:
 
 
 def ensemble(path: Path) -> Ensemble:
-    """Load all networks of a blend.yaml; its runs are found relative to it."""
+    """Load all networks of a blend.yaml; its runs are found relative to it.
+
+    They predict scans of the competition; no labelled data are needed.
+    """
     solved = configuration.load_blend(path)
     predictors, weights = [], []
-    for member in solved.members:
-        for fold in member.folds:
-            folder = path.parent / member.run / f"fold{fold}"
-            predictors.append(_competition_predictor(folder, experiment.device(), member.tta))
-            weights.append(member.weight / len(member.folds))
+    folds = [(member, fold) for member in solved.members for fold in member.folds]
+    for member, fold in folds:
+        folder = path.parent / member.run / f"fold{fold}"
+        config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
+        if config.data.source != "competition":
+            problem = (
+                f"was trained on {config.data.source}; a blend predicts the competition's scans"
+            )
+            raise ValueError(f"{folder} {problem}, so leave this run out")
+        seen = experiment.inputs(config)
+        predictors.append(_predictor(folder, config, seen, CLASSES, member.tta))
+        weights.append(member.weight / len(member.folds))
     return Ensemble(predictors, weights, rules(solved))
 
 
@@ -255,15 +233,15 @@ def out_of_fold(
     """
     if source.is_dir():
         members, weights = [predictions(source, wanted, missing)], [1.0]
-        chosen = [Rule()] * len(CLASSES)
+        by_class = [Rule()] * len(CLASSES)
     else:
         solved = configuration.load_blend(source)
-        weights, chosen = [member.weight for member in solved.members], rules(solved)
+        weights, by_class = [member.weight for member in solved.members], rules(solved)
         members = []
         for member in solved.members:
-            listed = ",".join(map(str, member.folds)) if wanted == "all" else wanted
-            members.append(predictions(source.parent / member.run, listed, missing))
-    check_same_scans(members)
+            folds = ",".join(map(str, member.folds)) if wanted == "all" else wanted
+            members.append(predictions(source.parent / member.run, folds, missing))
+    oof.check_same_scans(members)
     data = members[0].data
     if not (data.has_volumes or source.is_dir()):
         raise ValueError(
@@ -271,13 +249,14 @@ def out_of_fold(
             f"that stand alone; score each run by itself: gutseg score {members[0].run}"
         )
     if data.has_volumes:
-        results = compare_scans(members, weights, chosen, metric)
+        results = oof.compare_scans(members, weights, by_class, metric)
         groups = {f"fold {fold}": [fold] for fold in members[0].folds} | {"all": members[0].folds}
         counts = {
-            name: count_results(members[0], results[name], folds) for name, folds in groups.items()
+            name: oof.count_results(members[0], results[name], group)
+            for name, group in groups.items()
         }
     else:
-        results, counts = {}, count_pictures(members[0])
+        results, counts = {}, oof.count_pictures(members[0])
     pooled = {
         name: measures(found, data.classes, data.mode, data.background)
         for name, found in counts.items()

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -17,12 +17,15 @@ from gutseg.data.tables import is_csv
 from gutseg.files import check_output, write_json
 from gutseg.masks.rle_column import Issue
 from gutseg.metrics.competition import METRICS, Metric, ScanResult, compare
-from gutseg.registry import NAMED, listed, suggest
-from gutseg.reporting.tables import as_json, as_plain, as_text, group_by, pooled_text
+from gutseg.registry import NAMED, as_is, listed, require
+from gutseg.reporting.tables import as_plain, as_text, group_by, pooled_text, scores
+from gutseg.settings import Missing
+
+if TYPE_CHECKING:
+    from gutseg.inference.oof import Scored
 
 log = logging.getLogger(__name__)
 TABLES = ("class", "case", "scan", "fold")
-Missing = Literal["refuse", "empty"]
 
 
 def score(
@@ -37,9 +40,7 @@ def score(
     json: Annotated[Path | None, typer.Option(help="write the numbers here")] = None,
     by: Annotated[str, typer.Option(help="tables to print, of class,case,scan,fold")] = "class",
     folds: Annotated[Path | None, typer.Option(help="fold file, for --by fold of a csv")] = None,
-    missing: Annotated[
-        Missing, typer.Option(help="invalid rows, and scans of a run without prediction")
-    ] = "refuse",
+    missing: Annotated[Missing, typer.Option(help="rows or scans that are not there")] = "refuse",
     fold: Annotated[str, typer.Option(help="of a run: a number, several (0,2) or all")] = "all",
 ) -> None:
     """Score a submission, or the out-of-fold probabilities of a run or a blend.
@@ -47,8 +48,7 @@ def score(
     Of volumes the competition score is computed; of a run or a blend, on any data, also Dice,
     IoU, precision, recall and pixel accuracy over all pixels.
     """
-    if metric not in METRICS:
-        raise ValueError(f"--metric {metric}: {suggest(metric, list(METRICS))}")
+    require(metric, METRICS, "--metric")
     if json:
         read = [path for path in (source, truth, slices, folds) if path and path.is_file()]
         check_output(json, read, begins=b'{\n  "score"')
@@ -63,15 +63,13 @@ def score(
         by_fold = _by_fold(results, fold_of, folds) if folds and "fold" in wanted else {}
     else:
         if truth or slices or folds:
-            raise ValueError(
-                f"--truth, --slices and --folds are for a csv, {source} brings its own"
-            )
+            raise ValueError(f"--truth, --slices, --folds are for a csv, {source} brings its own")
         from gutseg import runs  # torch takes seconds to import, a csv does not need it
 
         scored = runs.out_of_fold(source, METRICS[metric], fold, missing)
         pooled = scored.pooled
         if not scored.results:
-            _score_pictures(source, pooled, scored.classes, wanted, json)
+            _score_pictures(source, metric, scored, wanted, json)
             return
         _print_pooled({"all": pooled["all"]}, scored.classes)
         by_fold, results = scored.results, scored.results.pop("all")
@@ -80,7 +78,7 @@ def score(
     for kind in wanted:
         groups = by_fold if kind == "fold" else group_by(results, kind)
         print(as_text(groups | {"all": results}, METRICS[metric]))
-    found = as_json(results, metric, METRICS[metric])
+    found = scores(results, metric, METRICS[metric])
     found |= {"pooled": as_plain(pooled["all"])} if pooled else {}
     if json:
         write_json(json, found)
@@ -91,8 +89,7 @@ def _tables(by: str) -> list[str]:
     """Return the tables that --by names; raises ValueError for others and for one named twice."""
     wanted = by.split(",")
     for kind in wanted:
-        if kind not in TABLES:
-            raise ValueError(f"--by {by}: {suggest(kind, list(TABLES))}")
+        require(kind, TABLES, f"--by {as_is(by)}")
         if wanted.count(kind) > 1:
             raise ValueError(f"--by {by}: {kind} is listed twice")
     return wanted
@@ -104,18 +101,17 @@ def _print_pooled(pooled: dict[str, dict[str, float]], classes: Sequence[str]) -
 
 
 def _score_pictures(
-    source: Path,
-    pooled: dict[str, dict[str, float]],
-    classes: Sequence[str],
-    wanted: list[str],
-    json: Path | None,
+    source: Path, metric: str, scored: "Scored", wanted: list[str], json: Path | None
 ) -> None:
     """Finish the scoring of images that stand alone: there is no competition score."""
+    if metric != "default":
+        problem = f"{source} holds no volumes, so it has no competition score"
+        raise ValueError(f"--metric {metric}: {problem}; leave --metric out")
     if unknown := set(wanted) - {"class", "fold"}:
         raise ValueError(f"--by {unknown.pop()}: {source} holds no volumes; choices: class, fold")
-    found = pooled["all"]
+    found = scored.pooled["all"]
     for kind in wanted:
-        _print_pooled(pooled if kind == "fold" else {"all": found}, classes)
+        _print_pooled(scored.pooled if kind == "fold" else {"all": found}, scored.classes)
     if json:
         write_json(json, {"score": None, "pooled": as_plain(found)})
     print(f"Dice {found['dice_fg']:.4f}, IoU {found['iou_fg']:.4f} (means over objects)")
@@ -128,10 +124,8 @@ def _is_csv(source: Path) -> bool:
     if source.is_dir() or source.suffix.lower() in (".yaml", ".yml"):
         return False
     problem = "is not something to score" if source.exists() else "does not exist"
-    raise ValueError(
-        f"{source} {problem}: expected a submission (.csv, .csv.gz, or - for standard input), "
-        "a run folder or a blend.yaml"
-    )
+    choices = "a submission (.csv, .csv.gz, - for standard input), a run folder or a blend.yaml"
+    raise ValueError(f"{source} {problem}: expected {choices}")
 
 
 def score_csv(
@@ -139,12 +133,11 @@ def score_csv(
 ) -> list[ScanResult]:
     """Compare a submission with a truth, scan by scan; memory for a few scans at a time.
 
-    Scans that `slices` does not list are left out. Raises ValueError listing every invalid row;
-    `missing="empty"` takes rows that are missing or unreadable for empty masks and leaves out
-    those that the truth does not have.
+    Scans that `slices` does not list are left out. Raises ValueError listing every invalid row,
+    which `missing="empty"` takes for an empty mask or, where the truth has none, leaves out.
     """
     known = Slices.read(slices)
-    theirs, ours = MaskCsv.read(truth, known), MaskCsv.read(source, known)
+    theirs, ours = MaskCsv(truth, known), MaskCsv(source, known)
     left_out = _left_out(theirs, slices)
     problems, count = compare_rows(ours, theirs, left_out)
     results, unread = _compare(ours, theirs, metric)
@@ -162,10 +155,7 @@ def score_csv(
 
 
 def _left_out(truth: MaskCsv, slices: Path) -> set[str]:
-    """Return the scans that the slices do not list.
-
-    Raises ValueError for any other row with an unknown id or class, and when no scan is left.
-    """
+    """Return the scans that the slices do not list; other unknown rows raise ValueError."""
     left_out = truth.unlisted_scans()
     if left_out:
         names = listed(sorted(left_out), len(left_out))

@@ -11,8 +11,6 @@ from gutseg.registry import shown
 MOST = 10**9
 # pixels of a side; the largest slices of the competition have 360
 LARGEST_SIDE = 4096
-# GB that the images of one batch may take
-LARGEST_BATCH = 16
 MOST_FOLDS = 1000
 # bytes of a folder's name; file systems end at 255, and temporary names add to it
 LONGEST_NAME = 150
@@ -21,8 +19,7 @@ LONGEST_NAME = 150
 class Section(BaseModel):
     """A part of a config: unknown keys and numbers that are not finite are errors.
 
-    A section is what its component receives; every key is declared once, in the section's class,
-    with a comment above it that `gutseg config` prints.
+    Every key is declared once, with a comment above it that `gutseg config` prints.
     """
 
     model_config = ConfigDict(
@@ -58,16 +55,6 @@ def fold_file_or_number(value: Any) -> int | Path:
     return Path(_place(value))
 
 
-def check_batch(key: str, images: int, channels: int, size: tuple[int, int]) -> None:
-    """Raise ValueError when float32 images (images, channels, *size) alone fill the memory."""
-    gigabytes = images * channels * size[0] * size[1] * 4 / 2**30
-    if gigabytes > LARGEST_BATCH:
-        raise ValueError(
-            f"{key}: {images} images of {channels} x {size[0]} x {size[1]} take {gigabytes:,.0f} "
-            f"GB; at most {LARGEST_BATCH} are allowed, so take fewer or smaller ones"
-        )
-
-
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=MOST)]
 NotNegative = Annotated[float, Field(ge=0, le=MOST)]
@@ -78,4 +65,8 @@ Name = Annotated[str, AfterValidator(folder_name)]
 Place = Annotated[Path, BeforeValidator(_place)]
 # of the network's input
 Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
+# of the classes: they may overlap, or exclude each other
+Mode = Literal["multilabel", "multiclass"]
 Tta = Literal["none", "hflip", "flips"]
+# what becomes of rows and scans that were not predicted
+Missing = Literal["refuse", "empty"]

@@ -8,10 +8,13 @@ import typer
 
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
-from gutseg.data.folds import MOST_CASES, MOST_FOLDS, by_block, by_case
+from gutseg.data.folds import MOST_CASES, by_block, by_case
 from gutseg.data.index import INDEX, SLICE_ID, check_ids
 from gutseg.data.tables import read_table, refuse_repeated, refuse_rows, whole_numbers
 from gutseg.files import check_output, replacing
+from gutseg.settings import MOST_FOLDS
+
+Stratum = Literal["organs", "has_mask"]
 
 
 def split(
@@ -21,17 +24,13 @@ def split(
     out: Annotated[Path, typer.Option(help="the fold file to write")],
     folds: Annotated[int, typer.Option(help="how many", min=2, max=MOST_FOLDS)] = 5,
     seed: Annotated[int, typer.Option(help="of the shuffle", min=0, max=2**32 - 1)] = 42,
-    stratum: Annotated[
-        Literal["organs", "has_mask"], typer.Option(help="what is balanced between folds")
-    ] = "organs",
-    block: Annotated[
-        int,
-        typer.Option(
-            help="deal blocks of so many slices instead of patients (learning check)", min=0
-        ),
-    ] = 0,
+    stratum: Annotated[Stratum, typer.Option(help="what is balanced between folds")] = "organs",
+    block: Annotated[int, typer.Option(help="deal blocks of so many slices out", min=0)] = 0,
 ) -> None:
-    """Assign patients to folds: StratifiedGroupKFold, group = case."""
+    """Assign patients to folds: StratifiedGroupKFold, group = case.
+
+    Blocks of slices are for a learning check alone: patients are then on both sides.
+    """
     check_output(out, [source / INDEX if source.is_dir() else source])
     slices = _slices(source, stratum)
     if block:
@@ -40,10 +39,8 @@ def split(
         table = by_case(slices, slices["stratum"], folds, seed)
     text = table.to_csv(index=False).encode()
     if out.is_file() and out.read_bytes() not in (text, b""):
-        raise FileExistsError(
-            f"{out} holds another assignment; scores made with it would no longer compare. "
-            "Give another --out, or delete it first"
-        )
+        problem = f"{out} holds another assignment; scores made with it would no longer compare"
+        raise FileExistsError(f"{problem}. Give another --out, or delete it first")
     with replacing(out) as temporary:
         temporary.write_bytes(text)
     key = table.columns[0]
@@ -63,22 +60,17 @@ def _slices(source: Path, stratum: str) -> pd.DataFrame:
         return slices.assign(stratum=organs if stratum == "organs" else (organs > 0).astype(int))
     slices = read_table(source, ["id", "case", "has_ann"], "give a cache or a csv of slices")
     if stratum == "organs":
-        raise ValueError(
-            f"{source} says only whether a slice has any mask; use --stratum has_mask, "
-            "or give a cache for the number of organs"
-        )
+        remedy = "use --stratum has_mask, or give a cache for the number of organs"
+        raise ValueError(f"{source} says only whether a slice has any mask; {remedy}")
     if slices.empty:
         raise ValueError(f"{source} lists no slices")
     check_ids(source, slices)
     refuse_repeated(source, slices, "id")
     cases = whole_numbers(slices, "case", source, 0, MOST_CASES)
     other = cases != slices["id"].str.extract(SLICE_ID)[0].astype(int)
-    if other.any():
-        refuse_rows(source, slices, "case", other.to_numpy(), "is not that of the row's id")
+    refuse_rows(source, slices, "case", other, "is not that of the row's id")
     masks = slices["has_ann"].str.lower().map({"true": 1, "1": 1, "false": 0, "0": 0})
-    if masks.isna().any():
-        problem = "is not True or False"
-        refuse_rows(source, slices, "has_ann", masks.isna().to_numpy(), problem)
+    refuse_rows(source, slices, "has_ann", masks.isna(), "is not True or False")
     number = slices["id"].str[-4:].astype(int)
     scan = slices["id"].str.rsplit("_", n=2).str[0]
     z = number - number.groupby(scan).transform("min")

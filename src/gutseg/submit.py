@@ -30,12 +30,8 @@ def submit(
     blend: Annotated[Path, typer.Argument(help="a blend.yaml")],
     images: Annotated[Path, typer.Option(help="the competition's folder, or Kaggle's input")],
     out: Annotated[Path, typer.Option(help="the file to write")] = Path(SUBMISSION),
-    debug_scans: Annotated[
-        int, typer.Option(help="train scans to predict when the sample is only a header", min=1)
-    ] = 3,
-    skip_bad: Annotated[
-        bool, typer.Option(help="empty masks for whatever cannot be read or predicted")
-    ] = False,
+    debug_scans: Annotated[int, typer.Option(help="train scans, where no test is", min=1)] = 3,
+    skip_bad: Annotated[bool, typer.Option(help="empty masks where something fails")] = False,
 ) -> None:
     """Write submission.csv in the sample's row order, scan by scan.
 
@@ -62,28 +58,23 @@ def submit(
 def _texts(
     slices: pd.DataFrame, root: Path, ensemble: Ensemble, issues: Issues, pool: ThreadPoolExecutor
 ) -> dict[tuple[str, str], str]:
-    """Return what `_predict` does; a scan that cannot be predicted gives an issue and no text."""
+    """Return the run-length text of every wanted (id, class) of one scan.
+
+    A scan that cannot be predicted gives an issue and no text.
+    """
     try:
-        return _predict(slices, root, ensemble, issues, pool)
+        scan, readable = read_scan(slices, lambda file: read_file(root / file), issues, pool.map)
+        wanted = readable[readable["wanted"]].sort_values("z")
+        if wanted.empty:
+            return {}
+        texts = encode_scan(ensemble(scan, wanted["z"].to_numpy()))
     except FAILURES as error:
         if not issues.collect and isinstance(error, (ValueError, OSError)):
             raise  # such an error says what is wrong
         reason = (str(error).splitlines() or ["no reason given"])[0]
-        scan = slices["scan"].iloc[0]
-        issues.add(scan, f"cannot be predicted ({type(error).__name__}: {reason})")
+        name = slices["scan"].iloc[0]
+        issues.add(name, f"cannot be predicted ({type(error).__name__}: {reason})")
         return {}
-
-
-def _predict(
-    slices: pd.DataFrame, root: Path, ensemble: Ensemble, issues: Issues, pool: ThreadPoolExecutor
-) -> dict[tuple[str, str], str]:
-    """Return the run-length text of every wanted (id, class) of one scan."""
-    scan, readable = read_scan(slices, lambda file: read_file(root / file), issues, pool.map)
-    wanted = readable[readable["wanted"]].sort_values("z")
-    if wanted.empty:
-        return {}
-    masks = ensemble(scan, wanted["z"].to_numpy())
-    texts = encode_scan(masks)
     classes = len(CLASSES)
     return {
         (slice_id, organ): text

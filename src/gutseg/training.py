@@ -1,23 +1,23 @@
 """Train one fold of an experiment into its run folder; nothing else trains."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from gutseg import experiment
 from gutseg.claims import claimed
 from gutseg.config import Config, dump, load
+from gutseg.config.files import flat
 from gutseg.data.batches import loader
 from gutseg.data.sources.source import Source
 from gutseg.engine.budget import best_epoch
 from gutseg.engine.distributed import World, init
 from gutseg.engine.journal import Journal
 from gutseg.engine.loop import fit
-from gutseg.engine.provenance import check_folds, provenance
+from gutseg.engine.provenance import check_encoder, check_folds, provenance
 from gutseg.files import need_file, write_json
 from gutseg.inference.evaluate import Evaluator
 from gutseg.registry import listed, shown, suggest
@@ -25,29 +25,22 @@ from gutseg.registry import listed, shown, suggest
 CONFIG, META = "config.yaml", "meta.json"
 # Config keys that do not change the weights: they may differ when a training is resumed.
 HARMLESS = (
-    "runs",
-    "train.workers",
-    "train.tensorboard",
-    "train.wandb",
-    "predict.batch_size",
-    "predict.tta",
+    *("runs", "train.workers", "train.tensorboard", "train.wandb"),
+    *("predict.batch_size", "predict.tta"),
 )
 # One of them is there as soon as an epoch has ended.
 TRAINED = ("last.pt", "best.pt", "metrics.csv")
 
 
-def train_fold(
-    config: Config, fold: int, world: World | None = None, data: Source | None = None
-) -> dict[str, float]:
+def train_fold(config: Config, fold: int, data: Source | None = None) -> dict[str, float]:
     """Train with one fold held out; return the best row of its history.
 
-    Writes config.yaml, meta.json, last.pt, best.pt and metrics.csv into
-    `experiment.run_folder(config, fold)`; a training that was stopped resumes bit-exactly.
-    world: by default the one that torchrun started. data: what `experiment.source` returns, for
-    those who train many folds of one. Raises FileExistsError where another config made the
-    folder, and FloatingPointError when losses or weights are not finite.
+    Writes config.yaml, meta.json, last.pt, best.pt and metrics.csv into the run folder; a training
+    that was stopped resumes bit-exactly. data: `experiment.source(config)`, where it is open.
+    Raises FileExistsError where another config made the folder, and FloatingPointError when
+    losses or weights are not finite.
     """
-    world, data = world or init(), data or experiment.source(config)
+    world, data = init(), data or experiment.source(config)
     folder, table = experiment.run_folder(config, fold), experiment.rows(config, data)
     with claimed(folder, [CONFIG, META, *TRAINED]) if world.is_main else nullcontext():
         if world.is_main:
@@ -74,44 +67,32 @@ def _train_here(
         world_size=world.size,
         all_reduce=world.all_reduce,
     )
-    _check_monitor(config, evaluate)
-    if world.is_main:  # after all that can refuse: a start that failed leaves nothing
-        _record(folder, config, fold, experiment.fold_hash(config, table))
-    journal = _journal(folder, config, fold) if world.is_main else None
-    pin = world.device.type == "cuda"
-    try:
-        history = fit(
-            learner,
-            loader(batches, sampler, config.train.workers, pin),
-            evaluate,
-            folder,
-            journal,
+    if (column := config.train.monitor) not in evaluate.columns:
+        raise ValueError(
+            f"train.monitor: {shown(column)} is not measured on data.source "
+            f"{config.data.source}; {suggest(column, evaluate.columns)}"
         )
+    if world.is_main:  # after all that can refuse: a start that failed leaves nothing
+        dump(config, folder / CONFIG)  # its harmless keys may be new
+        if not is_trained(folder) or not (folder / META).is_file():
+            identity = experiment.fold_hash(config, table)
+            made = provenance(config.data.folds, identity, config.model.encoder_weights)
+            write_json(folder / META, made | {"fold": fold})
+    wandb = None
+    if config.train.wandb:
+        wandb = {"project": "gutseg", "name": f"{config.name}-fold{fold}", "dir": str(folder)}
+    tensorboard = config.train.tensorboard
+    journal = Journal(folder, tensorboard=tensorboard, wandb=wandb) if world.is_main else None
+    pin = world.device.type == "cuda"
+    train_batches = loader(batches, sampler, config.train.workers, pin)
+    try:
+        history = fit(learner, train_batches, evaluate, folder, journal)
     except FloatingPointError as error:
         raise FloatingPointError(f"{folder}: {error}") from None
     if journal:
         journal.close()
     best = best_epoch(history, config.train)
     return history[-1 if best is None else best]
-
-
-def _check_monitor(config: Config, evaluate: Evaluator) -> None:
-    """Raise ValueError when validation has no such column."""
-    column, known = config.train.monitor, evaluate.columns
-    if column not in known:
-        raise ValueError(
-            f"train.monitor: {shown(column)} is not measured on data.source "
-            f"{config.data.source}; {suggest(column, known)}"
-        )
-
-
-def _journal(folder: Path, config: Config, fold: int) -> Journal:
-    wandb = {"project": "gutseg", "name": f"{config.name}-fold{fold}", "dir": str(folder)}
-    return Journal(
-        folder,
-        tensorboard=config.train.tensorboard,
-        wandb=wandb if config.train.wandb else None,
-    )
 
 
 def _check_opened(folder: Path, config: Config, fold: int, folds: str) -> None:
@@ -122,38 +103,23 @@ def _check_opened(folder: Path, config: Config, fold: int, folds: str) -> None:
     if path.is_file():
         changed = changes(load(path), config)  # raises for a file of something else
         if changed and is_trained(folder):
-            raise FileExistsError(
-                f"{folder} was trained with another config "
-                f"({listed(changed, len(changed), '; ')}); "
-                "give another name=... or delete the folder"
-            )
+            other = f"another config ({listed(changed, len(changed), '; ')})"
+            remedy = "give another name=... or delete the folder"
+            raise FileExistsError(f"{folder} was trained with {other}; {remedy}")
     if is_trained(folder) and (folder / META).is_file():
         check_folds(folder, fold, config.data.folds, folds)
+        if config.model.encoder_weights:
+            check_encoder(folder, config.model.encoder_weights)
 
 
 def changes(before: Config, now: Config, harmless: Sequence[str] = HARMLESS) -> list[str]:
     """Return the keys of a config that differ, as in `optim.lr: 0.001 -> 0.02`, by default."""
-    old, new = (dict(_leaves(one.model_dump(mode="json"))) for one in (before, now))
+    old, new = (flat(one.model_dump(mode="json")) for one in (before, now))
     return [
         f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}"
         for key in {**old, **new}
         if old.get(key) != new.get(key) and key not in harmless
     ]
-
-
-def _leaves(content: dict, section: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{section}{key}.")
-        else:
-            yield f"{section}{key}", value
-
-
-def _record(folder: Path, config: Config, fold: int, folds: str) -> None:
-    """Write config.yaml, whose harmless keys may be new, and, unless it is there, meta.json."""
-    dump(config, folder / CONFIG)
-    if not is_trained(folder) or not (folder / META).is_file():
-        write_json(folder / META, provenance(config.data.folds, folds) | {"fold": fold})
 
 
 def is_trained(folder: Path) -> bool:

@@ -28,19 +28,19 @@ def test_join_is_by_id_even_when_one_png_and_its_rows_are_gone(raw):
     path.unlink()
     labels = read_labels(raw / "train.csv", Issues())
     labels = labels[labels["id"] != "case2_day9_slice_0006"]
-    joined = join(list_slices(raw / "train", Issues()), labels, Issues())
-    assert joined.slices["id"].nunique() == 9 + 5 + 7
-    assert joined.labels["id"].tolist() == joined.slices["id"].repeat(3).tolist()
+    slices, labels = join(list_slices(raw / "train", Issues()), labels, Issues())
+    assert slices["id"].nunique() == 9 + 5 + 7
+    assert labels["id"].tolist() == slices["id"].repeat(3).tolist()
 
 
-def test_scans_on_one_side_are_listed(raw):
+def test_scans_on_one_side_are_listed(raw, caplog):
     labels = read_labels(raw / "train.csv", Issues())
     slices = list_slices(raw / "train", Issues())
-    joined = join(slices[slices["scan"] != "case2_day9"], labels, Issues())
-    assert joined.scans_without_pngs == ["case2_day9"]
-    joined = join(slices, labels[labels["scan"] != "case10_day0"], Issues())
-    assert len(joined.slices_without_rows) == 7
-    assert "case10_day0" not in set(joined.slices["scan"])
+    join(slices[slices["scan"] != "case2_day9"], labels, Issues())
+    assert "1 scans have rows but no PNGs: case2_day9" in caplog.text
+    kept, _ = join(slices, labels[labels["scan"] != "case10_day0"], Issues())
+    assert "7 slices have a PNG but no rows: case10_day0_slice_" in caplog.text
+    assert "case10_day0" not in set(kept["scan"])
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_files_that_are_no_masks(tmp_path, files, text, message):
     path = tmp_path / "bad.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
-        MaskCsv.read(path, Slices.read(files[2]))
+        MaskCsv(path, Slices.read(files[2]))
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,7 @@ def _empty_folder(folder: Path) -> Path:
         ),
         (lambda p: Path("/dev/null"), {}, "/dev/null is not something to score"),
         (lambda p: p, {"truth": None, "slices": None}, "is not a run folder"),
-        (lambda p: p, {}, "--truth, --slices and --folds are for a csv"),
+        (lambda p: p, {}, "--truth, --slices, --folds are for a csv"),
         (lambda p: p / "truth.csv", {"by": "class,class"}, "--by class,class: class is listed tw"),
         (lambda p: p / "truth.csv", {"slices": "/dev/null"}, "/dev/null is a device or a pipe"),
         (lambda p: p / "truth.csv", {"truth": "nowhere.csv"}, "nowhere.csv does not exist"),

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from gutseg.config import Optim, Train
+from gutseg.config import Train
+from gutseg.config.sections import Optim
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import World
 from gutseg.engine.journal import Journal
@@ -133,6 +134,17 @@ def test_early_stopping_waits_for_patience(tmp_path):
     history = fit(_learner(6, patience=2), Batches(), _evaluate(scores), tmp_path, None)
     assert len(history) == 4  # equal is not better
     assert best_epoch(history, Train()) == 1
+
+
+def test_epochs_without_a_measurement_cost_no_patience(tmp_path):
+    """The score is measured in every third epoch: 0.5, 0.4, 0.3 in epochs 2, 5 and 8."""
+    learner = _learner(20, patience=2, score_every=3)
+    scores = iter([0.5, 0.4, 0.3, 0.9])
+
+    def evaluate(model, with_score):
+        return {"score": next(scores)} if with_score else {"val_loss": 1.0}
+
+    assert len(fit(learner, Batches(), evaluate, tmp_path, None)) == 9
 
 
 NAN, INF = float("nan"), float("inf")

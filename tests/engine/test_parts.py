@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from gutseg.config import Optim
+from gutseg.config.sections import Optim
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import seed_everything
 from gutseg.engine.optim import Schedule, optimizer

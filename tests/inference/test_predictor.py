@@ -220,12 +220,12 @@ def test_losses_are_means_over_slices(opened, planes):
 
 
 def test_where_no_row_is_kept_the_score_is_never_the_best():
-    sums = np.zeros((3, 4, 2))
-    sums[1, 0] = 1.5, 2
+    sums = np.zeros((4, 2, 3))
+    sums[0, :, 1] = 1.5, 2
     found = _columns(sums, True)
     assert found["dice"] == found["dice_small_bowel"] == 0.75 and found["hausdorff"] == 1
     assert np.isnan(found["dice_stomach"]) and found["score"] == pytest.approx(0.3)
-    empty = _columns(np.zeros((3, 4, 2)), True)
+    empty = _columns(np.zeros((4, 2, 3)), True)
     assert [empty[key] for key in ("dice", "iou", "accuracy", "hausdorff", "score")] == [
         *(0, 0, 0, 1, 0)
     ]

@@ -93,7 +93,7 @@ def test_sums_of_soft_labels_have_the_l1_form_by_hand():
     """p = (.9, .6, .2), g = (.5, .7, .2): min .5 + .6 + .2, Σp 1.7, Σg 1.4, 3 pixels."""
     logits = torch.tensor([0.9, 0.6, 0.2]).logit().reshape(1, 1, 1, 3)
     target = torch.tensor([0.5, 0.7, 0.2]).reshape(1, 1, 1, 3)
-    sums = region_sums(Pixels(logits, target, "multilabel", None), None, "batch")
+    sums = region_sums(Pixels(logits, target, mode="multilabel"), None, "batch")
     found = [part.item() for part in (sums.tp, sums.fp, sums.fn, sums.tn)]
     assert found == pytest.approx([1.3, 0.4, 0.1, 3 - 1.7 - 1.4 + 1.3])
 
@@ -110,7 +110,7 @@ def test_hard_labels_are_summed_as_products_bit_by_bit(mode):
         tp = (p * target).sum((2, 3)).sum(0)
         fp = p.sum((2, 3)).sum(0) - tp
         (3 * tp - fp**2).sum().backward()
-        sums = region_sums(Pixels(ours, given, mode, None), None, "batch")
+        sums = region_sums(Pixels(ours, given, mode=mode), None, "batch")
         assert torch.equal(sums.tp[0], tp) and torch.equal(sums.fp[0], fp)
         (3 * sums.tp - sums.fp**2).sum().backward()
         assert torch.equal(ours.grad, by_hand.grad)

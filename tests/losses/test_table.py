@@ -8,7 +8,7 @@ import torch
 from loss_cases import case
 
 from gutseg import losses
-from gutseg.config import load
+from gutseg.data.maps import MAPS
 from gutseg.losses import LOSSES, Criterion
 from gutseg.losses.reductions import Sums
 from gutseg.losses.rows import region_loss
@@ -25,9 +25,10 @@ def test_a_row_states_what_its_function_takes(name):
     assert typing.get_args(parameters["mode"].annotation) == row.modes
     positional = [key for key, one in parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
     assert positional[:2] == ["logits", "target"]
-    refused = {"annotated"} if row.modes == ("multiclass",) else set()
-    assert set(positional[2:]) - refused == row.required_maps | row.takes - refused
-    assert all(parameters[key].default is None for key in row.takes)
+    masks = set(positional[2:]) - row.required_maps
+    assert {"ignore"} <= masks <= {"ignore", "annotated"}
+    assert all(parameters[key].default is None for key in masks)
+    assert row.required_maps <= MAPS.keys()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -81,29 +82,3 @@ def test_a_softmax_cannot_leave_out_a_class_of_an_image():
     annotated = torch.ones(2, 3, dtype=torch.bool)
     with pytest.raises(ValueError, match="annotated: a softmax needs every class of an image"):
         losses.dice(logits, target.argmax(1), annotated=annotated, mode="multiclass")
-
-
-OLD_NAMES = {
-    "wce_003": "weighted_bce_from_predictions",
-    "soft_dice_001": "soft_dice_per_pixel",
-    "dice_as_printed_001": "dice_as_printed",
-    "generalised_dice_as_printed_003": "generalised_dice_as_printed",
-    "asymmetric_as_printed_004": "asymmetric_as_printed",
-    "penalty_as_printed_004": "penalty_as_printed",
-}
-
-
-@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
-def test_configs_written_before_losses_were_renamed_are_still_read(old, new, tmp_path):
-    path = tmp_path / "old.yaml"
-    path.write_text(f"name: x\nloss: {{name: {old}}}\naugment: {{name: seed001}}\n")
-    config = load(path)
-    assert (config.loss.name, config.augment.name) == (new, "elastic_blur_noise")
-    inner = f"{{name: deep_supervision, params: {{loss: {old}}}}}"
-    path.write_text(f"name: x\nloss: {inner}\n")
-    assert load(path).loss.params["loss"] == new
-    terms = f"[{{loss: dice}}, {{loss: deep_supervision, params: {{loss: {old}}}}}]"
-    path.write_text(f"name: x\nloss: {{name: weighted_sum, params: {{terms: {terms}}}}}\n")
-    assert load(path).loss.params["terms"][1]["params"]["loss"] == new
-    with pytest.raises(ValueError, match=f"unknown name '{old}'"):
-        Criterion(old)

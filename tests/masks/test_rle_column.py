@@ -98,9 +98,9 @@ def test_all_faults_are_collected_and_only_they_are_named() -> None:
     assert scans[1].slice_counts().tolist() == [[0, 0], [0, 0]]
 
 
-def test_labels_from_a_list_and_a_subset_of_rows() -> None:
+def test_labels_and_a_subset_of_rows() -> None:
     column = rle_column.Column(["1 x", "1 1", "2 2"])
-    options = {"rows": np.array([2, 1]), "label": ["a", "b", "c"]}
+    options = {"rows": np.array([2, 1]), "label": "abc".__getitem__}
     scan = column.decode_scan([0, 0], [1, 0], (1, 2, 1, 4), **options)
     assert scan.to_arrays()[0, :, 0].tolist() == [[1, 0, 0, 0], [0, 1, 1, 0]]
     with pytest.raises(ValueError, match="^c: a second row for the class and slice of c|^b: "):

@@ -1,6 +1,7 @@
 """Measures of pooled pixels, by hand, against scikit-learn, and as sums over images."""
 
 import numpy as np
+import pytest
 from pytest import approx
 
 from gutseg.metrics.pooled import Counts, count, decided, measures
@@ -65,13 +66,22 @@ def test_counts_of_images_add_up():
         total += count(found[half], truth[half], "multiclass")
     assert np.array_equal(total.vector, whole.vector)
     assert np.array_equal(Counts.of_vector(whole.vector).vector, whole.vector)
-    assert whole.truth.sum() == whole.pixels == 24
+    assert (whole.tp + whole.fn).sum() == whole.pixels == 24
 
 
 def test_ignored_pixels_count_nowhere():
     ignored = np.array([[False, True, False]])
     counts = count(_one_hot([[0, 1, 2]]), _one_hot([[0, 2, 2]]), "multiclass", ignored)
-    assert counts.pixels == counts.correct == 2 and counts.fp.tolist() == [0, 0, 0]
+    assert counts.pixels == counts.tp.sum() == 2 and counts.fp.tolist() == [0, 0, 0]
+    assert measures(counts, CLASSES, "multiclass", 0)["accuracy"] == 1
+
+
+@pytest.mark.parametrize("mode", ["multilabel", "multiclass"])
+def test_of_ignored_pixels_alone_nothing_is_measured(mode):
+    masks = _one_hot([[0, 1, 2]])
+    counts = count(masks, masks, mode, np.ones((1, 3), bool))
+    found = measures(counts, CLASSES, mode, 0)
+    assert "accuracy" in found and np.isnan(list(found.values())).all()
 
 
 def test_what_is_decided():

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from bench_cases import CONTENT, content, study_of, tiny
 
-from gutseg.study.grid import read_study, tuned
+from gutseg.study.grid import read_study
 from gutseg.study.report.tables import check_tables
+from gutseg.study.report.view import View
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "bench").glob("*.yaml"))
 UNET = {"label": "unet", "value": {"name": "unet", "params": {"widths": [4, 8]}}}
@@ -85,6 +86,18 @@ def test_folds_are_an_axis_or_all():
         _cells(tiny({"fold": [2]}))
 
 
+def test_cells_share_their_folds():
+    """Their numbers are read from the first cell's data: folds 2 to 4 of five would be left out."""
+    with pytest.raises(ValueError, match=r"axes.data.folds.1: data.folds: all cells share their f"):
+        tiny({"data.folds": [2, 5]})
+    axis = {"input": [{"label": "two", "set": {}}, {"label": "five", "set": {"data.folds": 5}}]}
+    with pytest.raises(ValueError, match=r"axes.input.1: data.folds: all cells share"):
+        tiny(axis)
+    with pytest.raises(ValueError, match=r"best_with.axes.data.folds.0: data.folds: all cells"):
+        tiny(best_with={"axes": {"data.folds": [5]}})
+    assert tiny({"data.folds": [5]}).first_config.data.folds == 5
+
+
 def test_labels_say_what_differs_from_the_defaults():
     losses = [
         {"name": "tversky", "params": {"beta": 0.9}},
@@ -139,7 +152,7 @@ def test_every_loss_is_taken_at_its_best_settings():
     cells = _cells(tiny({"optim.lr": [0.01, 0.1]}))
     frame = _frame(cells, lambda c: c.config.optim.lr if c.label == "ce" else 1 - c.config.optim.lr)
     frame.loc[frame["seed"] == 1, "iou"] = float("nan")
-    kept = tuned(frame, "iou")
+    kept = View(frame, "iou", Path("out")).tuned(frame["network"][0])
     assert kept.groupby("label")["lr"].unique().map(list).to_dict() == {"ce": [0.1], "dice": [0.01]}
 
 

@@ -73,8 +73,11 @@ def test_other_settings_are_refused_and_failed_cells_run_again(tmp_path, status)
     store.write(cell, {"status": status, "reason": "", "iou": 0.5})
     store.check(cell, DATA)
     assert (store.result(cell) is None) == (status == "failed")
-    for base in ({"train.batch_size": 3}, {"train.channels_last": True}, {"optim.power": 0.5}):
-        ((key, value),) = base.items()
+    others = {"train.batch_size": 3, "train.channels_last": True, "optim.power": 0.5}
+    # val_loss of a loss over batches, such as Dice, depends on it
+    others["predict.batch_size"] = 3
+    for key, value in others.items():
+        base = {key: value}
         other = tiny(base=base).cells([0, 1], tmp_path / "cells")[0]
         with pytest.raises(
             FileExistsError, match=rf"run with other settings .{key}: .* -> {value}"
@@ -82,7 +85,7 @@ def test_other_settings_are_refused_and_failed_cells_run_again(tmp_path, status)
             store.check(other, DATA)
     with pytest.raises(FileExistsError, match=f"other settings .data: {DATA} -> more data"):
         store.check(cell, "more data")
-    harmless = {"train.workers": 2, "train.tensorboard": True, "predict.batch_size": 3}
+    harmless = {"train.workers": 2, "train.tensorboard": True, "predict.tta": "hflip"}
     store.check(tiny(base=harmless).cells([0, 1], tmp_path / "cells")[0], DATA)
 
 

@@ -12,7 +12,7 @@ from gutseg.constants import CLASSES, NATIVE_SIZES
 from gutseg.synthetic import Visit, draw_labels, draw_scan, roster, voxels
 from gutseg.synthetic.labels import draw_body
 from gutseg.synthetic.scanner import draw_scanner
-from gutseg.synthetic.shapes import Grid, draw_tube, smooth_path
+from gutseg.synthetic.shapes import draw_tube, smooth_path
 
 # Statistic: (real mean, tolerance of the phantom's mean over 16 patients). A tolerance is two to
 # three standard errors of 16 patients, so that an organ moved by 3 cm, doubled, halved or
@@ -356,7 +356,7 @@ def test_bad_arguments_name_the_choices():
 
 
 def test_a_straight_tube_has_the_volume_of_a_cylinder_with_round_ends():
-    grid = Grid(voxels((266, 266), "full"))
+    grid = voxels((266, 266), "full")
     path = smooth_path(np.array([(200, 0, -60, 15), (200, 0, 0, 15), (200, 0, 60, 15)], float), 2.0)
     tube = draw_tube(grid, path)
     expected = np.pi * 15**2 * 120 + 4 / 3 * np.pi * 15**3

@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from gutseg.metrics.competition import METRICS
-from gutseg.registry import shown, suggest
+from gutseg.registry import require
 from gutseg.settings import Natural, Place, Positive, Section, Share, Tta
 
 
@@ -27,9 +27,8 @@ class Member(Section):
     @field_validator("folds")
     @classmethod
     def _once(cls, folds: list[int]) -> list[int]:
-        for fold, count in Counter(folds).items():
-            if count > 1:
-                raise ValueError(f"fold {fold} is listed twice; list every fold once")
+        if twice := [fold for fold, count in Counter(folds).items() if count > 1]:
+            raise ValueError(f"fold {twice[0]} is listed twice; list every fold once")
         return folds
 
 
@@ -66,19 +65,10 @@ class Blend(Section):
     # out of fold
     score: float | None = None
 
-    @field_validator("members")
-    @classmethod
-    def _once(cls, members: list[Member]) -> list[Member]:
-        names = [os.path.normpath(member.run) for member in members]
+    def model_post_init(self, _: Any) -> None:
+        """Check that every run is listed once, and the metric's name."""
+        names = [os.path.normpath(member.run) for member in self.members]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(
-                f"run {twice[0]} is listed twice; list it once, with all its folds and one weight"
-            )
-        return members
-
-    @field_validator("metric")
-    @classmethod
-    def _known(cls, metric: str) -> str:
-        if metric not in METRICS:
-            raise ValueError(f"unknown name {shown(metric)}; {suggest(metric, list(METRICS))}")
-        return metric
+            remedy = "list it once, with all its folds and one weight"
+            raise ValueError(f"members: run {twice[0]} is listed twice; {remedy}")
+        require(self.metric, METRICS, "metric")

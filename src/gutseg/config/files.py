@@ -1,17 +1,17 @@
 """Reading configs with errors that name the key and the choices, and writing them back."""
 
-from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
+import typer
 from pydantic import ValidationError
 
 from gutseg.config.blend import Blend
-from gutseg.config.plain_yaml import keys, parse, plain
+from gutseg.config.plain_yaml import commented, keys, parse, plain
 from gutseg.config.sections import Config
 from gutseg.files import read_text, replacing
-from gutseg.registry import as_json, explain, listed, shown, suggest
+from gutseg.registry import as_is, as_json, explain, listed, shown, suggest
 from gutseg.settings import Section
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -19,36 +19,17 @@ AnySection = TypeVar("AnySection", bound=Section)
 # bytes, far above any config; a longer one takes minutes to parse
 LARGEST = 2**20
 
-# Keys of older configs and blends: section (* any key or place of a list, ** any number of them),
-# old key, new key within the section. Nothing else knows the old ones.
-RENAMED = (
-    ("data", "cache", "folder"),
-    ("data", "blacklist", "params.blacklist"),
-    ("optim", "final_lr", "final_lr_ratio"),
-    ("rules.*", "smallest", "min_component_size"),
-)
-RENAMED_LOSSES = {
-    "asymmetric_as_printed_004": "asymmetric_as_printed",
-    "dice_as_printed_001": "dice_as_printed",
-    "generalised_dice_as_printed_003": "generalised_dice_as_printed",
-    "penalty_as_printed_004": "penalty_as_printed",
-    "soft_dice_001": "soft_dice_per_pixel",
-    "wce_003": "weighted_bce_from_predictions",
+# What configs and blends of older versions called these keys, for the refusal.
+RENAMED = {
+    "cache": "folder",
+    "blacklist": "params.blacklist",
+    "final_lr": "final_lr_ratio",
+    "smallest": "min_component_size",
 }
-# Likewise values: section, key, new values by old ones, patterns of fnmatch.
-RENAMED_VALUES: tuple[tuple[str, str, dict[str, str]], ...] = (
-    ("loss", "name", RENAMED_LOSSES),
-    ("loss.params.**", "loss", RENAMED_LOSSES),
-    ("loss.params.**", "absent", {"present": "skip"}),
-    ("augment", "name", {"seed00[1]": "elastic_blur_noise"}),
-)
 
 
 def load(path: Path, overrides: list[str] | None = None) -> Config:
-    """Read an experiment and apply `key=value` overrides such as `train.epochs=3`.
-
-    Raises ValueError naming the key, what was found and the choices.
-    """
+    """Read an experiment and apply `key=value` overrides such as `train.epochs=3`."""
     return validate(Config, read_with(path, overrides), str(path))
 
 
@@ -60,8 +41,7 @@ def read_with(path: Path, overrides: list[str] | None = None) -> dict:
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise ValueError(f"{given} is not of the form key=value, as in train.epochs=3")
-        _set(content, key.split("."), parse(value, given), given)
-        _rename(content, given)
+        put(content, key, parse(value, given))
     return content
 
 
@@ -75,57 +55,30 @@ def _read(path: Path) -> dict:
     content = parse(text, str(path))
     if not isinstance(content, dict):
         raise ValueError(f"{path} {'holds no `key: value` lines' if text.strip() else 'is empty'}")
-    _rename(content, str(path))
     return content
 
 
-def _rename(content: dict, where: str) -> None:
-    """Replace old keys and values in place; raises ValueError for a key given by both names."""
-    for pattern, old, new in RENAMED:
-        for section in _sections(content, pattern.split(".")):
-            if old not in section:
-                continue
-            *outer, key = new.split(".")
-            inner = section
-            for name in outer:
-                inner = inner.setdefault(name, {})
-            if not isinstance(inner, dict) or key in inner:
-                raise ValueError(
-                    f"{where}: {pattern}.{old} is called {pattern}.{new} now; give that alone"
-                )
-            inner[key] = section.pop(old)
-    for pattern, key, values in RENAMED_VALUES:
-        for section in _sections(content, pattern.split(".")):
-            for old, new in values.items():
-                if isinstance(value := section.get(key), str) and fnmatchcase(value, old):
-                    section[key] = new
+def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one with dotted keys; of equal keys the last one counts."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
 
 
-def _sections(content: Any, pattern: list[str]) -> Iterator[dict]:
-    """Yield the mappings inside content whose path has the pattern of RENAMED."""
-    if not pattern:
-        if isinstance(content, dict):
-            yield content
-        return
-    first, *rest = pattern
-    inside: dict[Any, Any] = {}
-    if isinstance(content, dict | list):
-        inside = content if isinstance(content, dict) else dict(enumerate(content))
-    if first == "**":
-        yield from _sections(content, rest)
-    for key, child in inside.items():
-        if first == "**":
-            yield from _sections(child, pattern)
-        elif first in ("*", key):
-            yield from _sections(child, rest)
-
-
-def _set(content: dict, keys: list[str], value: Any, given: str) -> None:
-    for key in keys[:-1]:
-        content = content.setdefault(key, {})
+def put(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested mappings; a section that is null or absent is made."""
+    *outer, last = key.split(".")
+    for name in outer:
+        if content.get(name) is None:
+            content[name] = {}
+        content = content[name]
         if not isinstance(content, dict):
-            raise ValueError(f"{given}: {key} is a value, not a section")
-    content[keys[-1]] = value
+            raise ValueError(f"{as_is(key)}: {name} is {shown(content)}, not a section")
+    content[last] = value
 
 
 def validate(kind: type[AnySection], content: dict, where: str) -> AnySection:
@@ -149,6 +102,8 @@ def _explain(kind: type, problem: Mapping[str, Any]) -> str:
         if part in keys(kind):
             inner = keys(kind)[part].annotation
             kind = (get_args(inner) or (inner,))[0]
+    if location[-1] in RENAMED:
+        return f"{key}: unknown key; it is called {RENAMED[location[-1]]} now"
     return f"{key}: unknown key; {suggest(location[-1], list(keys(kind)))}"
 
 
@@ -156,3 +111,15 @@ def dump(section: Section, path: Path) -> None:
     """Write a resolved config or blend, every default spelled out."""
     with replacing(path) as temporary:
         temporary.write_text(plain(section), encoding="utf-8")
+
+
+def config(
+    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="a YAML of configs/")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value ...")] = None,
+) -> None:
+    """Print all settings of an experiment, defaults included, with a comment above each.
+
+    What is printed is itself a config that gives the same settings.
+    """
+    settings = load(file, overrides)
+    print(commented(settings, settings.model_dump(mode="json")), end="")

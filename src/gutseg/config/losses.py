@@ -9,7 +9,7 @@ from gutseg.losses import LOSSES, Criterion, check_params, rows_inside, takes_cl
 from gutseg.losses.inputs import checked_weights
 from gutseg.losses.reductions import Mode
 from gutseg.losses.weights import WEIGHTS
-from gutseg.registry import check, shown, suggest
+from gutseg.registry import check, require, shown
 from gutseg.settings import Section
 
 # What a mode says of the classes.
@@ -43,8 +43,14 @@ def complete(loss: Loss, mode: Mode, classes: int | None) -> None:
     """
     asked = loss.params.get("mode", mode)
     loss.params.update(check_params(loss.name, loss.params, where="loss"))
-    if loss.class_weights is not None:
-        _check_class_weights(loss, loss.class_weights)
+    if (kind := loss.class_weights) is not None:
+        where, rows = "loss.class_weights", list(rows_inside(loss.name, loss.params))
+        require(kind, WEIGHTS, where)
+        if not any(takes_class_weights(name) for name, _, _ in rows):
+            raise ValueError(f"{where}: {loss.name!r} does not weight classes")
+        if given := [key for _, params, key in rows if params.get("class_weights") is not None]:
+            other = f"{given[0]}.params.class_weights"
+            raise ValueError(f"{where}: {kind!r}, but {other} gives weights too; leave one out")
     needed = Criterion(loss.name, **loss.params).required_maps
     for name, params in loss.maps.items():
         loss.maps[name] = check(MAPS, name, params, where="loss.maps")
@@ -59,21 +65,6 @@ def complete(loss: Loss, mode: Mode, classes: int | None) -> None:
     loss.params["mode"] = mode
 
 
-def _check_class_weights(loss: Loss, kind: str) -> None:
-    where = "loss.class_weights"
-    if kind not in WEIGHTS:
-        raise ValueError(f"{where}: unknown name {shown(kind)}; {suggest(kind, list(WEIGHTS))}")
-    rows = list(rows_inside(loss.name, loss.params))
-    if not any(takes_class_weights(name) for name, _, _ in rows):
-        raise ValueError(f"{where}: {loss.name!r} does not weight classes")
-    for _, params, key in rows:
-        if params.get("class_weights") is not None:
-            raise ValueError(
-                f"{where}: {kind!r}, but {key}.params.class_weights gives weights too; leave one "
-                "of them out"
-            )
-
-
 def check_fit(loss: Loss, mode: Mode, classes: int | None, where: str = "loss") -> None:
     """Raise ValueError unless a loss, and every loss inside it, can work on such data.
 
@@ -84,10 +75,9 @@ def check_fit(loss: Loss, mode: Mode, classes: int | None, where: str = "loss") 
         modes = LOSSES[name].modes
         if mode not in modes:
             fitting = [row for row, spec in LOSSES.items() if mode in spec.modes]
-            raise ValueError(
-                f"{key}: {name!r} needs classes that {CLASSES_OF[modes[0]]}, but those of the data "
-                f"{CLASSES_OF[mode]}; choices: {', '.join(fitting)}"
-            )
+            needed, found = CLASSES_OF[modes[0]], CLASSES_OF[mode]
+            problem = f"{name!r} needs classes that {needed}, but those of the data {found}"
+            raise ValueError(f"{key}: {problem}; choices: {', '.join(fitting)}")
         if classes is not None and params.get("class_weights") is not None:
             try:
                 checked_weights(params["class_weights"], classes)

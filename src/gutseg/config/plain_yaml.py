@@ -98,33 +98,26 @@ def plain(section: Section) -> str:
     return yaml.dump(section.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
 
 
-def commented(section: Section) -> str:
-    """Return the same with a comment above every key."""
-    return _commented(section, section.model_dump(mode="json"))
-
-
-def _commented(section: Any, values: dict[str, Any]) -> str:
+def commented(section: Any, values: dict[str, Any]) -> str:
+    """Return a section and its plain values as YAML with a comment above every key."""
     text = ""
     for key, about in comments(type(section)).items():
-        inner, value = getattr(section, key), _written(key, values[key])
+        inner, value = getattr(section, key), values[key]
+        # lists and mappings without others inside stand on one line
+        flow = None if isinstance(value, dict | list) else False
+        written = yaml.dump(
+            {key: value}, Dumper=_Dumper, sort_keys=False, default_flow_style=flow, width=WIDTH
+        )
         if keys(type(inner)):
             about = about or (inspect.getdoc(inner) or "").split("\n")[0]
-            value = f"{key}:\n{textwrap.indent(_commented(inner, values[key]), '  ')}"
-        text += textwrap.indent(about, "# ") + "\n" + value
+            written = f"{key}:\n{textwrap.indent(commented(inner, value), '  ')}"
+        text += textwrap.indent(about, "# ") + "\n" + written
     return text
 
 
 def keys(kind: type) -> dict[str, FieldInfo]:
     """Return the keys of a section's class, none for other classes."""
     return getattr(kind, "__pydantic_fields__", {})
-
-
-def _written(key: str, value: Any) -> str:
-    # lists and mappings without others inside stand on one line
-    flow = None if isinstance(value, dict | list) else False
-    return yaml.dump(
-        {key: value}, Dumper=_Dumper, sort_keys=False, default_flow_style=flow, width=WIDTH
-    )
 
 
 def comments(kind: type) -> dict[str, str]:

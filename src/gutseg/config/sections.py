@@ -29,9 +29,11 @@ from gutseg.settings import (
     Seed,
     Share,
     Tta,
-    check_batch,
     fold_file_or_number,
 )
+
+# GB that the images of one batch may take
+LARGEST_BATCH = 16
 
 
 class Data(Section):
@@ -167,7 +169,7 @@ class Train(Section):
     clip_norm: Positive | None = None
     # decay of a moving average of the weights, which is then what is kept; null: none
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    # epochs without a better monitored value after which training stops; null: never
+    # measured epochs without a better monitored value after which training stops; null: never
     patience: Count | None = None
     # the column of metrics.csv that chooses the best epoch: val_loss, pooled.iou, pooled.dice_fg,
     # ...; with volumes also score, dice, iou, accuracy and hausdorff
@@ -242,8 +244,7 @@ class Config(Section):
 
     def model_post_init(self, _: Any) -> None:
         """Check the components' names and parameters against their tables."""
-        tables = (("augment", AUGMENTATIONS), ("model", MODELS))
-        for key, table in tables:
+        for key, table in (("augment", AUGMENTATIONS), ("model", MODELS)):
             component = getattr(self, key)
             component.params.update(check(table, component.name, component.params, where=key))
         self.model.check_options()
@@ -257,13 +258,16 @@ class Config(Section):
         data.params.update(check(SOURCES, data.source, data.params, where="data"))
         classes = len(CLASSES) if data.source == "competition" else None
         complete(self.loss, mode_of(data.source), classes)
-        if data.source == "competition" and max(self.channels or [0]) >= self.stack.slices:
-            raise ValueError(
-                f"channels: {max(self.channels or [0])}; a stack of {self.stack.slices} slices has "
-                f"0 to {self.stack.slices - 1}"
-            )
-        sizes = {"train": self.crop.size if self.crop else self.geometry.size}
-        sizes["predict"] = self.geometry.size
-        for key, size in sizes.items():
-            batch = getattr(self, key).batch_size
-            check_batch(f"{key}.batch_size", batch, self.stack.slices, size)
+        last, slices = max(self.channels or [0]), self.stack.slices
+        if data.source == "competition" and last >= slices:
+            raise ValueError(f"channels: {last}; a stack of {slices} slices has 0 to {slices - 1}")
+        whole = self.geometry.size
+        for key, size in (("train", self.crop.size if self.crop else whole), ("predict", whole)):
+            images = getattr(self, key).batch_size
+            gigabytes = images * slices * size[0] * size[1] * 4 / 2**30  # in float32
+            if gigabytes > LARGEST_BATCH:
+                raise ValueError(
+                    f"{key}.batch_size: {images} images of {slices} x {size[0]} x {size[1]} take "
+                    f"{gigabytes:,.0f} GB; at most {LARGEST_BATCH} are allowed, so take fewer or "
+                    "smaller ones"
+                )

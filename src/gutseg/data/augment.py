@@ -16,9 +16,9 @@ FAST_CHANNELS = 4
 class CoarseElastic(A.DualTransform):
     """Deform image and mask by one smooth random field, faster than with a blurred full one.
 
-    A grid x grid lattice of normal numbers, resized bicubically to the image; the same family
-    as the control grids of batchgenerators v2. The mask goes through nearest neighbour, so a
-    plane that holds one bit per class stays valid. Source of the idea: [Simard 2003].
+    A grid x grid lattice of normal numbers, resized bicubically to the image. The mask goes
+    through nearest neighbour, so a plane that holds one bit per class stays valid. Source of the
+    idea: [Simard 2003].
     """
 
     def __init__(self, displacement: float = 0.02, grid: int = 8, p: float = 0.5) -> None:
@@ -28,8 +28,7 @@ class CoarseElastic(A.DualTransform):
             raise ValueError(f"displacement = {displacement}; expected a share between 0 and 0.5")
         if grid < 2:
             raise ValueError(f"grid = {grid}; expected at least 2 lattice points per side")
-        self.displacement = displacement
-        self.grid = grid
+        self.displacement, self.grid = displacement, grid
 
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
@@ -67,10 +66,6 @@ class CoarseElastic(A.DualTransform):
         """Warp a label plane (H, W), nearest neighbour, background from outside."""
         return cv2.remap(mask, map_x, map_y, cv2.INTER_NEAREST)
 
-    def get_transform_init_args_names(self) -> tuple[str, ...]:
-        """Name the settings for albumentations' repr and serialisation."""
-        return ("displacement", "grid")
-
 
 def none() -> list:
     """Leave the images as they are."""
@@ -78,10 +73,7 @@ def none() -> list:
 
 
 def elastic_blur_noise(*, displacement: float = 0.03, noise: float = 0.05) -> list:
-    """Elastic deformation and Gaussian blur or noise. Source: [Xu 2022] section V.D.
-
-    displacement: share of the side; noise: largest standard deviation, images are in [0, 1].
-    """
+    """Elastic deformation (a share of the side) and Gaussian blur or noise up to that deviation."""
     return [
         CoarseElastic(displacement, p=0.5),
         A.OneOf([A.GaussianBlur(sigma_limit=(0.3, 1.2)), _noise(noise)], p=0.5),
@@ -94,10 +86,7 @@ def flips(*, vertical: bool = False) -> list:
 
 
 def mild(*, shift: float = 0.06, angle: float = 8.0, noise: float = 0.03) -> list:
-    """Small shifts, scales, rotations, brightness and noise; anatomy keeps its side.
-
-    The body is not symmetric, so the stomach is never mirrored to the right here.
-    """
+    """Small shifts, scales, rotations, brightness and noise; the stomach keeps its side."""
     return [
         _shift_scale_rotate(shift, 0.1, angle, p=0.7),
         A.RandomBrightnessContrast(0.1, 0.15, p=0.5),
@@ -161,11 +150,7 @@ class Augmenter:
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Augment a batch: images (B, S, H, W) float32 in [0, 1], labels (B, H, W) uint8.
-
-        Labels may have a last axis of several maps. The shapes stay; values are clipped to
-        [0, 1] again.
-        """
+        """Augment images (B, S, H, W), clipped to [0, 1] again, and labels (B, H, W[, maps])."""
         if not self.changes:
             return images, labels
         _reseed(self.compose, iter(np.random.SeedSequence(seed).generate_state(256)))
@@ -174,10 +159,10 @@ class Augmenter:
             channels_last = np.ascontiguousarray(stack.transpose(1, 2, 0))
             result = self.compose(image=channels_last, mask=plane)
             if result["mask"].shape != plane.shape:
+                height, width = plane.shape[:2]
                 raise ValueError(
-                    f"a quarter turn makes {plane.shape[1]}x{plane.shape[0]} of a "
-                    f"{plane.shape[0]}x{plane.shape[1]} input; quarter_turns needs a square "
-                    "geometry.size"
+                    f"a quarter turn makes {width}x{height} of a {height}x{width} input; "
+                    "quarter_turns needs a square geometry.size"
                 )
             out_images[number] = result["image"].transpose(2, 0, 1).clip(0, 1)
             out_labels[number] = result["mask"]

@@ -1,8 +1,7 @@
 """Training batches of any source: whole images through the window, or random crops.
 
-A batch is a dict of `images` (B, S, h, w) float32 in [0, 1], `target` (B, h, w) int64 class
-numbers or (B, C, h, w) float32 in [0, 1], `maps`, what the loss weights pixels with, by name,
-`ignore` (B, h, w) bool where some pixel counts nowhere, and `ids`, the list of plane ids.
+A batch is a dict: `images` (B, S, h, w) float32 in [0, 1], `target` (B, h, w) int64 or (B, C, h, w)
+float32 in [0, 1], `maps`, `ids`, and `ignore` (B, h, w) bool where some pixel counts nowhere.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,9 +18,8 @@ from gutseg.data.maps import Maps
 from gutseg.data.sampler import Batch
 from gutseg.data.sources.source import Source
 
-# Images (B, S, h, w), labels (B, h, w) or soft ones (B, C, h, w), ignored pixels (B, h, w) or None.
+# images (B, S, h, w), labels (B, h, w) or soft ones (B, C, h, w), ignored pixels (B, h, w) or None
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-Change = Callable[[np.ndarray], np.ndarray]
 
 # Pixels around a crop that an augmentation may move into it; what comes from farther is black
 # and background, as at the edge of a scan.
@@ -51,16 +49,15 @@ class Whole(Dataset):
                     "crop.size or a geometry that resizes".format(*first, name, *images.shape[2:])
                 )
         planes = _augmented(self.augment, _joined(parts), batch.seed)
-        return as_batch(self.source, planes, self.maps, rows["id"].tolist())
+        return _as_batch(self.source, planes, self.maps, rows["id"].tolist())
 
 
 @dataclass(frozen=True)
 class Crops(Dataset):
     """Random crops; the batch of a step is a pure function of (seed, fold, step).
 
-    Every loss and network sees the same: comparisons are paired. rows: of the source's index.
-    With an augmentation crops are cut with a margin, so that a deformation moves in what lies
-    next to them. Images smaller than a crop are mirrored at their edges.
+    Images smaller than a crop are mirrored at their edges. With an augmentation crops get a margin,
+    so that a deformation moves in what lies next to them.
     """
 
     source: Source
@@ -82,36 +79,30 @@ class Crops(Dataset):
             planes = _augmented(self.augment, planes, int(random.integers(2**32)))
             inside = slice(margin, -margin)
             planes = _each(planes, lambda part: part[..., inside, inside])
-        return as_batch(self.source, planes, self.maps, [name for name, _ in crops])
+        return _as_batch(self.source, planes, self.maps, [name for name, _ in crops])
 
     def _crop(self, random: np.random.Generator, size: tuple[int, int]) -> tuple[str, Planes]:
         row = self.rows.iloc[random.integers(len(self.rows))]
         planes = self.source.planes(row["scan"], np.array([row["z"]]))
-        corner = [
-            random.integers(max(length - side, 0) + 1)
-            for length, side in zip(planes[0].shape[2:], size, strict=True)
-        ]
-        rows, columns = (
-            slice(start, start + side) for start, side in zip(corner, size, strict=True)
-        )
-        turned = self._turn(random)
-        cut = _each(planes, lambda part: turned(_grown(part[..., rows, columns], size)))
-        return row["id"], cut
-
-    def _turn(self, random: np.random.Generator) -> Change:
-        """Draw how to turn and mirror, the same numbers whatever is switched on."""
+        box = []
+        for length, side in zip(planes[0].shape[2:], size, strict=True):
+            start = random.integers(max(length - side, 0) + 1)
+            box.append(slice(start, start + side))
+        rows, columns = box
+        # the same numbers are drawn whatever is switched on
         turns, mirrored = int(random.integers(4)), int(random.integers(2))
         if self.crop.size[0] != self.crop.size[1]:
             turns = 2 * (turns % 2)
 
-        def turned(part: np.ndarray) -> np.ndarray:
+        def cut(part: np.ndarray) -> np.ndarray:
+            part = _grown(part[..., rows, columns], size)
             part = np.rot90(part, turns, axes=(-2, -1)) if self.crop.quarter_turns else part
             return part[..., ::-1] if self.crop.flips and mirrored else part
 
-        return turned
+        return row["id"], _each(planes, cut)
 
 
-def _each(planes: Planes, change: Change) -> Planes:
+def _each(planes: Planes, change: Callable[[np.ndarray], np.ndarray]) -> Planes:
     images, labels, ignored = planes
     return change(images), change(labels), None if ignored is None else change(ignored)
 
@@ -140,24 +131,24 @@ def _augmented(augment: Augmenter, planes: Planes, seed: int) -> Planes:
     images, labels, ignored = planes
     if ignored is None and labels.ndim == 3:
         return *augment(images, labels, seed), None
-    # as one map of several numbers, so that all move alike: (B, h, w, 1 or C, and 1)
-    maps = labels[..., None] if labels.ndim == 3 else np.moveaxis(labels, 1, -1)
-    classes = maps.shape[-1]
+    # as one map of several numbers, so that all move alike: (B, 1 or C, and 1, h, w)
+    maps = labels[:, None] if labels.ndim == 3 else labels
     if ignored is not None:
-        maps = np.concatenate([maps, ignored[..., None].astype(maps.dtype)], axis=-1)
-    images, maps = augment(images, np.ascontiguousarray(maps), seed)
-    found = maps[..., 0] if labels.ndim == 3 else np.moveaxis(maps[..., :classes], -1, 1)
-    return images, found, None if ignored is None else maps[..., -1] > 0.5
+        maps = np.concatenate([maps, ignored[:, None].astype(maps.dtype)], axis=1)
+    images, maps = augment(images, np.ascontiguousarray(np.moveaxis(maps, 1, -1)), seed)
+    maps = np.moveaxis(maps, -1, 1)
+    if ignored is not None:
+        maps, ignored = maps[:, :-1], maps[:, -1] > 0.5
+    return images, maps[:, 0] if labels.ndim == 3 else maps, ignored
 
 
-def as_batch(source: Source, planes: Planes, maps: Maps, ids: list[str]) -> dict:
-    """Return a batch of images, labels and ignored pixels."""
+def _as_batch(source: Source, planes: Planes, maps: Maps, ids: list[str]) -> dict:
     images, labels, ignored = planes
-    batch = {
+    return {
         "images": torch.from_numpy(np.ascontiguousarray(images)),  # (B, S, h, w)
         **as_target(source, labels, ignored, maps),
+        "ids": ids,
     }
-    return batch | {"ids": ids}
 
 
 def as_target(source: Source, labels: np.ndarray, ignored: np.ndarray | None, maps: Maps) -> dict:
@@ -171,22 +162,18 @@ def as_target(source: Source, labels: np.ndarray, ignored: np.ndarray | None, ma
 
 
 def loader(batches: Dataset, sampler: Iterable, workers: int, pin: bool) -> DataLoader:
-    """Wrap batches for training; workers > 0 pays when augmentation costs more than transport.
-
-    Whole batches come from the dataset, so nothing is collated. pin: page-locked memory for
-    copies to a GPU.
-    """
+    """Wrap batches for training; pin: page-locked memory for copies to a GPU."""
     if workers:
-        # the default passes one open file a tensor: "received 0 items of ancdata"
+        # the default passes one open file per tensor: "received 0 items of ancdata"
         torch.multiprocessing.set_sharing_strategy("file_system")
     return DataLoader(
         batches,
         sampler=sampler,
-        batch_size=None,
+        batch_size=None,  # whole batches come from the dataset
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
         multiprocessing_context="spawn" if workers else None,
-        # of the usual one a number would be drawn whenever workers start: dropout would see it
+        # workers draw from it when they start; from the usual one, dropout would see that
         generator=torch.Generator(),
     )

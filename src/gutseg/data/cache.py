@@ -3,30 +3,33 @@
 import hashlib
 import json
 import tokenize
-from functools import lru_cache
+from collections.abc import Iterable
 from mmap import mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from gutseg.constants import CLASSES
-from gutseg.data.index import INDEX, SCAN_FOLDER, SLICE_COLUMNS, Issues
+from gutseg.data.index import INDEX, SCAN_FOLDER, Issues
 from gutseg.data.volume import Scan, read_file, read_scan
 from gutseg.files import need_file, read_json, replacing_folder, write_json
 from gutseg.masks.rle_reading import decode
 from gutseg.registry import brief
 
 FACTS = "scan.json"
-ARRAYS = {
-    "image": (np.uint16, 3),
-    "mask": (np.uint8, 3),
-    "histogram": (np.uint32, 1),
+ARRAYS = {"image": (np.uint16, 3), "mask": (np.uint8, 3), "histogram": (np.uint32, 1)}
+# what lies in the folder of a scan besides its facts
+SCAN_FILES = (*(f"{array}.npy" for array in ARRAYS), INDEX)
+# the kinds of numpy dtype that a column of the index may have; O and T are text
+KINDS = {
+    **dict.fromkeys(("id", "scan", "file"), "OT"),
+    **dict.fromkeys(("case", "day", "slice", "height", "width", "z"), "iu"),
+    **dict.fromkeys(("spacing_y", "spacing_x"), "f"),
+    **dict.fromkeys(CLASSES, "b"),
 }
-# all that lies in the folder of a scan
-SCAN_FILES = (*(f"{array}.npy" for array in ARRAYS), INDEX, FACTS)
 # raised whenever prepare computes other pixels, labels or facts from the same input
 VERSION = 2
 
@@ -35,35 +38,25 @@ class Cache:
     """A folder that `gutseg prepare` has finished; scans open as memory maps."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a cache.
-
-        Raises FileNotFoundError when `gutseg prepare` has not finished, ValueError when the
-        index is damaged.
-        """
+        """Raises FileNotFoundError when `prepare` has not finished, ValueError when damaged."""
         self.folder = folder
         self.remedy = f"run: gutseg prepare RAW --out {folder}"
         self.index = _read_index(need_file(folder / INDEX, self.remedy), self.remedy)
-        self._opened = lru_cache(maxsize=None)(self._open)
+        self._opened: dict[str, Scan] = {}
 
     def scan(self, name: str) -> Scan:
-        """Open a scan, or return it again; its arrays are read-only memory maps.
-
-        Raises FileNotFoundError or ValueError when a file of it is absent, damaged or cut.
-        """
-        scan = self._opened(name)
+        """Return a scan of read-only maps; ValueError or FileNotFoundError if a file is damaged."""
+        if name not in self._opened:
+            self._opened[name] = self._open(name)
+        scan = self._opened[name]
         # reading a map beyond the end of its file ends the process with a bus error
-        for array in (scan.image, scan.labels):
-            if not isinstance(array, np.memmap) or not isinstance(array.base, mmap):
-                raise TypeError(f"{self.folder / name}: an array is not a memory map")
-            if array.base.size() < array.offset + array.nbytes:
+        for array in cast(list[np.memmap], [scan.image, scan.labels]):
+            if cast(mmap, array.base).size() < array.offset + array.nbytes:
                 raise ValueError(f"{array.filename} was cut while it was open; {self.remedy} again")
         return scan
 
     def fingerprint(self, name: str) -> str:
-        """Return what identifies a scan's pixels and labels: a hash of the files they are from.
-
-        Raises FileNotFoundError or ValueError when the scan is absent or damaged.
-        """
+        """Return a hash of the files that a scan was made from; raises errors as `scan` does."""
         return self._facts(name)["fingerprint"]
 
     def _facts(self, name: str) -> dict[str, Any]:
@@ -75,67 +68,51 @@ class Cache:
 
     def _open(self, name: str) -> Scan:
         facts = self._facts(name)
-        arrays = {array: self._array(name, array) for array in ARRAYS}
+        arrays = {}
+        for array, (dtype, axes) in ARRAYS.items():
+            path = need_file(self.folder / name / f"{array}.npy", f"{self.remedy} again")
+            try:
+                arrays[array] = _open_array(path, dtype, axes)
+            except (ValueError, OSError) as error:
+                raise ValueError(f"{path} {error}; {self.remedy} again") from None
         image, mask = arrays["image"], arrays["mask"]
-        # small, and a map more would be an open file more
+        # small, and another map would be another open file
         counts = np.array(arrays["histogram"])
         if image.shape != mask.shape or not image.size or counts.sum() != image.size:
             raise ValueError(
                 f"{self.folder / name}: image {image.shape}, mask {mask.shape} and a histogram of "
                 f"{counts.sum()} voxels do not belong together; {self.remedy} again"
             )
-        rows = self.index[self.index["scan"] == name]
-        if not rows["z"].between(0, len(image) - 1).all():
+        z = self.index["z"][self.index["scan"] == name]
+        if not z.between(0, len(image) - 1).all():
             raise ValueError(
-                f"{self.folder / INDEX} lists planes of {name} up to {rows['z'].max()}, its image "
-                f"has {len(image)}: the files do not belong together; {self.remedy} again"
+                f"{self.folder / INDEX} lists planes of {name} up to {z.max()}, its image has "
+                f"{len(image)}: the files do not belong together; {self.remedy} again"
             )
         return Scan(name, image=image, counts=counts, body=tuple(facts["body"]), mask=mask)
 
-    def _array(self, name: str, array: str) -> np.ndarray:
-        path = need_file(self.folder / name / f"{array}.npy", f"{self.remedy} again")
-        try:
-            return _open_array(path, *ARRAYS[array])
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{path} {error}; {self.remedy} again") from None
-
-    # Worker processes reopen the memory maps instead of receiving copies of them.
+    # worker processes reopen the memory maps instead of receiving copies of them
     def __getstate__(self) -> dict:
-        return {"folder": self.folder, "remedy": self.remedy, "index": self.index}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        self._opened = lru_cache(maxsize=None)(self._open)
+        return self.__dict__ | {"_opened": {}}
 
 
 def _read_index(path: Path, remedy: str) -> pd.DataFrame:
-    columns = [*SLICE_COLUMNS, "z", *CLASSES]
     try:
         index = pd.read_parquet(path, page_checksum_verification=True)
     # which of them depends on the byte that is damaged
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise ValueError(f"{path} is damaged ({brief(error)}); {remedy} again") from None
-    missing = [column for column in columns if column not in index.columns]
-    if missing:
+    if missing := [column for column in KINDS if column not in index.columns]:
         raise ValueError(f"{path} has no column {', '.join(missing)}; {remedy} again")
-    wrong = [name for name in columns if index[name].dtype.kind not in _kinds(name)]
-    if wrong:
-        raise ValueError(f"{path}: column {wrong[0]} is {index[wrong[0]].dtype}; {remedy} again")
+    for column, kinds in KINDS.items():
+        if index[column].dtype.kind not in kinds:
+            raise ValueError(f"{path}: column {column} is {index[column].dtype}; {remedy} again")
     if index.empty or index["id"].duplicated().any():
         problem = "lists no slice" if index.empty else "lists a slice twice"
         raise ValueError(f"{path} {problem}; {remedy} again")
     if not index["scan"].astype(str).str.fullmatch(SCAN_FOLDER.pattern).all():
         raise ValueError(f"{path} names scans that are not of the form case1_day0; {remedy} again")
     return index
-
-
-def _kinds(column: str) -> str:
-    """The kinds of numpy dtype that a column of the index may have; O and T are text."""
-    if column in CLASSES:
-        return "b"
-    if column.startswith("spacing"):
-        return "f"
-    return "OT" if column in ("id", "scan", "file") else "iu"
 
 
 def _facts(path: Path) -> dict[str, Any] | None:
@@ -154,24 +131,19 @@ def _seal(facts: dict[str, Any]) -> str:
 
 
 def _open_array(path: Path, dtype: type, axes: int) -> np.ndarray:
-    """Map an array of a file read-only; raises ValueError, without the name, when it is cut.
-
-    A page beyond the end of a file ends the process with a bus error, so sizes are compared.
-    """
+    """Map an array read-only; raises ValueError when it is cut: reading on is a bus error."""
     with path.open("rb") as stream:
         version = np.lib.format.read_magic(stream)
-        header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version)
-        if header is None:
+        if version != (1, 0):
             raise ValueError(f"is an array of format {version}; expected (1, 0)")
         try:
-            shape, fortran, found = header(stream)
+            shape, fortran, found = np.lib.format.read_array_header_1_0(stream)
         except (SyntaxError, tokenize.TokenError):  # the header is a Python literal
             raise ValueError("has a damaged header") from None
         expected = stream.tell() + int(np.prod(shape, dtype=object)) * found.itemsize
     if found != dtype or len(shape) != axes or fortran:
         raise ValueError(f"holds {found} {shape}; expected {axes} axes of {np.dtype(dtype)}")
-    size = path.stat().st_size
-    if size != expected:
+    if (size := path.stat().st_size) != expected:
         raise ValueError(f"is cut: it has {size} of {expected} bytes")
     return np.load(path, mmap_mode="r")
 
@@ -181,25 +153,16 @@ def cache_scan(
 ) -> pd.DataFrame:
     """Write one scan to out/<scan> unless it is there already; return its rows of the index.
 
-    slices, labels: the scan's rows of `prepare.join`. A scan counts as there when the names and
-    bytes of its PNGs and the text of its labels are unchanged, all of them could be read, and
-    the files below out/<scan> are the ones that were written.
+    slices, labels: the scan's rows of `prepare.join`. A scan counts as there when its PNGs and the
+    text of its labels are unchanged and could be read, and so are the files of out/<scan>.
     """
     name = slices["scan"].iloc[0]
-    contents = {file: _content(raw / file) for file in slices["file"]}
-    fingerprint = _fingerprint(contents, labels)
-    there = _unchanged(out / name, fingerprint)
-    if there is not None:
+    fingerprint = _fingerprint(raw, slices["file"], labels)
+    if (there := _unchanged(out / name, fingerprint)) is not None:
         return there
 
-    def read(file: str) -> bytes:
-        content = contents[file]
-        if isinstance(content, ValueError):
-            raise content
-        return content
-
     before = len(issues.rows)
-    scan, readable = read_scan(slices, read, issues)
+    scan, readable = read_scan(slices, lambda file: read_file(raw / file), issues)
     planes = dict(zip(readable["id"], readable["z"], strict=True))
     mask, unreadable = _decode(labels, scan.shape, planes, issues)
     kept = readable[readable["labelled"] & ~readable["id"].isin(unreadable)]
@@ -211,44 +174,38 @@ def cache_scan(
     return index
 
 
-def _content(path: Path) -> bytes | ValueError:
-    try:
-        return read_file(path)
-    except ValueError as error:
-        return error
-
-
-def _fingerprint(contents: dict[str, bytes | ValueError], labels: pd.DataFrame) -> str:
-    # Bytes rather than sizes and times: a damaged file is often replaced by one of its size,
-    # and a copy keeps its time. Hashing is 3 % of the time that decoding takes.
+def _fingerprint(raw: Path, files: Iterable[str], labels: pd.DataFrame) -> str:
+    # Bytes, not sizes and times: a damaged file is often replaced by one of its size, and a copy
+    # keeps its time. Hashing is 3 % of the time that decoding takes.
     digest = hashlib.sha256(f"version {VERSION}\n".encode())
-    for file, content in contents.items():
-        held = str(content).encode() if isinstance(content, ValueError) else content
-        digest.update(f"{file} {hashlib.sha256(held).hexdigest()}\n".encode())
+    for file in files:
+        try:
+            content = read_file(raw / file)
+        except ValueError as error:
+            content = str(error).encode()
+        digest.update(f"{file} {hashlib.sha256(content).hexdigest()}\n".encode())
     for row in labels[["id", "class", "segmentation"]].itertuples(index=False):
         digest.update(" ".join(row).encode() + b"\n")
     return digest.hexdigest()
 
 
 def _unchanged(folder: Path, fingerprint: str) -> pd.DataFrame | None:
-    """Return a cached scan's rows of the index when its files are those that were written.
-
-    A scan with issues is read again: what is said about them names rows, which may have moved.
-    """
+    """Return a cached scan's rows of the index when its files are those that were written."""
     facts = _facts(folder / FACTS)
     if facts is None or facts["fingerprint"] != fingerprint or not facts["whole"]:
         return None
-    names = [*(f"{array}.npy" for array in ARRAYS), INDEX]
-    if facts["files"] != {name: _sha256(folder / name) for name in names}:
+    if facts["files"] != _hashes(folder):
         return None
     return pd.read_parquet(folder / INDEX)
 
 
-def _sha256(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _hashes(folder: Path) -> dict[str, str]:
+    """Hash the files of a scan, those that are there."""
+    found = {}
+    for path in filter(Path.is_file, (folder / name for name in SCAN_FILES)):
+        with path.open("rb") as stream:
+            found[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
 
 
 def _decode(
@@ -257,27 +214,25 @@ def _decode(
     """Draw a scan's labels: (Z, H, W) uint8, one bit per class, and unreadable ids."""
     mask = np.zeros(shape, np.uint8)
     unreadable = set()
-    for row in labels[labels["segmentation"] != ""].itertuples():
-        if row.id not in planes:
-            continue
-        where = f"train.csv row {row.row} ({row.id}, {row[2]})"
+    drawn = labels[labels["id"].isin(planes) & (labels["segmentation"] != "")]
+    columns = (drawn[name] for name in ("row", "id", "class", "segmentation"))
+    for row, slice_id, organ, text in zip(*columns, strict=True):
         try:
-            organ = decode(row.segmentation, *shape[1:])
+            inside = decode(text, *shape[1:])
         except ValueError as error:
-            issues.add(where, str(error))
-            unreadable.add(row.id)
+            issues.add(f"train.csv row {row} ({slice_id}, {organ})", str(error))
+            unreadable.add(slice_id)
         else:
-            mask[planes[row.id]] |= organ.astype(np.uint8) << CLASSES.index(row[2])
+            mask[planes[slice_id]] |= inside.astype(np.uint8) << CLASSES.index(organ)
     return mask, unreadable
 
 
 def _write(folder: Path, scan: Scan, mask: np.ndarray, index: pd.DataFrame, facts: dict) -> None:
     arrays = {"image": scan.image, "mask": mask, "histogram": scan.counts}
-    with replacing_folder(folder, SCAN_FILES) as temporary:
+    with replacing_folder(folder, (*SCAN_FILES, FACTS)) as temporary:
         temporary.mkdir()
         for array in ARRAYS:
             np.save(temporary / f"{array}.npy", arrays[array])
         index.to_parquet(temporary / INDEX)
-        files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
-        facts = facts | {"files": files, "body": list(scan.body)}
+        facts = facts | {"files": _hashes(temporary), "body": list(scan.body)}
         write_json(temporary / FACTS, facts | {"seal": _seal(facts)})

@@ -9,8 +9,8 @@ import pandas as pd
 from gutseg.data.index import check_ids
 from gutseg.data.tables import read_csv, refuse_repeated, whole_numbers
 from gutseg.registry import as_is, listed
+from gutseg.settings import MOST_FOLDS
 
-MOST_FOLDS = 1000
 # the names of scans have at most nine digits
 MOST_CASES = 10**9 - 1
 
@@ -31,8 +31,7 @@ def by_case(slices: pd.DataFrame, stratum: pd.Series, folds: int, seed: int) -> 
     """Assign every patient to one fold; return case, fold, sorted by case.
 
     slices: one row per slice with a column case. stratum: what every fold should hold in equal
-    shares (the number of organs on the slice, or whether there is any). Days of a patient stay
-    together: the test set holds unseen patients, and the anatomy of one is alike on all days.
+    shares. Days of a patient stay together: the test set holds unseen patients.
     """
     cases = slices["case"].nunique()
     if cases < 2:
@@ -49,13 +48,8 @@ def by_case(slices: pd.DataFrame, stratum: pd.Series, folds: int, seed: int) -> 
 def by_block(slices: pd.DataFrame, folds: int, block: int) -> pd.DataFrame:
     """Deal blocks of neighbouring slices out to the folds in turn; return id, fold.
 
-    A learning check inside single scans, not an estimate for unseen patients: the validation
-    slices lie between training slices of the same scan.
+    A learning check alone: validation slices lie between training slices of the same scan.
     """
-    if block < 1:
-        raise ValueError(f"block = {block}; expected at least 1 slice")
-    if folds < 2:
-        raise ValueError(f"folds = {folds}; expected at least 2")
     table = pd.DataFrame({"id": slices["id"], "fold": slices["z"] // block % folds})
     _check_filled(table, folds, f"blocks of {block} slices")
     return table
@@ -90,13 +84,10 @@ def read_folds(path: Path) -> pd.DataFrame:
 def chosen(wanted: str, known: Sequence[int], where: str) -> list[int]:
     """Return the folds that `--fold` names: a number, several (0,2) or all of the known ones.
 
-    where: what known folds are, for errors. Raises ValueError for a fold that it does not know and
-    for one that is named twice.
+    Raises ValueError for an unknown fold or one named twice; where: what the known ones are.
     """
-    if wanted == "all":
-        return list(known)
     numbers = {str(fold): fold for fold in known}
-    parts = wanted.split(",")
+    parts = list(numbers) if wanted == "all" else wanted.split(",")
     for part in parts:
         if part not in numbers:
             choices = ", ".join(numbers)
@@ -107,11 +98,7 @@ def chosen(wanted: str, known: Sequence[int], where: str) -> list[int]:
 
 
 def assign(index: pd.DataFrame, folds: pd.DataFrame, path: Path) -> pd.Series:
-    """Return the fold of every row of the index; path names the fold file in errors.
-
-    Raises ValueError for rows without a fold, and when all rows are in one: holding it
-    out would leave nothing to train on.
-    """
+    """Return the fold of every row; ValueError when a row has none, or all have the same one."""
     key = folds.columns[0]
     fold = index[key].map(folds.set_index(key)["fold"])
     remedy = "make one for this cache: gutseg split CACHE --out FILE"

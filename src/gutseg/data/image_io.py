@@ -1,8 +1,7 @@
 """Pictures as arrays: colour, grey and label maps, each issue named with its file."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -20,36 +19,33 @@ def by_number(paths: list[Path]) -> list[Path]:
 
 
 def list_pngs(folder: Path) -> list[Path]:
-    """Return the *.png of a folder in order of their numbers, hidden files left out.
-
-    Raises FileNotFoundError when there are none.
-    """
+    """Return the *.png of a folder in order of their numbers; FileNotFoundError for none."""
     found = [path for path in folder.glob("*.png") if not path.name.startswith(".")]
     if not found:
         raise FileNotFoundError(f"{folder} holds no *.png; put the pictures there")
     return by_number(found)
 
 
-def pairs(images: Path, labels: Path) -> list[tuple[Path, Path]]:
-    """Join the PNGs of two folders by name.
+def read_labelled(
+    images: Path, labels: Path, read: Callable[[Path], np.ndarray]
+) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
+    """Read the PNGs of two folders, joined by name: the label map's file, the image, the label map.
 
-    Raises FileNotFoundError naming the first image that is in only one of the folders.
+    Raises FileNotFoundError for an image in one of the folders alone, ValueError for two sizes.
     """
     left, right = ({path.name: path for path in list_pngs(folder)} for folder in (images, labels))
     for name in sorted(left.keys() ^ right.keys()):
         there, missing = (left[name], labels) if name in left else (right[name], images)
         raise FileNotFoundError(f"{missing / name} does not exist; add it or remove {there}")
-    return [(path, right[name]) for name, path in left.items()]
-
-
-def same_size(image: np.ndarray, label: np.ndarray, image_file: Path, label_file: Path) -> None:
-    """Raise ValueError when an image (H, W, ...) and its label map (H, W) differ in size."""
-    if image.shape[:2] != label.shape[:2]:
-        (height, width), (rows, columns) = image.shape[:2], label.shape[:2]
-        raise ValueError(
-            f"{label_file} is {rows}x{columns} and {image_file} is {height}x{width} "
-            "(height x width); export both at one size"
-        )
+    for name, file in left.items():
+        image, label = read(file), read_numbers(right[name])
+        (height, width), (rows, columns) = image.shape[:2], label.shape
+        if (height, width) != (rows, columns):
+            raise ValueError(
+                f"{right[name]} is {rows}x{columns} and {file} is {height}x{width} "
+                "(height x width); export both at one size"
+            )
+        yield right[name], image, label
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -66,42 +62,24 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def read_numbers(path: Path) -> np.ndarray:
-    """Read a grey PNG's numbers as they are: (H, W) uint8 or uint16.
-
-    Raises ValueError for colour, palettes and fewer than 8 bits, which decoders stretch to
-    0-255.
-    """
-    with _named(path):
-        *_, bits, colour = png_header(read_file(path))
-    if colour != 0 or bits < 8:
-        kind = PNG_COLOURS.get(colour, "unknown")
-        raise ValueError(
-            f"{path} is a {bits}-bit {kind} PNG; a label map is 8-bit grey and holds class "
-            "numbers, save it so"
-        )
-    return _decode(path, cv2.IMREAD_UNCHANGED)
+    """Read a grey PNG's numbers as they are: (H, W) uint8 or uint16; ValueError for any other."""
+    return _decode(path, cv2.IMREAD_UNCHANGED, numbers=True)
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _decode(path: Path, flags: int, *, numbers: bool = False) -> np.ndarray:
     try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _bytes(path: Path) -> bytes:
-    data = read_file(path)
-    if path.suffix.lower() == ".png":
-        height, width, *_ = png_header(data)
+        data = read_file(path)
+        is_png = numbers or path.suffix.lower() == ".png"
+        height, width, bits, colour = png_header(data) if is_png else (0, 0, 8, 0)
         if height * width > LARGEST_PICTURE:
             raise ValueError(f"claims {width}x{height} pixels; expected at most {LARGEST_PICTURE}")
-    return data
-
-
-def _decode(path: Path, flags: int) -> np.ndarray:
-    with _named(path):
-        data = _bytes(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if numbers and (colour != 0 or bits < 8):  # decoders stretch palettes and few bits to 0-255
+        raise ValueError(
+            f"{path} is a {bits}-bit {PNG_COLOURS.get(colour, 'unknown')} PNG; a label map is "
+            "8-bit grey and holds class numbers, save it so"
+        )
     image = decode_picture(data, flags)
     if image is None:
         raise ValueError(f"{path} does not decode as a picture; download it again")

@@ -20,14 +20,13 @@ SCAN_FOLDER = re.compile(r"case([0-9]{1,9})_day([0-9]{1,9})")
 PNG_NAME = re.compile(
     r"slice_([0-9]{4})_([0-9]{1,9})_([0-9]{1,9})_([0-9]{1,4}\.[0-9]+)_([0-9]{1,4}\.[0-9]+)\.png"
 )
-LARGEST_SIDE = 2048  # pixels; the competition's largest slice is 360 wide
-
-# of one scan, planes between the listed ones included; the competition's largest have 16 million
-MOST_VOXELS = 2**28
-
+# pixels of a slice's side; the competition's largest is 360
+LARGEST_SLICE = 2048
+# voxels, planes between the listed ones included; the competition's largest has 16 million, and
+# as an array this takes 512 MiB
+LARGEST_SCAN = 2**28
 # the index of a cache
 INDEX = "index.parquet"
-
 # the end of errors, after the id or class that was found
 NOT_AN_ID = "is not of the form case123_day20_slice_0001"
 NOT_A_CLASS = f"is not one of {', '.join(CLASSES)}"
@@ -39,10 +38,7 @@ SLICE_COLUMNS = [
 
 @dataclass
 class Issues:
-    """What was wrong with the input: raised at once, or collected under `--skip-bad`.
-
-    hint: the end of an error, where there is such an option.
-    """
+    """What was wrong with the input: raised at once, or collected under `--skip-bad`."""
 
     collect: bool = False
     hint: str = " (--skip-bad records such input and continues)"
@@ -60,10 +56,7 @@ class Issues:
         self.rows.append((where, problem))
 
     def summary(self) -> list[str]:
-        """Return a line a problem, the first NAMED of a kind, and how many more there are.
-
-        Problems are of one kind when only numbers and quoted values differ.
-        """
+        """Return the first NAMED of the problems that differ in numbers and quotes alone."""
         kinds: dict[str, list[str]] = {}
         for where, problem in self.rows:
             kind = re.sub(r"'[^']*'|[0-9]+", "…", problem)
@@ -83,9 +76,9 @@ class Issues:
 def list_slices(folder: Path, issues: Issues) -> pd.DataFrame:
     """List the PNGs of `folder/case*/case*_day*/scans`, one row per slice, sorted by number.
 
-    folder: the competition's train/ or test/. Columns: SLICE_COLUMNS; `file` is relative to
-    the parent of folder. Files that are not PNGs are ignored; a PNG whose name cannot be
-    parsed, two PNGs of one slice and a folder that cannot be listed are issues.
+    folder: the competition's train/ or test/. Columns: SLICE_COLUMNS; `file` is relative to the
+    parent of folder. PNGs of another name, two of one slice and a folder that cannot be listed
+    are issues; other files are ignored.
     """
     rows = []
     for path in _pngs(folder, issues):
@@ -94,8 +87,8 @@ def list_slices(folder: Path, issues: Issues) -> pd.DataFrame:
         if row is None:
             expected = "caseC/caseC_dayD/scans/slice_NNNN_WIDTH_HEIGHT_SX_SY.png"
             issues.add(file, f"the name does not read as {expected}")
-        elif not (1 <= row[5] <= LARGEST_SIDE and 1 <= row[6] <= LARGEST_SIDE):
-            sizes = f"{row[6]}x{row[5]}, expected 1 to {LARGEST_SIDE} pixels a side"
+        elif not (1 <= row[5] <= LARGEST_SLICE and 1 <= row[6] <= LARGEST_SLICE):
+            sizes = f"{row[6]}x{row[5]}, expected 1 to {LARGEST_SLICE} pixels a side"
             issues.add(file, f"the name says {sizes}")
         else:
             rows.append(row)
@@ -110,9 +103,8 @@ def list_slices(folder: Path, issues: Issues) -> pd.DataFrame:
 def _pngs(folder: Path, issues: Issues) -> Iterator[Path]:
     for case in _entries(folder, folder, issues):
         for scan in _entries(case, folder, issues):
-            for path in _entries(scan / "scans", folder, issues):
-                if path.suffix == ".png":
-                    yield path
+            files = _entries(scan / "scans", folder, issues)
+            yield from (path for path in files if path.suffix == ".png")
 
 
 def _entries(folder: Path, root: Path, issues: Issues) -> list[Path]:
@@ -151,48 +143,41 @@ class Slices:
         names = table["id"].str.rsplit("_", n=2).str[0]
         number = table["id"].str[-4:].astype(int)
         self.scan, self.names = pd.factorize(names)
-        grouped = table.assign(number=number).groupby(self.scan)
-        spread = grouped[["height", "width"]].nunique().max(axis=1)
-        if spread.max() > 1:
-            raise ValueError(f"{source}: {self.names[spread.argmax()]} has slices of two sizes")
-        first = grouped["number"].min().to_numpy()
-        self.z = (number - first[self.scan]).to_numpy()
-        depth = grouped["number"].max().to_numpy() - first + 1
-        sizes = grouped[["height", "width"]].first().to_numpy()
-        self.shapes = [
-            (len(CLASSES), int(d), int(h), int(w)) for d, (h, w) in zip(depth, sizes, strict=True)
-        ]
-        for name, (_, d, h, w) in zip(self.names, self.shapes, strict=True):
-            if d * h * w > MOST_VOXELS:
+        grouped = table[["height", "width"]].assign(number=number).groupby(self.scan)
+        low, high = grouped.min().to_numpy(), grouped.max().to_numpy()
+        mixed = (low != high)[:, :2].any(axis=1)
+        if mixed.any():
+            raise ValueError(f"{source}: {self.names[mixed.argmax()]} has slices of two sizes")
+        self.z = number.to_numpy() - low[self.scan, 2]
+        self.shapes: list[tuple[int, int, int, int]] = []
+        for name, (h, w, first), last in zip(self.names, low.tolist(), high[:, 2], strict=True):
+            d = int(last) - first + 1
+            if d * h * w > LARGEST_SCAN:
                 raise ValueError(
-                    f"{source}: {name} would have {d} x {h} x {w} voxels; at most {MOST_VOXELS} "
+                    f"{source}: {name} would have {d} x {h} x {w} voxels; at most {LARGEST_SCAN} "
                     "are expected"
                 )
+            self.shapes.append((len(CLASSES), d, h, w))
 
     @classmethod
     def read(cls, source: Path) -> "Slices":
         """Read a csv or parquet with id, width and height, a cache, or a competition's folder."""
-        given = source
-        if source.is_dir() and (source / INDEX).is_file():
-            source = source / INDEX
-        if source.is_dir():
+        index = source / INDEX
+        if source.is_dir() and not index.is_file():
             root = competition_folder(source)
             parts = [list_slices(root / part, Issues(hint="")) for part in ("train", "test")]
-            return cls(pd.concat(parts, ignore_index=True), given)
+            return cls(pd.concat(parts, ignore_index=True), source)
         remedy = "give a csv with id, width, height, a cache or a competition's folder"
-        table = read_table(source, ["id", "width", "height"], remedy)
-        check_ids(given, table)
-        sizes = {
-            side: whole_numbers(table, side, given, 1, LARGEST_SIDE) for side in ("width", "height")
-        }
-        return cls(table.assign(**sizes), given)
+        sides = ["width", "height"]
+        table = read_table(index if source.is_dir() else source, ["id", *sides], remedy)
+        check_ids(source, table)
+        sizes = {side: whole_numbers(table, side, source, 1, LARGEST_SLICE) for side in sides}
+        return cls(table.assign(**sizes), source)
 
 
 def check_ids(path: Path, table: pd.DataFrame) -> None:
     """Raise ValueError when the column `id` holds anything but the ids of slices."""
-    wrong = ~table["id"].str.fullmatch(SLICE_ID.pattern)
-    if wrong.any():
-        refuse_rows(path, table, "id", wrong.to_numpy(), NOT_AN_ID)
+    refuse_rows(path, table, "id", ~table["id"].str.fullmatch(SLICE_ID.pattern), NOT_AN_ID)
 
 
 def scan_key(scan: str) -> tuple[int, int]:

@@ -1,11 +1,8 @@
-"""From a scan to what a network sees, and back.
+"""From a scan to what a network sees, and back: stacks of slices, grey values, input size."""
 
-A slice and its neighbours become channels, 16-bit grey values, whose scale differs tenfold between
-scans, become [0, 1], and the slice becomes the network's input size, exactly back for predictions.
-"""
-
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -70,15 +67,6 @@ class Geometry(Section):
     margin: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 8
 
 
-class Seen(Protocol):
-    """What a window is chosen by: a scan, or an image that stands alone."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-    @property
-    def body(self) -> tuple[int, int, int, int]: ...
-
-
 @dataclass(frozen=True)
 class Inputs:
     """The settings shared by training, validation, out-of-fold prediction and the kernel."""
@@ -97,14 +85,11 @@ class Inputs:
         return self.stack.slices if self.selected is None else len(self.selected)
 
     def for_any_size(self) -> "Inputs":
-        """Return the same for scans larger than the padded size: the input grows for them.
-
-        Training cannot take them, its batches are of one size.
-        """
+        """Return the same, growing for scans larger than the padded size; not for training."""
         return replace(self, grow=True)
 
-    def window(self, scan: Seen) -> "Window":
-        """Return the window of a scan; one for all of its slices."""
+    def window(self, scan: Any) -> "Window":
+        """Return the window of a scan or a picture; one for all of its slices."""
         return window(scan.shape[1:], scan.body, self.geometry, grow=self.grow)
 
     def stacks(self, scan: Scan, z: np.ndarray) -> np.ndarray:
@@ -124,7 +109,7 @@ class Inputs:
         """Return the labels of planes z (B,) as (B, h, w) uint8, as `scan.labels` holds them."""
         return self.window(scan).forward(scan.labels[z], labels=True)
 
-    def native(self, scan: Seen, planes: np.ndarray) -> np.ndarray:
+    def native(self, scan: Any, planes: np.ndarray) -> np.ndarray:
         """Bring predictions (B, C, h, w) float32 back to the slices: (C, B, H, W)."""
         batch, classes = planes.shape[:2]
         rows = planes.swapaxes(0, 1).reshape(batch * classes, *planes.shape[2:])
@@ -132,10 +117,9 @@ class Inputs:
 
 
 def neighbours(z: np.ndarray, depth: int, stack: Stack) -> np.ndarray:
-    """Return the planes of the stacks around z: (B, slices), centre in the middle.
+    """Return the planes of the stacks around z (B,) in a scan of so many: (B, slices).
 
-    z: (B,) plane numbers. depth: planes of the scan. Where the edge is `blank`, -1 stands for a
-    plane beyond the ends; `reflect` does not repeat the end itself.
+    Edge `blank` gives -1 beyond the ends; `reflect` does not repeat the end itself.
     """
     offsets = (np.arange(stack.slices) - stack.slices // 2) * stack.stride
     planes = np.asarray(z)[:, None] + offsets  # (B, slices)
@@ -143,18 +127,13 @@ def neighbours(z: np.ndarray, depth: int, stack: Stack) -> np.ndarray:
         return planes.clip(0, depth - 1)
     if stack.edge == "blank":
         return np.where((planes < 0) | (planes >= depth), -1, planes)
-    if depth == 1:
-        return np.zeros_like(planes)
-    period = 2 * (depth - 1)
+    period = max(2 * (depth - 1), 1)
     folded = planes % period
-    return np.where(folded >= depth, period - folded, folded)
+    return np.minimum(folded, period - folded)
 
 
 def gather(volume: np.ndarray, planes: np.ndarray) -> np.ndarray:
-    """Copy the planes of a whole batch out of a (memory-mapped) volume: (B, S, H, W).
-
-    volume: (Z, H, W). planes: (B, S) from `neighbours`; -1 gives a plane of zeros.
-    """
+    """Copy planes (B, S) of a memory-mapped volume (Z, H, W): (B, S, H, W), zeros for -1."""
     # indexing the memmap itself is three times slower than indexing a plain view of it
     stack = np.asarray(volume)[planes]
     if planes.min() < 0:
@@ -177,25 +156,23 @@ def scale(stack: np.ndarray, scan: Scan, scaling: Scaling) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Window:
-    """A box of the native slice that becomes the network's input.
+    """A box of the native slice that becomes the input; of the same size, it is not resampled."""
 
-    native: (H, W) of the slice. box: (top, bottom, left, right) in native pixels, may reach
-    beyond the slice (zeros there). size: (H, W) of the input. When the box already has that
-    size nothing is resampled and the way back is bit-exact.
-    """
-
+    # (H, W) of the slice
     native: tuple[int, int]
+    # (top, bottom, left, right) in native pixels; beyond the slice there are zeros
     box: tuple[int, int, int, int]
+    # (H, W) of the input
     size: tuple[int, int]
 
-    def _cut(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Where the box and the slice overlap: in native and in box coordinates."""
-        native, boxed = [], []  # rows, columns
+    def _cut(self) -> tuple[list[slice], list[slice]]:
+        """Where the box and the slice overlap: rows and columns in native and box coordinates."""
+        native, boxed = [], []
         for (start, stop), length in zip((self.box[:2], self.box[2:]), self.native, strict=True):
             first, last = max(start, 0), min(stop, length)
             native.append(slice(first, last))
             boxed.append(slice(first - start, last - start))
-        return (native[0], native[1]), (boxed[0], boxed[1])
+        return native, boxed
 
     @property
     def _box_size(self) -> tuple[int, int]:
@@ -208,22 +185,14 @@ class Window:
         labels: nearest neighbour instead of area (shrinking) or linear (growing) averaging.
         """
         native, boxed = self._cut()
-        if self._box_size == self.native and native == boxed:
-            inside = planes
-        else:
-            inside = np.zeros((len(planes), *self._box_size), planes.dtype)
-            inside[:, *boxed] = planes[:, *native]
+        inside = _moved(planes, native, boxed, self._box_size)
         return _resample(inside, self.size, labels)
 
     def inverse(self, planes: np.ndarray, *, labels: bool = False) -> np.ndarray:
         """Bring planes (N, h, w) of the input size back: (N, H, W), zeros outside the box."""
         native, boxed = self._cut()
         inside = _resample(planes, self._box_size, labels)
-        if self._box_size == self.native and native == boxed:
-            return inside
-        out = np.zeros((len(planes), *self.native), planes.dtype)
-        out[:, *native] = inside[:, *boxed]
-        return out
+        return _moved(inside, boxed, native, self.native)
 
 
 def window(
@@ -233,11 +202,10 @@ def window(
     *,
     grow: bool = False,
 ) -> Window:
-    """Choose the window of a scan.
+    """Choose the window of a scan, of native size (H, W) and body (top, bottom, left, right).
 
-    native: (H, W). body: (top, bottom, left, right) of the scan. grow: a side of `pad` that is
-    too small for the slice becomes the next multiple of 32, which networks of any size take;
-    without it such a slice raises ValueError.
+    grow: a side of `pad` that is too small for the slice becomes the next multiple of 32, which
+    networks of any size take; without it such a slice raises ValueError.
     """
     height, width = native
     size, margin = geometry.size, geometry.margin
@@ -247,15 +215,14 @@ def window(
         return Window(native, (0, height, 0, width), size)
     if geometry.kind == "body":
         top, bottom, left, right = body
-        box = (top - margin, bottom + margin, left - margin, right + margin)
-        limits = (max(box[0], 0), min(box[1], height), max(box[2], 0), min(box[3], width))
-        return Window(native, limits, size)
+        rows = max(top - margin, 0), min(bottom + margin, height)
+        columns = max(left - margin, 0), min(right + margin, width)
+        return Window(native, (*rows, *columns), size)
     if grow:
-        rows, columns = (
-            given if length <= given else -(-length // 32) * 32
-            for given, length in zip(size, native, strict=True)
+        size = (
+            size[0] if height <= size[0] else -(-height // 32) * 32,
+            size[1] if width <= size[1] else -(-width // 32) * 32,
         )
-        size = rows, columns
     if height > size[0] or width > size[1]:
         raise ValueError(
             f"a {height}x{width} slice does not fit into the padded size {size[0]}x{size[1]}; "
@@ -263,6 +230,17 @@ def window(
         )
     top, left = -((size[0] - height) // 2), -((size[1] - width) // 2)
     return Window(native, (top, top + size[0], left, left + size[1]), size)
+
+
+def _moved(
+    planes: np.ndarray, place: Sequence[slice], new: Sequence[slice], size: tuple[int, int]
+) -> np.ndarray:
+    """Move what is at a place of planes (N, H, W) to a new one in zeros (N, *size)."""
+    if planes.shape[1:] == size and place == new:
+        return planes
+    out = np.zeros((len(planes), *size), planes.dtype)
+    out[:, *new] = planes[:, *place]
+    return out
 
 
 def _resample(planes: np.ndarray, size: tuple[int, int], labels: bool) -> np.ndarray:

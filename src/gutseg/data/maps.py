@@ -1,25 +1,22 @@
 """Per-pixel maps that weight losses, drawn from the labels after they were augmented.
 
 masks: (C, H, W), inside from one half on (soft labels are rounded). Maps are float32, or float16
-where they stay within [0, 1]: the largest float16 is 65,504, its whole numbers end at 2,048, and
-below 6e-5 it loses digits.
+where they stay within [0, 1].
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import DTypeLike
-from pydantic import Field
 from scipy import ndimage
 
 from gutseg.registry import Spec
-
-MOST = 10**9  # beyond any use, and far from where arithmetic overflows
+from gutseg.settings import Count, NotNegative, Positive
 
 
 def distance(masks: np.ndarray) -> np.ndarray:
@@ -41,7 +38,7 @@ def signed(masks: np.ndarray) -> np.ndarray:
     return _each(masks, lambda mask: np.where(mask, 1 - _depth(mask), _depth(~mask)))
 
 
-def band(masks: np.ndarray, *, width: Annotated[int, Field(ge=1, le=MOST)] = 3) -> np.ndarray:
+def band(masks: np.ndarray, *, width: Count = 3) -> np.ndarray:
     """True within `width` pixels of a class's outline, on both sides of it."""
     if width < 1:
         raise ValueError(f"band: width = {width}; expected at least 1 pixel")
@@ -50,22 +47,16 @@ def band(masks: np.ndarray, *, width: Annotated[int, Field(ge=1, le=MOST)] = 3) 
 
 def lesion(masks: np.ndarray) -> np.ndarray:
     """1 / pixels of the 8-connected component a pixel belongs to, 0 outside the class."""
-    return _each(masks, _one_over_size)
 
+    def one_over_size(mask: np.ndarray) -> np.ndarray:
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+        return np.where(mask, 1 / stats[:, cv2.CC_STAT_AREA][labels], 0)
 
-def _one_over_size(mask: np.ndarray) -> np.ndarray:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    share = 1 / stats[:, cv2.CC_STAT_AREA]
-    share[0] = 0
-    return share[labels]
+    return _each(masks, one_over_size)
 
 
 def border(
-    masks: np.ndarray,
-    *,
-    w0: Annotated[float, Field(ge=0, le=MOST)] = 10.0,
-    sigma: Annotated[float, Field(gt=0, le=MOST)] = 5.0,
-    balance: bool = True,
+    masks: np.ndarray, *, w0: NotNegative = 10.0, sigma: Positive = 5.0, balance: bool = True
 ) -> np.ndarray:
     """The U-Net's weight map: 1 + w0 exp(-(d1 + d2)² / 2σ²) between the two nearest cells.
 
@@ -95,21 +86,16 @@ def _two_nearest(labels: np.ndarray, count: int, reach: int) -> np.ndarray:
     for number in range(1, count):
         # the nearest other cell matters only where this one is the nearest
         territory = owner == number
-        rows, columns = _grown_box(territory, reach)
+        rows, columns = (
+            slice(max(places.min() - reach, 0), places.max() + 1 + reach)
+            for places in np.nonzero(territory)
+        )
         others = (labels[rows, columns] > 0) & (labels[rows, columns] != number)
         if others.any():
             found = ndimage.distance_transform_edt(~others)
             inside = territory[rows, columns]
             distance_2[rows, columns][inside] = found[inside]
     return distance_1 + distance_2
-
-
-def _grown_box(territory: np.ndarray, reach: int) -> tuple[slice, slice]:
-    spans = []  # rows, columns
-    for axis in (1, 0):
-        places = np.flatnonzero(territory.any(axis=axis))
-        spans.append(slice(max(places[0] - reach, 0), places[-1] + 1 + reach))
-    return spans[0], spans[1]
 
 
 MAPS = {

@@ -1,14 +1,9 @@
-"""csvs of id, class and run-length text: train.csv, the sample, submissions and truths.
+"""csvs of id, class and run-length text: train.csv, the sample, submissions and truths."""
 
-One reader for all of them: `prepare` and `submit` collect what is wrong row by row, `score`
-decodes scan by scan.
-"""
-
+import codecs
 import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -19,31 +14,27 @@ import pyarrow.csv
 
 from gutseg.constants import CLASSES
 from gutseg.data.index import NOT_A_CLASS, NOT_AN_ID, SLICE_ID, Issues, Slices
-from gutseg.data.tables import read_content
+from gutseg.data.tables import parse_csv, read_content
 from gutseg.masks.bit_rows import BitRows
 from gutseg.masks.rle_column import Column, Issue
 from gutseg.registry import NAMED, as_is, listed
 
-KEYS = ("id", "class")
 REMEDY = "give a csv of id, class and run-length text"
-# what some programs put before UTF-8
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_rows(path: Path, text_columns: Sequence[str], issues: Issues) -> pa.Table:
     """Read a csv (also .csv.gz or a stream) of id, class and one of the text columns, all as text.
 
-    Two columns are added: `row`, the line of the file (the header is 1), and `broken`. Rows of
-    too many or too few fields and bytes that are not text are issues; such rows stay and are
-    broken. A blank line is not a row. Raises ValueError when the file is empty or has another
-    header.
+    Two columns are added: `row`, the line of the file (the header is 1), and `broken`: rows of
+    too many or too few fields are issues, and stay. A blank line is not a row. Raises ValueError
+    when the file is empty or has another header.
     """
-    content = read_content(path, REMEDY).removeprefix(BYTE_ORDER_MARK)
+    content = read_content(path, REMEDY).removeprefix(codecs.BOM_UTF8)
     header = b"".join(content[:4096].splitlines()[:1]).decode("utf-8", "replace")
     if "\0" in header:
         raise ValueError(f"{path} is not a readable csv: it holds binary data; {REMEDY}")
     names = _fields(header)
-    choices = [[*KEYS, column] for column in text_columns]
+    choices = [["id", "class", column] for column in text_columns]
     if names not in choices:
         expected = " or ".join(map(",".join, choices))
         raise ValueError(f"{path}: header is {as_is(header) or 'empty'}; expected {expected}")
@@ -55,14 +46,8 @@ def _read_at_once(content: bytes, names: list[str]) -> pa.Table | None:
     """Read a csv without quotes whose lines all have as many fields; None for any other."""
     if b'"' in content:
         return None
-    text = dict.fromkeys(names, pa.string())
     try:
-        table = pa.csv.read_csv(
-            io.BytesIO(content),
-            pa.csv.ReadOptions(column_names=names, skip_rows=1),
-            pa.csv.ParseOptions(ignore_empty_lines=False),
-            pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False),
-        )
+        table = parse_csv(content, names, blank_lines=True)
     except pa.ArrowInvalid:  # a line of too many or too few fields, bytes that are not text
         return None
     if pc.any(pc.equal(table[0], "")).as_py():  # pyarrow makes a blank line a row of empty fields
@@ -81,12 +66,10 @@ def _read_line_by_line(content: bytes, names: list[str], path: Path, issues: Iss
         if broken:
             problem = f"has {len(fields)} fields; expected {','.join(names)}"
             issues.add(f"{path.name} row {number}", problem)
-        fields += [""] * (len(names) - len(fields))
-        rows.append((*fields[: len(names)], number, broken))
-    types = [*[pa.string()] * len(names), pa.int64(), pa.bool_()]
-    columns = zip(*rows, strict=True) if rows else [()] * len(types)
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
-    return pa.table(arrays, names=[*names, "row", "broken"])
+        texts = dict(zip_longest(names, fields[: len(names)], fillvalue=""))
+        rows.append({**texts, "row": number, "broken": broken})
+    kinds = dict.fromkeys(names, pa.string()) | {"row": pa.int64(), "broken": pa.bool_()}
+    return pa.Table.from_pylist(rows, pa.schema(kinds))
 
 
 def _lines(content: bytes, path: Path, issues: Issues) -> list[str]:
@@ -111,15 +94,12 @@ def _fields(line: str) -> list[str]:
 
 
 def check_rows(rows: pd.DataFrame, path: Path, issues: Issues) -> "pd.Series[bool]":
-    """Record malformed ids, unknown classes and repeated pairs; return which rows are good.
-
-    rows: of `read_rows`; what is wrong with a broken one has been recorded before.
-    """
+    """Record malformed ids, unknown classes and repeated pairs; return which rows are good."""
     good = ~rows["broken"]
     checks = (
         (~rows["id"].str.fullmatch(SLICE_ID.pattern), "id", NOT_AN_ID),
         (~rows["class"].isin(CLASSES), "class", NOT_A_CLASS),
-        (rows.duplicated([*KEYS]), "id", "is listed twice with this class"),
+        (rows.duplicated(["id", "class"]), "id", "is listed twice with this class"),
     )
     for wrong, column, problem in checks:
         for position in rows.index[wrong & good]:
@@ -130,63 +110,33 @@ def check_rows(rows: pd.DataFrame, path: Path, issues: Issues) -> "pd.Series[boo
 
 
 def read_labels(path: Path, issues: Issues) -> pd.DataFrame:
-    """Read train.csv; one row per (id, class), in the file's order.
-
-    Columns: id, class, segmentation ("" when empty), row (line of the file, the header is 1),
-    scan. Rows that are not good are issues and left out.
-    """
+    """Read good rows of train.csv: id, class, segmentation, row (the file's line), scan."""
     rows = read_rows(path, ("segmentation",), issues).to_pandas()
     labels = rows[check_rows(rows, path, issues)].drop(columns="broken").reset_index(drop=True)
     return labels.assign(scan=labels["id"].str.rsplit("_", n=2).str[0])
 
 
-@dataclass(frozen=True)
 class MaskCsv:
-    """One csv against the slices: (N,) arrays by row; -1 where an id or class is unknown.
+    """A csv of id, class and segmentation or predicted, its rows found among the slices."""
 
-    lines: where the rows stand in the file.
-    """
-
-    path: Path
-    ids: pa.ChunkedArray
-    organs: pa.ChunkedArray
-    lines: np.ndarray
-    texts: Column
-    slice: np.ndarray
-    organ: np.ndarray
-    slices: Slices
-
-    @classmethod
-    def read(cls, path: Path, slices: Slices) -> "MaskCsv":
-        """Read id, class and segmentation or predicted, as train.csv and submissions have them.
-
-        Raises ValueError when the csv cannot be read, names the first row that is broken.
-        """
+    def __init__(self, path: Path, slices: Slices) -> None:
+        """Raises ValueError when the csv cannot be read, naming the first row that is broken."""
+        self.path, self.slices = path, slices
         table = read_rows(path, ("segmentation", "predicted"), Issues(hint=f"; {REMEDY}"))
-        ids, organs = table["id"].cast(pa.large_string()), table["class"]
-        return cls(
-            path,
-            ids,
-            organs,
-            table["row"].to_numpy(),
-            Column(table[2]),
-            _position(ids, slices.ids),
-            _position(organs, pa.array(CLASSES)),
-            slices,
-        )
-
-    @property
-    def key(self) -> np.ndarray:
-        """(N,) slice · C + class; -1 when either is unknown."""
+        self.ids, self.organs = table["id"].cast(pa.large_string()), table["class"]
+        self.lines, self.texts = table["row"].to_numpy(), Column(table[2])
+        # (N,) indices, -1 where the id or class of a row is unknown
+        self.slice = _position(self.ids, slices.ids)
+        self.organ = _position(self.organs, pa.array(CLASSES))
         known = (self.slice >= 0) & (self.organ >= 0)
-        return np.where(known, self.slice * len(CLASSES) + self.organ, -1)
+        self.key = np.where(known, self.slice * len(CLASSES) + self.organ, -1)
 
     def unlisted_scans(self) -> set[str]:
         """Name the scans of which the slices list nothing; a malformed id raises ValueError."""
-        rows = np.flatnonzero(self.slice < 0)
+        rows = np.flatnonzero(self.slice < 0).tolist()
         for row in rows:
             if not SLICE_ID.fullmatch(str(self.ids[row])):
-                raise ValueError(f"{self.label(int(row))}: the id {NOT_AN_ID}")
+                raise ValueError(f"{self.label(row)}: the id {NOT_AN_ID}")
         return {_scan_name(self.ids[row]) for row in rows} - set(self.slices.names)
 
     def of_scans(self, names: set[str]) -> np.ndarray:
@@ -231,10 +181,9 @@ def _scan_name(slice_id: pa.Scalar) -> str:
 
 
 def compare_rows(submission: MaskCsv, truth: MaskCsv, left_out: set[str]) -> tuple[list[str], int]:
-    """Say how the rows of a submission differ from those of the truth: missing, extra, twice.
+    """Say how the rows of a submission differ from those of the truth, in few lines; count them.
 
-    Rows with an unknown id or class are extra, but for scans left out. Returns a line for each
-    of the first rows of a kind and one for the others, and the number of rows.
+    Rows with an unknown id or class are extra, but for scans left out.
     """
     ours, theirs = submission.key, truth.key
     extra = ~np.isin(ours, theirs[theirs >= 0]) & ~submission.of_scans(left_out)
@@ -247,14 +196,11 @@ def compare_rows(submission: MaskCsv, truth: MaskCsv, left_out: set[str]) -> tup
         ("not in the truth", submission, np.flatnonzero(extra)),
         ("a second time", submission, np.flatnonzero(twice & ~extra)),
     )
-    lines = [line for kind in kinds for line in _some(*kind)]
+    lines = []
+    for problem, table, rows in kinds:
+        lines += [f"{problem}: {table.label(row)}" for row in rows[:NAMED]]
+        others = list(dict.fromkeys(_scan_name(table.ids[row]) for row in rows[NAMED:]))
+        if others:
+            scans = listed(others, len(others))
+            lines.append(f"{problem}: {len(rows) - NAMED} more rows of {scans}")
     return lines, sum(len(rows) for _, _, rows in kinds)
-
-
-def _some(problem: str, table: MaskCsv, rows: np.ndarray) -> list[str]:
-    lines = [f"{problem}: {table.label(row)}" for row in rows[:NAMED]]
-    others = list(dict.fromkeys(_scan_name(table.ids[row]) for row in rows[NAMED:]))
-    if others:
-        scans = listed(others, len(others))
-        lines.append(f"{problem}: {len(rows) - NAMED} more rows of {scans}")
-    return lines

@@ -15,13 +15,27 @@ class Batch(NamedTuple):
     seed: int
 
 
-class BatchSampler:
+class _Epochs:
+    """What all samplers share: so many batches an epoch per rank, and the epoch that is dealt."""
+
+    def __init__(self, steps: int, rank: int = 0, world_size: int = 1) -> None:
+        self.steps, self.rank, self.world_size = steps, rank, world_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration deals."""
+        self.epoch = epoch
+
+
+class BatchSampler(_Epochs):
     """Deal one epoch's samples out to batches and ranks.
 
-    has_label: (N,) bool, whether a sample shows any organ. empty_share: how many of the empty
-    samples an epoch sees, drawn again every epoch (1 = all, 0 = annotated only).
-    steps: batches an epoch per rank; None takes every sample once. Every rank gets the same
-    number of batches, the last one is filled up from the epoch's beginning.
+    has_label: (N,) bool, whether a sample shows any organ. empty_share: of the empty samples, drawn
+    again every epoch (1 = all, 0 = none). steps: batches an epoch per rank; None takes every
+    sample once and fills up the last batch from the epoch's beginning.
     """
 
     def __init__(
@@ -39,21 +53,11 @@ class BatchSampler:
         self.full = np.flatnonzero(has_label)
         self.empty = np.flatnonzero(~has_label)
         self.num_empty = round(empty_share * len(self.empty))
-        if len(self.full) + self.num_empty == 0:
-            raise ValueError(f"no samples: {len(self.empty)} empty, empty_share = {empty_share}")
-        self.batch_size = batch_size
-        self.seed = seed
-        self.rank, self.world_size = rank, world_size
         samples = len(self.full) + self.num_empty
-        self.steps = steps or -(-samples // (batch_size * world_size))
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration deals."""
-        self.epoch = epoch
+        if not samples:
+            raise ValueError(f"no samples: {len(self.empty)} empty, empty_share = {empty_share}")
+        self.batch_size, self.seed = batch_size, seed
+        super().__init__(steps or -(-samples // (batch_size * world_size)), rank, world_size)
 
     def __iter__(self) -> Iterator[Batch]:
         order = np.random.default_rng([self.seed, self.epoch])
@@ -69,22 +73,8 @@ class BatchSampler:
             yield Batch(positions[step, self.rank], int(seeds[step]))
 
 
-class StepSampler:
-    """Number the batches of all epochs and ranks; for crops, which are drawn by that number.
-
-    steps: batches an epoch per rank.
-    """
-
-    def __init__(self, steps: int, *, rank: int = 0, world_size: int = 1) -> None:
-        self.steps, self.rank, self.world_size = steps, rank, world_size
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration numbers."""
-        self.epoch = epoch
+class StepSampler(_Epochs):
+    """Number the batches of all epochs and ranks; for crops, which are drawn by that number."""
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.steps
@@ -92,17 +82,12 @@ class StepSampler:
             yield step * self.world_size + self.rank
 
 
-class Endless:
+class Endless(_Epochs):
     """The epochs of a sampler, one after the other, as a single one without an end."""
 
     def __init__(self, sampler: BatchSampler | StepSampler) -> None:
+        super().__init__(sys.maxsize)
         self.sampler = sampler
-
-    def __len__(self) -> int:
-        return sys.maxsize
-
-    def set_epoch(self, epoch: int) -> None:
-        """There is only one."""
 
     def __iter__(self) -> Iterator[Batch | int]:
         for epoch in count():

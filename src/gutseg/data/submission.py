@@ -17,10 +17,7 @@ COLUMNS = ["id", "class", "predicted"]
 
 
 def write_submission(path: Path, rows: pd.DataFrame, masks: Mapping[tuple[str, str], str]) -> None:
-    """Write id, class, predicted in the order of rows; a pair without a mask gets "".
-
-    rows: id, class in the order of sample_submission.csv, which Kaggle insists on.
-    """
+    """Write id, class, predicted in the order of rows, as Kaggle insists; "" without a mask."""
     predicted = [masks.get(pair, "") for pair in zip(rows["id"], rows["class"], strict=True)]
     with replacing(path) as temporary:
         rows.assign(predicted=predicted)[COLUMNS].to_csv(temporary, index=False)
@@ -29,11 +26,9 @@ def write_submission(path: Path, rows: pd.DataFrame, masks: Mapping[tuple[str, s
 def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows to write (id, class) and the slices to read for them.
 
-    slices: all of the scans that the rows name, with `wanted` for those the rows ask for;
-    the others are neighbours. A sample of only a header asks for the first debug_scans scans
-    that have both PNGs and rows in train.csv, the rows in the order of train.csv. A slice that
-    is asked for but absent is an issue, so while issues are collected there may be none to read;
-    a sample that cannot be read is one too, and then asks for every slice of test/.
+    slices: all of the scans that the rows name, `wanted` where the rows ask for them. A sample of
+    only a header asks for the first debug_scans scans with PNGs and rows in train.csv. Slices that
+    are absent and an unreadable sample, which then asks for all of test/, are issues.
     """
     path, part = root / "sample_submission.csv", "test"
     sample = _sample(path, issues)
@@ -47,18 +42,15 @@ def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFr
     present = slices["id"].isin(sample["id"])
     if part == "train":
         chosen = slices["scan"][present].unique()[:debug_scans]
-        log.warning(
-            "sample_submission.csv is only a header (Kaggle's public view); predicting "
-            "labelled train scans instead: %s",
-            ", ".join(chosen),
-        )
+        why = "sample_submission.csv is only a header (Kaggle's public view)"
+        log.warning("%s; predicting labelled train scans instead: %s", why, ", ".join(chosen))
         present &= slices["scan"].isin(chosen)
         sample = sample[sample["scan"].isin(chosen)]
     if not present.any():
         issues.add(str(root / part), f"holds no PNG of a slice that {path.name} asks for")
+    missing = "the sample asks for this slice, but there is no PNG of it"
     for slice_id in sample["id"][~sample["id"].isin(slices["id"])].unique():
-        where = f"{path.name}, {slice_id[:60]}"
-        issues.add(where, "the sample asks for this slice, but there is no PNG of it")
+        issues.add(f"{path.name}, {slice_id[:60]}", missing)
     # neighbours that the sample does not ask for still belong to the stacks
     return sample, slices[slices["scan"].isin(slices["scan"][present])].assign(wanted=present)
 

@@ -2,12 +2,9 @@
 
 import gzip
 import io
-import re
 import sys
 import zlib
-from itertools import islice
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -16,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from gutseg.files import need_file
-from gutseg.registry import NAMED, as_is, brief, listed, shown
+from gutseg.registry import as_is, brief, listed, shown
 
 # bytes after unpacking, and rows; the competition's train.csv has 20 MB and 115,488
 LARGEST = 2**30
@@ -35,15 +32,10 @@ def is_csv(path: Path) -> bool:
 
 
 def read_content(path: Path, remedy: str) -> bytes:
-    """Read a file or stream whole, unpacked when it is gzip.
-
-    Raises ValueError naming it when it is empty, cut or too large.
-    """
-    if is_stream(path):
-        stream = sys.stdin.buffer if str(path) == "-" else path.open("rb")
-    else:
-        stream = need_file(path, remedy).open("rb")
-    with stream:
+    """Read a file or stream, unpacked if gzip; ValueError when it is empty, cut or too large."""
+    if not is_stream(path):
+        need_file(path, remedy)
+    with sys.stdin.buffer if str(path) == "-" else path.open("rb") as stream:
         content = stream.read(LARGEST + 1)
     if content.startswith(b"\x1f\x8b"):
         try:
@@ -58,25 +50,26 @@ def read_content(path: Path, remedy: str) -> bytes:
 
 
 def read_csv(path: Path, remedy: str) -> pa.Table:
-    """Read a csv (UTF-8, comma) whose columns are all text, empty fields being "".
-
-    Raises ValueError naming the file when it is not a csv.
-    """
+    """Read a csv (UTF-8, comma), all columns as text; any other raises ValueError naming it."""
     content = read_content(path, remedy)
     try:
         header = content[: content.find(b"\n") + 1 or None].decode("utf-8-sig")
         content.decode()
         if "\0" in header or b"\0" in content:
             raise ValueError("it holds binary data")
-        names = pa.csv.read_csv(io.BytesIO(header.encode())).column_names
-        as_text = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        )
-        return pa.csv.read_csv(io.BytesIO(content), convert_options=as_text)
+        return parse_csv(content, pa.csv.read_csv(io.BytesIO(header.encode())).column_names)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); {remedy}") from None
     except (ValueError, KeyError, pa.ArrowException) as error:
         raise ValueError(f"{path} is not a readable csv: {brief(error)}; {remedy}") from None
+
+
+def parse_csv(content: bytes, names: list[str], *, blank_lines: bool = False) -> pa.Table:
+    """Parse a csv with this header, all as text; blank_lines: take them for rows."""
+    text = dict.fromkeys(names, pa.string())
+    convert = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
+    parse = pa.csv.ParseOptions(ignore_empty_lines=not blank_lines)
+    return pa.csv.read_csv(io.BytesIO(content), parse_options=parse, convert_options=convert)
 
 
 def _read_parquet(path: Path, remedy: str) -> pa.Table:
@@ -92,63 +85,48 @@ def _read_parquet(path: Path, remedy: str) -> pa.Table:
 
 
 def read_table(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
-    """Read columns of a csv (also .csv.gz or a stream) or parquet; all of them as text.
-
-    Raises ValueError naming the file when it cannot be read or lacks a column.
-    """
+    """Read columns of a csv (also .csv.gz or a stream) or parquet as text, or raise ValueError."""
     parquet = path.suffix.lower() == ".parquet"
     table = _read_parquet(path, remedy) if parquet else read_csv(path, remedy)
     names = table.column_names
     if missing := [column for column in columns if names.count(column) != 1]:
         problem = "is listed twice" if missing[0] in names else "is missing"
-        raise ValueError(f"{path}: column {missing[0]} {problem}; its header is {_header(names)}")
+        header = as_is(",".join(names))
+        raise ValueError(f"{path}: column {missing[0]} {problem}; its header is {header}")
     try:
-        return pd.DataFrame({name: _as_text(table[name]) for name in columns})
+        texts = {name: table[name].cast(pa.string()).fill_null("") for name in columns}
     except pa.ArrowException as error:
         raise ValueError(f"{path} holds something that is not text: {brief(error)}") from None
-
-
-def _as_text(column: pa.ChunkedArray) -> pd.Series:
-    return column.cast(pa.string()).fill_null("").to_pandas()
-
-
-def _header(names: list[str]) -> str:
-    return as_is(",".join(names))
+    return pa.table(texts).to_pandas()
 
 
 def whole_numbers(
     table: pd.DataFrame, column: str, path: Path, low: int, high: int
 ) -> "pd.Series[int]":
-    """Return a column of text as numbers; raises ValueError naming the rows that are not numbers.
-
-    Only the digits 0 to 9 count, without sign, fraction or exponent. low, high: the bounds.
-    """
+    """Return a column of digits as numbers; ValueError naming the rows not within low and high."""
     texts = table[column]
-    digits = texts.map(re.compile(r"[0-9]{1,18}").fullmatch).notna()
+    digits = texts.str.fullmatch("[0-9]{1,18}")
     numbers = pd.to_numeric(texts.where(digits, "-1")).astype(np.int64)
-    wrong = ~numbers.between(low, high)
-    if wrong.any():
-        problem = f"is not a whole number from {low} to {high}"
-        refuse_rows(path, table, column, wrong.to_numpy(), problem)
+    problem = f"is not a whole number from {low} to {high}"
+    refuse_rows(path, table, column, ~numbers.between(low, high), problem)
     return numbers
 
 
 def refuse_rows(
-    path: Path, table: pd.DataFrame, column: str, wrong: np.ndarray, problem: str
-) -> NoReturn:
-    """Raise ValueError that says what is wrong with the first of the rows and lists the others.
-
-    wrong: (N,) bool. The header is row 1.
-    """
-    rows = np.flatnonzero(wrong) + 2
-    first = table[column].iloc[rows[0] - 2 :].tolist()[0]
-    text = f"{path} row {rows[0]}: {column} {shown(first)} {problem}"
-    others = listed(map(str, islice(rows[1:], NAMED)), len(rows) - 1)
-    raise ValueError(f"{text}; the same in rows {others}" if len(rows) > 1 else text)
+    path: Path, table: pd.DataFrame, column: str, wrong: pd.Series, problem: str
+) -> None:
+    """Raise ValueError naming the rows that are wrong (N,), if any; the header is row 1."""
+    if not wrong.any():
+        return
+    first, *others = np.flatnonzero(wrong).tolist()
+    value = table[column].tolist()[first]
+    text = f"{path} row {first + 2}: {column} {shown(value)} {problem}"
+    if others:
+        text += f"; the same in rows {listed((str(row + 2) for row in others), len(others))}"
+    raise ValueError(text)
 
 
 def refuse_repeated(path: Path, table: pd.DataFrame, column: str) -> None:
     """Raise ValueError when a value of the column is repeated."""
     repeated = table[column].duplicated()
-    if repeated.any():
-        refuse_rows(path, table, column, repeated.to_numpy(), "is listed twice; expected one row")
+    refuse_rows(path, table, column, repeated, "is listed twice; expected one row")

@@ -1,12 +1,11 @@
 """Scans as arrays, read from 16-bit PNGs."""
 
-import math
 import os
 import stat
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,15 +13,13 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from gutseg.data.index import Issues
+from gutseg.data.index import LARGEST_SCAN, Issues
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
 PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey + alpha", 6: "RGBA"}
 # a picture of 2048 x 2048 RGBA pixels of 16 bits has 32 MiB before it is compressed
 LARGEST_FILE = 2**28
-# 16 times the largest scan of the competition (144 x 310 x 360), 512 MiB as an array
-LARGEST_SCAN = 2**28
 BODY_THRESHOLD = 0.08  # of the scan's 99.5th percentile: air and noise stay below, fat above
 
 
@@ -64,15 +61,10 @@ class Scan:
 
 
 def read_file(path: Path) -> bytes:
-    """Read a regular file whole; neither a pipe nor a device is waited for.
-
-    Raises ValueError saying what is wrong, without the name: absent, unreadable, a pipe, a
-    folder, too large.
-    """
+    """Read a regular file, waiting for no pipe; ValueError says what is wrong, without the name."""
 
     def at_once(name: str, flags: int) -> int:
-        # opening a pipe that nobody writes to would block for ever
-        return os.open(name, flags | os.O_NONBLOCK)
+        return os.open(name, flags | os.O_NONBLOCK)  # a pipe without a writer would block
 
     try:
         with open(path, "rb", opener=at_once) as stream:
@@ -90,10 +82,7 @@ def read_file(path: Path) -> bytes:
 
 
 def png_header(data: bytes) -> tuple[int, int, int, int]:
-    """Return (height, width, bits, colour) of a complete PNG; colour: a key of PNG_COLOURS.
-
-    Raises ValueError: not a PNG, truncated, or without the header that comes first.
-    """
+    """Return (height, width, bits, colour) of a complete PNG; ValueError says what is wrong."""
     if not data:
         raise ValueError("not a PNG: the file is empty; download it again")
     if not data.startswith(PNG_SIGNATURE):
@@ -108,16 +97,11 @@ def png_header(data: bytes) -> tuple[int, int, int, int]:
 
 
 def decode_png(data: bytes, height: int, width: int) -> np.ndarray:
-    """Decode one 16-bit grey slice: (H, W) uint16.
-
-    Raises ValueError saying what was found and what was expected: no PNG, truncated, 8-bit,
-    colour, or another size than the file name says.
-    """
+    """Decode a 16-bit grey slice (H, W) uint16 of the named size; ValueError for any other."""
     *size, bits, colour = png_header(data)
     if bits != 16 or colour != 0:
-        raise ValueError(
-            f"a {bits}-bit {PNG_COLOURS.get(colour, 'unknown')} PNG; expected 16-bit grey"
-        )
+        kind = PNG_COLOURS.get(colour, "unknown")
+        raise ValueError(f"a {bits}-bit {kind} PNG; expected 16-bit grey")
     # before decoding: a header may claim sizes that nobody has the memory for
     if size != [height, width]:
         found = f"{size[1]}x{size[0]}"
@@ -132,7 +116,6 @@ def _is_whole(data: bytes, height: int, width: int) -> bool:
     """Say whether a 16-bit grey PNG's pixels unpack to as many as its header claims.
 
     Versions of OpenCV differ in what they let pass: too few give black rows, a rest is ignored.
-    It costs half of what decoding does.
     """
     if data[28]:  # interlaced: in seven pieces, left to the decoder
         return True
@@ -164,14 +147,19 @@ def read_scan(
 ) -> tuple[Scan, pd.DataFrame]:
     """Read the PNGs of one scan; return it and the rows that could be read, with a column z.
 
-    slices: rows of list_slices of one scan. read: returns the bytes of a `file`, or raises
-    ValueError. Plane z holds slice first + z; a plane that could not be read, or is missing,
-    stays 0 so that distances along z remain true. mapper: the map of an executor decodes in
-    parallel. Raises ValueError for a scan of more than LARGEST_SCAN voxels.
+    slices: rows of list_slices. read: returns the bytes of a `file`, or raises ValueError. Plane z
+    holds slice first + z; a missing one stays 0 so that distances along z remain true. mapper: the
+    map of an executor decodes in parallel.
     """
     slices, height, width = _of_one_size(slices, issues)
     z = slices["slice"] - slices["slice"].min()
-    image = _blank(slices["scan"].iloc[0], int(z.max()) + 1, height, width)
+    name, depth = slices["scan"].iloc[0], int(z.max()) + 1
+    if depth * height * width > LARGEST_SCAN:
+        raise ValueError(
+            f"{name} has {depth} x {height} x {width} voxels by its file names (slices x "
+            f"height x width); expected at most {LARGEST_SCAN:,}"
+        )
+    image = np.zeros((depth, height, width), np.uint16)
 
     def load(plane: int, file: str) -> str | None:
         try:
@@ -185,7 +173,7 @@ def read_scan(
         if problem:
             issues.add(file, problem)
     kept = slices.assign(z=z)[[problem is None for problem in problems]]
-    return describe(slices["scan"].iloc[0], image), kept
+    return describe(name, image), kept
 
 
 def _of_one_size(slices: pd.DataFrame, issues: Issues) -> tuple[pd.DataFrame, int, int]:
@@ -196,31 +184,20 @@ def _of_one_size(slices: pd.DataFrame, issues: Issues) -> tuple[pd.DataFrame, in
     for (other_height, other_width), row in sizes.drop((height, width)).iterrows():
         count = f" ({row['size']} slices)" if row["size"] > 1 else ""
         issues.add(row["first"], f"{other_width}x{other_height}{count}, {rest}")
-    kept = slices[(slices["height"] == height) & (slices["width"] == width)]
-    return kept, height, width
-
-
-def _blank(name: str, *shape: int) -> np.ndarray:
-    if math.prod(shape) > LARGEST_SCAN:
-        raise ValueError(
-            f"{name} has {' x '.join(map(str, shape))} voxels by its file names (slices x "
-            f"height x width); expected at most {LARGEST_SCAN:,}"
-        )
-    return np.zeros(shape, np.uint16)
+    return slices[(slices["height"] == height) & (slices["width"] == width)], height, width
 
 
 def describe(name: str, image: np.ndarray) -> Scan:
     """Measure a raw volume (Z, H, W) uint16: its histogram and the box around the body."""
     counts = np.bincount(image.ravel()).astype(np.uint32)
     scan = Scan(name, image, counts, (0, image.shape[1], 0, image.shape[2]))
-    return Scan(name, image, counts, body_box(image, BODY_THRESHOLD * scan.percentile(99.5)))
+    return replace(scan, body=body_box(image, BODY_THRESHOLD * scan.percentile(99.5)))
 
 
 def body_box(image: np.ndarray, threshold: float) -> tuple[int, int, int, int]:
     """Return (top, bottom, left, right) of the largest bright region of all slices together.
 
-    image: (Z, H, W). One box per scan, so that a slice's neighbours are cropped alike. An image
-    with nothing above the threshold gives the whole slice.
+    One box per scan (Z, H, W), so that a slice's neighbours are cropped alike; if none, all of it.
     """
     # the mean over z suppresses the noise of air; organs and fat stay far above it
     bright = (image.mean(axis=0, dtype=np.float32) > threshold).astype(np.uint8)

@@ -35,21 +35,28 @@ class Meter:
             return step / self.train.steps
         if not self.train.seconds:
             return 0.0
-        return (spent_seconds(self.history) + self.seconds()) / self.train.seconds
+        return (_used(self.history, self.train)[0] + self.seconds()) / self.train.seconds
 
 
-def spent_seconds(history: History) -> float:
-    """Return the seconds of training that a history tells of."""
-    return sum(row["seconds"] for row in history)
+def _used(history: History, train: Train) -> tuple[float, float, str]:
+    """Return what is used of a budget, the whole of it, and its unit."""
+    if train.steps:
+        return history[-1]["steps"] if history else 0, train.steps, "steps"
+    if train.seconds:
+        return sum(row["seconds"] for row in history), train.seconds, "seconds"
+    return len(history), train.epochs or 0, "epochs"
 
 
 def spent(history: History, train: Train) -> str:
     """Say how much of a budget is used up, as in `3 of 5 epochs`."""
-    if train.steps:
-        return f"{int(history[-1]['steps']) if history else 0} of {train.steps} steps"
-    if train.seconds:
-        return f"{spent_seconds(history):.1f} of {train.seconds:g} seconds"
-    return f"{len(history)} of {train.epochs} epochs"
+    used, whole, unit = _used(history, train)
+    return f"{round(used, 1):.10g} of {whole:.10g} {unit}"
+
+
+def is_spent(history: History, train: Train) -> bool:
+    """Say whether the epochs, steps or seconds of a budget are used up."""
+    used, whole, _ = _used(history, train)
+    return used >= whole
 
 
 def best_epoch(history: History, train: Train) -> int | None:
@@ -64,20 +71,12 @@ def best_epoch(history: History, train: Train) -> int | None:
     return max(counting, key=values.__getitem__, default=None)
 
 
-def is_spent(history: History, train: Train) -> bool:
-    """Say whether the epochs, steps or seconds of a budget are used up."""
-    if train.epochs:
-        return len(history) >= train.epochs
-    if not history:
-        return False
-    if train.steps:
-        return history[-1]["steps"] >= train.steps
-    return train.seconds is not None and spent_seconds(history) >= train.seconds
-
-
 def is_finished(history: History, train: Train) -> bool:
-    """Say whether training has ended: the budget is spent, or patience is."""
+    """Say whether training has ended: the budget is spent, or patience is.
+
+    Epochs in which the monitored column was not measured cost no patience.
+    """
     best = best_epoch(history, train)
-    waited = 0 if best is None else len(history) - 1 - best
+    waited = 0 if best is None else sum(train.monitor in row for row in history[best + 1 :])
     impatient = train.patience is not None and waited >= train.patience
     return impatient or is_spent(history, train)

@@ -4,7 +4,7 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -102,8 +102,7 @@ def state(path: Path) -> dict[str, Any]:
     Raises ValueError unless training can resume from it: whole, and every number finite.
     """
     content = _state(path)
-    learner = content["learner"]
-    if bad := not_finite(learner):
+    if bad := not_finite(content["learner"]):
         raise ValueError(
             f"{path} holds numbers that are not finite ({counted(bad, 'tensor')}), so "
             f"training cannot resume; delete {path.parent} or give another name=..., and train "
@@ -148,36 +147,20 @@ def misfit(network: nn.Module, found: Any) -> str:
     return ", ".join(f"{counted(keys, 'tensor')} {kind}" for kind, keys in parts.items() if keys)
 
 
-def not_finite(content: Any) -> list[str]:
-    """Return the places of tensors, at any depth, that hold NaN or infinity."""
-    return [
-        place
-        for place, value in _leaves(content)
-        if isinstance(value, Tensor)
-        and (value.is_floating_point() or value.is_complex())
-        and not torch.isfinite(value).all()
-    ]
-
-
-def _leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    items: Iterable[tuple[Any, Any]]
+def not_finite(content: Any, place: str = "") -> list[str]:
+    """Return the places of tensors, at any depth of what lies at place, with NaN or infinity."""
+    if isinstance(content, list | tuple):
+        content = dict(enumerate(content))
     if isinstance(content, Mapping):
-        items = content.items()
-    elif isinstance(content, list | tuple):
-        items = enumerate(content)
-    else:
-        yield place, content
-        return
-    for key, value in items:
-        yield from _leaves(value, f"{place}.{key}" if place else str(key))
+        start = f"{place}." if place else ""
+        return [bad for key, part in content.items() for bad in not_finite(part, f"{start}{key}")]
+    return [place] if isinstance(content, Tensor) and not torch.isfinite(content).all() else []
 
 
 def _is_state(found: Any) -> TypeGuard[dict[str, Tensor]]:
-    return (
-        isinstance(found, dict)
-        and len(found) > 0
-        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in found.items())
-    )
+    if not isinstance(found, dict) or not found:
+        return False
+    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in found.items())
 
 
 def _is_history(rows: Any) -> bool:

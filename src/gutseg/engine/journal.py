@@ -21,7 +21,16 @@ class Journal:
         """
         self.folder = folder
         self.board = SummaryWriter(str(folder / "tensorboard")) if tensorboard else None
-        self.run = _start_wandb(wandb) if wandb is not None else None
+        self.run = None
+        if wandb is not None:
+            try:
+                from wandb import init
+            except ImportError:
+                raise ValueError(
+                    "train.wandb is on but wandb is not installed; pip install 'gutseg[track]' "
+                    "or set train.wandb=false"
+                ) from None
+            self.run = init(**wandb)
 
     def write(self, history: list[dict[str, float]]) -> None:
         """Record the last row of the history; metrics.csv gets all of it."""
@@ -41,14 +50,3 @@ class Journal:
             self.board.close()
         if self.run:
             self.run.finish()
-
-
-def _start_wandb(settings: dict[str, Any]) -> Any:
-    try:
-        import wandb
-    except ImportError:
-        raise ValueError(
-            "train.wandb is on but wandb is not installed; pip install 'gutseg[track]' "
-            "or set train.wandb=false"
-        ) from None
-    return wandb.init(**settings)

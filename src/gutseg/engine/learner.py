@@ -16,7 +16,7 @@ from gutseg.engine.distributed import World
 from gutseg.engine.memory import PeakMemory
 from gutseg.engine.optim import Schedule, has_moments
 from gutseg.engine.precision import Precision
-from gutseg.engine.presence import Criterion, finest
+from gutseg.engine.presence import MaskLoss, finest
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Learner:
     """What is trained: the bare model, its wrapped form, optimiser, schedule and average."""
 
     model: nn.Module
-    criterion: Criterion
+    criterion: MaskLoss
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     precision: Precision
@@ -54,31 +54,32 @@ class Learner:
         """The model to evaluate: the moving average when there is one."""
         return self.average.module if self.average else self.model
 
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What has a state, by name; None where it is not in use."""
+        return {
+            "model": self.model,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "scaler": self.precision.scaler,
+        }
+
     def state(self) -> dict[str, Any]:
         """Everything a later process needs to resume bit-exactly."""
-        return {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.precision.scaler.state_dict(),
-            "step": self.step,
-        }
+        parts = self._parts.items()
+        states = {name: None if part is None else part.state_dict() for name, part in parts}
+        return states | {"step": self.step}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state; raises ValueError when it is not one of this network's training."""
-        parts = {
-            "model": self.model.load_state_dict,
-            "average": self.average.load_state_dict if self.average else lambda _: None,
-            "optimizer": self.optimizer.load_state_dict,
-            "scaler": self.precision.scaler.load_state_dict,
-        }
-        if missing := [name for name in (*parts, "step") if name not in state]:
+        if missing := [name for name in (*self._parts, "step") if name not in state]:
             raise ValueError(f"it holds no {', '.join(missing)}")
         if problem := checkpoint.misfit(self.model, state["model"]):
             raise ValueError(problem)
-        for name, load in parts.items():
+        for name, part in self._parts.items():
             try:
-                load(state[name])
+                if part is not None:
+                    part.load_state_dict(state[name])
             except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):
                 # what torch raises depends on the part that is missing or has another shape
                 raise ValueError(f"its {name} is of another training") from None
@@ -91,8 +92,8 @@ class Learner:
         device = self.world.device
         images = batch["images"].to(device, non_blocking=True)  # (B, S, h, w)
         target = batch["target"].to(device, non_blocking=True)  # (B, C, h, w) or (B, h, w)
-        extras = batch.get("maps", {}) | {key: batch[key] for key in ("ignore",) if key in batch}
         # maps (B, C or 1, h, w), ignore (B, h, w)
+        extras = batch.get("maps", {}) | {key: batch[key] for key in ("ignore",) if key in batch}
         extras = {key: plane.to(device, non_blocking=True) for key, plane in extras.items()}
         quiet = self.world.size > 1 and not sync
         with self.wrapped.no_sync() if quiet else nullcontext():

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import History, Meter, best_epoch, is_finished, is_spent
@@ -42,7 +41,7 @@ def fit(
     evaluate: Callable[[nn.Module, bool], dict[str, float]],
     folder: Path,
     journal: Journal | None,
-) -> list[dict[str, float]]:
+) -> History:
     """Train until the budget is spent; return the history, one row an epoch.
 
     evaluate(model, with_score): the validation columns. folder: takes last.pt after every
@@ -61,7 +60,10 @@ def fit(
         row |= evaluate(learner.best, last or (epoch + 1) % train.score_every == 0)
         history.append(row | {"seconds_test": time.perf_counter() - started})
         if learner.world.is_main:
-            _save(learner, history, folder)
+            if best_epoch(history, train) == epoch:
+                best = {"model": learner.best.state_dict(), "metrics": history[-1]}
+                checkpoint.save(folder / "best.pt", best)
+            checkpoint.save(folder / "last.pt", {"learner": learner.state(), "history": history})
             log.info("%s", "  ".join([folder.name, *_shown(history[-1])]))
             if journal:
                 journal.write(history)
@@ -74,42 +76,31 @@ def fit(
     return history
 
 
-def _resume(learner: Learner, folder: Path) -> list[dict[str, float]]:
+def _resume(learner: Learner, folder: Path) -> History:
     """Take over last.pt; return its history, empty where nothing was trained yet.
 
-    Raises ValueError when a file is not as written.
+    Raises ValueError when a file is not as written, and FileNotFoundError when one is gone.
     """
-    # a last.pt that is a broken link or a pipe is not one that is yet to be written
-    if not os.path.lexists(folder / "last.pt"):
-        _check_first(folder)
-        return []
-    state = checkpoint.state(folder / "last.pt")
+    last, best = folder / "last.pt", folder / "best.pt"
     afresh = f"delete {folder} and train this fold again"
+    # one that is a broken link or a pipe is not one that is yet to be written
+    if not os.path.lexists(last):
+        metrics = checkpoint.load(best).get("metrics", {}) if os.path.lexists(best) else {}
+        # a kill before the first last.pt leaves a best.pt of epoch 0
+        if metrics.get("epoch", 0) > 0:
+            raise FileNotFoundError(
+                f"{last} does not exist, but best.pt is of epoch {metrics['epoch']} and would be "
+                "lost; copy last.pt back, or give another name=..."
+            )
+        return []
+    state = checkpoint.state(last)
     try:
         learner.restore(state["learner"])
     except ValueError as error:
-        raise ValueError(
-            f"{folder / 'last.pt'} does not fit this training ({error}); {afresh}"
-        ) from None
+        raise ValueError(f"{last} does not fit this training ({error}); {afresh}") from None
     if best_epoch(state["history"], learner.train) is not None:
-        best = need_file(folder / "best.pt", f"an earlier epoch made it; {afresh}")
-        checkpoint.load(best, afresh)
+        checkpoint.load(need_file(best, f"an earlier epoch made it; {afresh}"), afresh)
     return state["history"]
-
-
-def _check_first(folder: Path) -> None:
-    """Refuse to start again over a best.pt of later epochs than the first.
-
-    One of the first epoch stays alone when the process is killed before last.pt is written.
-    """
-    if not os.path.lexists(folder / "best.pt"):
-        return
-    metrics = checkpoint.load(folder / "best.pt").get("metrics", {})
-    if metrics.get("epoch", 0) > 0:
-        raise FileNotFoundError(
-            f"{folder / 'last.pt'} does not exist, but best.pt is of epoch {metrics['epoch']} and "
-            "would be lost; copy last.pt back, or give another name=..."
-        )
 
 
 def _check_weights(learner: Learner, epoch: int) -> None:
@@ -130,13 +121,6 @@ def _shown(row: dict[str, float]) -> list[str]:
     return [f"epoch {row['epoch']}", *values, f"{seconds:.0f} s"]
 
 
-def _save(learner: Learner, history: list[dict], folder: Path) -> None:
-    if best_epoch(history, learner.train) == len(history) - 1:
-        best = {"model": learner.best.state_dict(), "metrics": history[-1]}
-        checkpoint.save(folder / "best.pt", best)
-    checkpoint.save(folder / "last.pt", {"learner": learner.state(), "history": history})
-
-
 def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict[str, float]:
     """Run one epoch, or what is left of the budget; return what was seen.
 
@@ -152,14 +136,22 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
     watch = _Watch(epoch)
     tail: deque[float] = deque(maxlen=train.tail)
     before, spent = learner.step, meter.share(learner.step)
-    bar = _bar(learner, loader, epoch)
+    endless = train.seconds and not train.steps_per_epoch
+    bar = progress(
+        loader,
+        desc=f"epoch {epoch}",
+        unit="batch",
+        leave=False,
+        disable=not learner.world.is_main,
+        total=math.inf if endless else len(loader),
+    )
     for number, batch in enumerate(bar):
         first = number // train.accumulate * train.accumulate
         # batches of the last, shorter group of accumulated ones
         group = min(train.accumulate, len(loader) - first)
         ends_group = number == first + group - 1
         logits, losses = learner.backward(batch, group, ends_group)
-        watch.add(batch["ids"], losses)
+        watch.pending.append((batch["ids"], losses))
         if train.tail and learner.dice:
             tail.append(learner.dice(logits, batch["target"], batch.get("ignore")))
         if number % LOOK_EVERY == 0:
@@ -172,9 +164,7 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
     steps, seconds = learner.step - before, meter.seconds()
     return {
         "lr": learner.optimizer.param_groups[0]["lr"],
-        **watch.means(learner.world),
-        "loss_first": watch.first,
-        "loss_end": sum(watch.last) / len(watch.last),
+        **watch.columns(learner.world),
         "steps": learner.step,
         "seconds": seconds,
         "seconds_per_step": seconds / max(steps, 1),
@@ -182,18 +172,6 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
         **({"peak_mb": learner.memory.growth()} if learner.memory else {}),
         **_quartiles(tail),
     }
-
-
-def _bar(learner: Learner, loader: DataLoader, epoch: int) -> tqdm:
-    timed = learner.train.seconds and not learner.train.steps_per_epoch
-    return progress(
-        loader,
-        desc=f"epoch {epoch}",
-        unit="batch",
-        leave=False,
-        disable=not learner.world.is_main,
-        total=math.inf if timed else len(loader),
-    )
 
 
 def _quartiles(tail: deque[float]) -> dict[str, float]:
@@ -205,45 +183,39 @@ def _quartiles(tail: deque[float]) -> dict[str, float]:
 
 
 class _Watch:
-    """Sums up the losses of an epoch and stops the run when one is not a number."""
+    """Keeps the losses of an epoch and stops the run when one is not finite."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
         self.pending: list[tuple[list[str], dict[str, Tensor]]] = []
-        self.sums: dict[str, float] = {}
-        self.batches = 0
-        self.first = float("nan")
-        self.last: deque[float] = deque(maxlen=LAST)
-
-    def add(self, ids: list[str], losses: dict[str, Tensor]) -> None:
-        self.pending.append((ids, losses))
+        self.rows: list[dict[str, float]] = []
 
     def look(self) -> float:
-        """Add the pending losses up; return the last. Raises FloatingPointError on NaN."""
-        last = float("nan")
+        """Read the pending losses; return the last. Raises FloatingPointError on NaN."""
         for ids, losses in self.pending:
-            values = {key: float(value) for key, value in losses.items()}
-            last = values["loss"]
-            if not torch.isfinite(losses["loss"]):
-                shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            row = {key: float(value) for key, value in losses.items()}
+            if not math.isfinite(row["loss"]):
+                shown = ", ".join(f"{key} {value:.4g}" for key, value in row.items())
                 raise FloatingPointError(
-                    f"the loss is not finite in epoch {self.epoch}, batch {self.batches} "
+                    f"the loss is not finite in epoch {self.epoch}, batch {len(self.rows)} "
                     f"({shown}); its slices: {', '.join(ids)}. Nothing of this epoch was "
                     f"saved; look at these slices, or {OTHERWISE}"
                 )
-            if not self.batches:
-                self.first = last
-            self.last.append(last)
-            for key, value in values.items():
-                self.sums[key] = self.sums.get(key, 0.0) + value
-            self.batches += 1
+            self.rows.append(row)
         self.pending.clear()
-        return last
+        return self.rows[-1]["loss"]
 
-    def means(self, world: World) -> dict[str, float]:
-        """Means over all ranks, named train_*."""
-        keys = list(self.sums)
-        local = torch.tensor([self.sums[key] for key in keys] + [self.batches], dtype=torch.double)
-        total = world.all_reduce(local).tolist()
-        names = ["train_loss" if key == "loss" else f"train_{key}" for key in keys]
-        return {name: value / total[-1] for name, value in zip(names, total, strict=False)}
+    def columns(self, world: World) -> dict[str, float]:
+        """Return means over all ranks, named train_*, and those of this rank's first and last."""
+        sums = dict.fromkeys(self.rows[0], 0.0)
+        for row in self.rows:
+            sums = {key: sums[key] + value for key, value in row.items()}
+        local = torch.tensor([*sums.values(), len(self.rows)], dtype=torch.double)
+        *total, batches = world.all_reduce(local).tolist()
+        names = [f"train_{key}" for key in sums]
+        last = [row["loss"] for row in self.rows[-LAST:]]
+        return {
+            **{name: value / batches for name, value in zip(names, total, strict=True)},
+            "loss_first": self.rows[0]["loss"],
+            "loss_end": sum(last) / len(last),
+        }

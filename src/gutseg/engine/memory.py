@@ -28,16 +28,21 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(device)
             self.start = torch.cuda.memory_allocated(device)
         else:
-            self.resettable = _set_back()
+            try:  # give freed memory back, then reset the high-water mark
+                ctypes.CDLL(None).malloc_trim(0)
+                CLEAR.write_text("5")
+                self.resettable = True
+            except (OSError, AttributeError):
+                self.resettable = False
             self.start = self._mark()
 
     def growth(self) -> float:
         """Return MB above the start."""
-        if self.device.type == "cuda":
-            return (torch.cuda.max_memory_allocated(self.device) - self.start) / MB
         return (self._mark() - self.start) / MB
 
     def _mark(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
         if self.resettable:
             lines = STATUS.read_text().splitlines()
             return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
@@ -53,13 +58,3 @@ def warm_up(device: torch.device) -> None:
     optimizer = torch.optim.Adam(network.parameters())
     network(torch.zeros(1, 1, 8, 8, device=device)).sum().backward()
     optimizer.step()
-
-
-def _set_back() -> bool:
-    """Give freed memory back and reset the high-water mark; say whether that was possible."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-        CLEAR.write_text("5")
-    except (OSError, AttributeError):
-        return False
-    return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gutseg.config import Optim
+from gutseg.config.sections import Optim
 
 
 def optimizer(model: nn.Module, optim: Optim) -> torch.optim.Optimizer:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from gutseg.models.presence import Outputs
 
 # (logits, target, **maps) -> the loss and its terms
-Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+MaskLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
 
 class WithPresence:
@@ -19,7 +19,7 @@ class WithPresence:
     It is the term `presence`, and only where the network gives `Outputs`: in training.
     """
 
-    def __init__(self, criterion: Criterion, weight: float):
+    def __init__(self, criterion: MaskLoss, weight: float):
         self.criterion = criterion
         self.weight = weight
 

@@ -1,4 +1,4 @@
-"""What a run was made with: commit, versions, machine, fold file."""
+"""What a run was made with: commit, versions, machine, fold file, encoder's weights."""
 
 import hashlib
 import platform
@@ -13,10 +13,17 @@ import torch
 from gutseg.files import need_file, read_json
 
 LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
+# the key of meta.json that holds the hash of model.encoder_weights
+ENCODER = "encoder_weights_sha256"
 
 
-def provenance(folds: Path | int, identity: str) -> dict[str, Any]:
-    """Return plain values to store next to the weights; folds: a file or a number of folds."""
+def provenance(
+    folds: Path | int, identity: str, encoder_weights: Path | None = None
+) -> dict[str, Any]:
+    """Return plain values to store next to the weights; folds: a file or a number of folds.
+
+    encoder_weights: the local file that filled the encoder.
+    """
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "commit": _commit(),
@@ -26,6 +33,7 @@ def provenance(folds: Path | int, identity: str) -> dict[str, Any]:
         "machine": gpu or platform.processor() or platform.machine(),
         "folds": str(folds),
         "folds_sha256": identity,
+        ENCODER: _sha256(encoder_weights) if encoder_weights else None,
     }
 
 
@@ -34,10 +42,15 @@ def fold_identity(folds: Path | int, fold_of: Mapping[str, int]) -> str:
 
     fold_of: plane id -> fold.
     """
-    if isinstance(folds, int):
-        text = "".join(f"{name} {fold}\n" for name, fold in sorted(fold_of.items()))
-        return hashlib.sha256(text.encode()).hexdigest()
-    return hashlib.sha256(folds.read_bytes()).hexdigest()
+    if isinstance(folds, Path):
+        return _sha256(folds)
+    text = "".join(f"{name} {fold}\n" for name, fold in sorted(fold_of.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_folds(folder: Path, fold: int, folds: Path | int, identity: str | None = None) -> None:
@@ -66,6 +79,17 @@ def check_folds(folder: Path, fold: int, folds: Path | int, identity: str | None
         f"{folds} has changed since {folder} was trained, so that slices it was trained on "
         "could pass for held out; put the old file back, or train under another name=..."
     )
+
+
+def check_encoder(folder: Path, weights: Path) -> None:
+    """Raise ValueError where the file that filled a run's encoder has other content by now."""
+    before = read_json(folder / "meta.json").get(ENCODER)
+    need_file(weights, "give a local .pth or .safetensors file")
+    if before is not None and before != _sha256(weights):
+        raise ValueError(
+            f"model.encoder_weights: {weights} has changed since {folder} was trained; put the "
+            "old file back, or train under another name=..."
+        )
 
 
 def _commit() -> str | None:

@@ -1,6 +1,7 @@
 """Validation during training: losses, pooled measures, and the competition's on volumes."""
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,45 +15,40 @@ from gutseg.data.maps import Maps
 from gutseg.data.sources.source import Source
 from gutseg.inference.postprocess import to_byte
 from gutseg.inference.predictor import Predictor, activation, to_bytes
+from gutseg.losses import Criterion
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, accuracy_rows, combine, compare, iou_rows
 from gutseg.metrics.pooled import Counts, count, decided, measures
 
-# (logits, target, **maps) -> the loss and its terms
-Criterion = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 METRIC = METRICS["default"]
 COLUMNS = ("dice", "iou", "accuracy", "hausdorff")
 
 
+@dataclass
 class Evaluator:
     """Compares a network with the labels of some planes, scan by scan.
 
-    rows: rows of the source's index; a volume of which only some slices are listed is compared
-    on those alone. Probabilities are cut at 0.5, or the likeliest class is taken. Under
-    distributed training every rank takes its share of the scans; all_reduce sums a tensor over
-    ranks.
+    Probabilities are cut at 0.5, or the likeliest class is taken. Under distributed training
+    every rank takes its share of the scans.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        rows: pd.DataFrame,
-        wrap: Callable[[nn.Module], Predictor],
-        criterion: Criterion,
-        *,
-        maps: Maps | None = None,
-        rank: int = 0,
-        world_size: int = 1,
-        all_reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor,
-    ) -> None:
-        """wrap: turns the network into a Predictor. maps: what the loss needs besides labels."""
-        self.source = source
-        self.wrap = wrap
-        self.criterion = criterion
-        self.maps = maps or Maps()
-        self.all_reduce = all_reduce
-        scans = [(name, group["z"].to_numpy()) for name, group in rows.groupby("scan")]
-        self.scans = scans[rank::world_size]
+    source: Source
+    # of the source's index; of a volume only the slices that are listed are compared
+    rows: pd.DataFrame
+    # turns the network into a Predictor
+    wrap: Callable[[nn.Module], Predictor]
+    criterion: Criterion
+    _: KW_ONLY
+    # what the loss needs besides labels
+    maps: Maps = field(default_factory=Maps)
+    rank: int = 0
+    world_size: int = 1
+    # sums a tensor over ranks
+    all_reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor
+
+    def __post_init__(self) -> None:
+        scans = [(name, group["z"].to_numpy()) for name, group in self.rows.groupby("scan")]
+        self.scans = scans[self.rank :: self.world_size]
 
     def __call__(self, network: nn.Module, with_score: bool) -> dict[str, float]:
         """Return val_loss, its terms, and measures pooled over all pixels, `pooled.<name>`.
@@ -61,24 +57,22 @@ class Evaluator:
         adds the normalised Hausdorff distance and the competition score.
         """
         predictor = self.wrap(network)
-        sums = np.zeros((len(CLASSES), len(COLUMNS), 2) if self.source.has_volumes else 0)
+        sums = np.zeros((len(COLUMNS), 2, len(CLASSES)) if self.source.has_volumes else 0)
         pooled = Counts.none(len(self.source.classes))
         losses: dict[str, float] = {}
-        slices = 0
         for name, z in self.scans:
             scan = self.source.scan(name)
             probabilities, counts = self._predict(predictor, scan, z, losses)
             pooled += counts
-            slices += len(z)
             if probabilities is not None:
                 sums += _compare(scan, z, probabilities, with_score)
-        keys = self._loss_names(losses)
+        keys, slices = self._loss_names(losses), sum(len(z) for _, z in self.scans)
         parts = (sums.ravel(), pooled.vector, [*(losses[key] for key in keys), slices])
         total = np.array(self.all_reduce(torch.tensor(np.concatenate(parts)).double()).tolist())
         summed, counted, lost = np.split(total, np.cumsum([len(part) for part in parts[:2]]))
         found = {f"val_{key}": lost[i] / max(lost[-1], 1) for i, key in enumerate(keys)}
         if self.source.has_volumes:
-            found |= _columns(summed.reshape(len(CLASSES), len(COLUMNS), 2), with_score)
+            found |= _columns(summed.reshape(sums.shape), with_score)
         found |= _pooled(Counts.of_vector(counted), self.source)
         # plain numbers: the history goes into a checkpoint, which holds no NumPy scalars
         return {key: float(value) for key, value in found.items()}
@@ -111,9 +105,9 @@ class Evaluator:
         for planes, images in predictor.batches(scan, z):
             logits = predictor.logits(images)  # (B, C, h, w)
             self._add_losses(scan, planes, logits, losses)
-            native = predictor.native(scan, predictor.activation(logits))  # (C, B, H, W)
-            mode, truth = self.source.mode, self.source.truth(scan, planes)
-            ignored = self.source.ignored(scan, planes)
+            mode = self.source.mode
+            native = predictor.native(scan, activation(logits, predictor.mode))  # (C, B, H, W)
+            truth, ignored = self.source.truth(scan, planes), self.source.ignored(scan, planes)
             pooled += count(decided(native, mode), truth, mode, ignored)
             if self.source.has_volumes:
                 parts.append(to_bytes(native))
@@ -123,8 +117,8 @@ class Evaluator:
         self, scan: Any, planes: np.ndarray, logits: Tensor, losses: dict[str, float]
     ) -> None:
         parts = as_target(self.source, *self.source.seen_labels(scan, planes), self.maps)
-        moved = {key: plane.to(logits.device) for key, plane in parts.pop("maps").items()}
-        moved |= {key: plane.to(logits.device) for key, plane in parts.items()}
+        parts |= parts.pop("maps")
+        moved = {key: plane.to(logits.device) for key, plane in parts.items()}
         total, terms = self.criterion(logits, **moved)
         for key, value in ({"loss": total} | terms).items():
             losses[key] = losses.get(key, 0.0) + float(value) * len(planes)
@@ -148,33 +142,29 @@ def _pooled(counts: Counts, source: Source) -> dict[str, float]:
 
 
 def _compare(scan: Any, z: np.ndarray, probabilities: np.ndarray, with_score: bool) -> np.ndarray:
-    """Return sums and numbers of kept values: (C, columns, 2)."""
+    """Return sums and numbers of kept values: (columns, 2, C)."""
     prediction = np.zeros((len(CLASSES), *scan.shape), bool)
     prediction[:, z] = probabilities >= to_byte(0.5)
     labels = np.zeros(scan.shape, np.uint8)
     labels[z] = scan.labels[z]
-    truth = BitRows.from_class_bits(labels, len(CLASSES))
-    predicted = BitRows.from_arrays(prediction)
-    result = compare(scan.name, predicted, truth, METRIC, distances=with_score)
+    masks = BitRows.from_arrays(prediction), BitRows.from_class_bits(labels, len(CLASSES))
+    result = compare(scan.name, *masks, METRIC, distances=with_score)
     counts = (result.intersection[:, z], result.prediction[:, z], result.truth[:, z])
-    pixels = scan.shape[1] * scan.shape[2]
     values = (
         result.dice[:, z],
         iou_rows(*counts),
-        accuracy_rows(*counts, pixels),
+        accuracy_rows(*counts, scan.shape[1] * scan.shape[2]),
         result.hausdorff[:, None],
     )
-    return np.stack(
-        [np.stack([np.nansum(v, axis=1), np.isfinite(v).sum(axis=1)], axis=1) for v in values],
-        axis=1,
-    )
+    return np.array([(np.nansum(v, axis=1), np.isfinite(v).sum(axis=1)) for v in values])
 
 
 def _columns(sums: np.ndarray, with_score: bool) -> dict[str, float]:
-    """Name the means: sums (C, columns, 2) holds sums and numbers of kept values."""
+    """Name the means: sums (columns, 2, C) holds sums and numbers of kept values."""
     columns = {}
-    for position, column in enumerate(COLUMNS[: None if with_score else -1]):
-        total, kept = sums[:, position].T
+    for column, (total, kept) in zip(COLUMNS, sums, strict=True):
+        if column == "hausdorff" and not with_score:
+            continue
         # nothing kept: no organ on either side, as bad as a miss so that it is never the best
         worst = 1.0 if column == "hausdorff" else 0.0
         columns[column] = total.sum() / kept.sum() if kept.sum() else worst

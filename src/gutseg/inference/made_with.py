@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from gutseg.files import read_json, write_json
+from gutseg.files import read_text, write_json
 from gutseg.registry import counted
 
 NOTE = "made_with.json"
@@ -32,16 +33,13 @@ class MadeWith:
 
     def changes(self, now: "MadeWith") -> list[str]:
         """Name what is different now."""
-        found = [
-            words
-            for key, words in (
-                ("weights", "best.pt"),
-                ("tta", "the flips"),
-                ("settings", "config.yaml"),
-                ("folds", "the fold file"),
-            )
-            if getattr(self, key) != getattr(now, key)
-        ]
+        words = {
+            "weights": "best.pt",
+            "tta": "the flips",
+            "settings": "config.yaml",
+            "folds": "the fold file",
+        }
+        found = [words[key] for key in words if getattr(self, key) != getattr(now, key)]
         every = self.scans.keys() | now.scans.keys()
         if scans := [name for name in every if self.scans.get(name) != now.scans.get(name)]:
             found.append(f"{counted(scans, 'scan')} of the cache")
@@ -52,6 +50,9 @@ class MadeWith:
         keys = ("weights", "tta", "settings")
         same = all(getattr(self, key) == getattr(now, key) for key in keys)
         return same and scan in now.scans and self.scans.get(scan) == now.scans[scan]
+
+
+_NOTES = TypeAdapter(MadeWith)
 
 
 def of_scan(fingerprint: str, planes: np.ndarray) -> dict[str, str]:
@@ -77,10 +78,6 @@ def write(folder: Path, made: MadeWith) -> None:
 def read(folder: Path) -> MadeWith | None:
     """Read the note next to the predictions of a fold; None where none is complete."""
     try:
-        found = MadeWith(**read_json(folder / NOTE))
-    except (OSError, ValueError, TypeError):
+        return _NOTES.validate_json(read_text(folder / NOTE, "predict again"), strict=True)
+    except (OSError, ValueError):
         return None
-    texts = isinstance(found.weights, str | None) and all(
-        isinstance(text, str) for text in (found.tta, found.settings, found.folds)
-    )
-    return found if texts and isinstance(found.scans, dict) else None

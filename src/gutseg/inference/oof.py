@@ -52,24 +52,17 @@ def load(path: Path, classes: int, z: np.ndarray, size: tuple[int, int]) -> np.n
     return probabilities
 
 
+@dataclass(frozen=True)
 class OutOfFold:
     """The predictions of a run: RUN/fold<k>/oof/<scan>.npz."""
 
-    def __init__(
-        self,
-        run: Path,
-        planes: Mapping[int, Mapping[str, np.ndarray]],
-        made: Mapping[int, MadeWith],
-        data: Source,
-    ) -> None:
-        """planes: fold -> scan -> the planes z that were predicted. made: fold -> how.
-
-        data: what was predicted.
-        """
-        self.run = run
-        self.planes = planes
-        self.made = made
-        self.data = data
+    run: Path
+    # fold -> scan -> the planes z that were predicted
+    planes: Mapping[int, Mapping[str, np.ndarray]]
+    # fold -> what made them
+    made: Mapping[int, MadeWith]
+    # what was predicted
+    data: Source
 
     @property
     def folds(self) -> list[int]:
@@ -90,10 +83,6 @@ class OutOfFold:
         """Return the folds that hold out planes of a scan."""
         return [fold for fold in self.folds if scan in self.planes[fold]]
 
-    def path(self, fold: int, scan: str) -> Path:
-        """Return the file of a scan's predictions."""
-        return folder(self.run, fold) / f"{scan}.npz"
-
     def load(
         self, scan: str, shape: tuple[int, int, int], fold: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +96,8 @@ class OutOfFold:
         for number in self.folds_of(scan) if fold is None else [fold]:
             z = self.planes[number][scan]
             seen[z] = True
-            if os.path.lexists(path := self.path(number, scan)):  # broken links count
+            path = folder(self.run, number) / f"{scan}.npz"
+            if os.path.lexists(path):  # broken links count
                 whole[:, z] = load(path, classes, z, shape[1:])
         return whole, seen
 
@@ -132,44 +122,45 @@ def check_same_scans(members: Sequence[OutOfFold]) -> None:
     """Raise ValueError unless all runs predicted the same planes of the same images, by fold."""
     parts = [
         {
-            (scan, fold): facts
+            (scan, fold, *sorted(facts.items()))
             for fold, made in member.made.items()
             for scan, facts in made.scans.items()
         }
         for member in members
     ]
-    for member, other in zip(members[1:], parts[1:], strict=True):
-        every = sorted(parts[0].keys() | other.keys())
-        if differing := [key for key in every if parts[0].get(key) != other.get(key)]:
+    for member, other in zip(members, parts, strict=True):
+        if differing := sorted(parts[0] ^ other):
+            scan, fold, *_ = differing[0]
             raise ValueError(
                 f"{members[0].run} and {member.run} predicted different scans, for example "
-                "{} in fold {}; predict the same folds of one cache with both".format(*differing[0])
+                f"{scan} in fold {fold}; predict the same folds of one cache with both"
             )
 
 
+def _groups(member: OutOfFold) -> list[str]:
+    return [*(f"fold {fold}" for fold in member.folds), "all"]
+
+
 def compare_scans(
-    members: Sequence[OutOfFold],
-    weights: Sequence[float],
-    rules: Sequence[Rule],
-    metric: Metric,
+    members: Sequence[OutOfFold], weights: Sequence[float], rules: Sequence[Rule], metric: Metric
 ) -> dict[str, list[ScanResult]]:
     """Compare blended out-of-fold predictions with the labels.
 
     Returns the results of every fold, `fold 0` ..., and of all scans, `all`. Only planes that
     were predicted count; where folds divide single scans, `all` joins their parts again.
     """
-    found: dict[str, list[ScanResult]] = {f"fold {fold}": [] for fold in members[0].folds}
-    found["all"] = []
-    for name in progress(members[0].scans, desc="score", unit="scan"):
-        scan = members[0].data.scan(name)
-        folds = members[0].folds_of(name)
+    first = members[0]
+    found: dict[str, list[ScanResult]] = {name: [] for name in _groups(first)}
+    for name in progress(first.scans, desc="score", unit="scan"):
+        scan, folds = first.data.scan(name), first.folds_of(name)
         for fold in [*folds, None] if len(folds) > 1 else folds:
-            parts = [member.load(name, scan.shape, fold) for member in members]
-            mean = weighted_mean([whole for whole, _ in parts], weights)
-            truth = np.where(parts[0][1][:, None, None], scan.labels, 0)
-            masks = finish_scan(mean, rules), BitRows.from_class_bits(truth, len(rules))
-            result = compare(name, *masks, metric)
-            result.dice[:, ~parts[0][1]] = np.nan
+            parts, (seen, *_) = zip(
+                *(member.load(name, scan.shape, fold) for member in members), strict=True
+            )
+            truth = np.where(seen[:, None, None], scan.labels, 0)
+            masks = finish_scan(weighted_mean(parts, weights), rules)
+            result = compare(name, masks, BitRows.from_class_bits(truth, len(rules)), metric)
+            result.dice[:, ~seen] = np.nan
             if fold is not None:
                 found[f"fold {fold}"].append(result)
             if fold is None or len(folds) == 1:
@@ -189,16 +180,18 @@ def count_results(member: OutOfFold, results: Sequence[ScanResult], folds: Seque
         for name, z in member.planes[fold].items()
     )
     fp, fn = found - tp, truth - tp
-    return Counts(tp, fp, fn, correct=int(pixels - fp.sum() - fn.sum()), pixels=pixels)
+    return Counts(tp, fp, fn, pixels)
 
 
 def count_pictures(member: OutOfFold) -> dict[str, Counts]:
     """Compare the predictions of images that stand alone with their labels.
 
-    Returns the counts of every fold, `fold 0` ..., and of all images, `all`.
+    Returns the counts of every fold, `fold 0` ..., and of all images, `all`. Bytes decide, as
+    the files hold nothing else: of classes that round to the same byte the first is taken, where
+    validation during training compares floats and may take another.
     """
     data, none = member.data, Counts.none(len(member.data.classes))
-    found = dict.fromkeys([*(f"fold {fold}" for fold in member.folds), "all"], none)
+    found = dict.fromkeys(_groups(member), none)
     for fold in member.folds:
         for name, z in member.planes[fold].items():
             scan = data.scan(name)

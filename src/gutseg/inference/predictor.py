@@ -16,12 +16,8 @@ from gutseg.models.valid import ValidNet
 
 # Pixels of context around a tile, of which nothing is kept, where a network states none itself.
 MARGIN = 32
-# Test-time augmentation: the dimensions of (B, C, H, W) to flip; () is the image as it is.
-FLIPS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "none": ((),),
-    "hflip": ((), (3,)),
-    "flips": ((), (3,), (2,), (2, 3)),
-}
+# Test-time augmentation: what is flipped of (B, C, H, W), besides the image as it is.
+FLIPS: dict[str, list[list[int]]] = {"none": [], "hflip": [[3]], "flips": [[3], [2], [2, 3]]}
 
 
 class NotFinite(ValueError, FloatingPointError):
@@ -75,13 +71,12 @@ class Predictor:
         A valid network answers tiles as it answers the whole image: their context is all that it
         sees, and at the border of the image it mirrors the same pixels.
         """
-        height, width = images.shape[2:]
-        if max(height, width) <= self.tile:
+        if max(images.shape[2:]) <= self.tile:
             return self.network(images).float()
         rows = []
-        for top, bottom in _spans(height, self.tile, self.step):
+        for top, bottom in self._spans(images.shape[2]):
             row = []
-            for left, right in _spans(width, self.tile, self.step):
+            for left, right in self._spans(images.shape[3]):
                 up, start = max(top - self.margin, 0), max(left - self.margin, 0)
                 part = images[:, :, up : bottom + self.margin, start : right + self.margin]
                 logits = self.network(part).float()
@@ -89,19 +84,25 @@ class Predictor:
             rows.append(torch.cat(row, dim=3))
         return torch.cat(rows, dim=2)
 
+    def _spans(self, length: int) -> Iterator[tuple[int, int]]:
+        """Cut a side into the fewest parts of nearly equal length, none above `tile`.
+
+        The edges between parts are multiples of `step`.
+        """
+        steps = -(-length // self.step)
+        parts = -(-steps // max(self.tile // self.step, 1))
+        edges = np.linspace(0, steps, parts + 1).round().astype(int) * self.step
+        return pairwise(np.minimum(edges, length).tolist())
+
     def batches(self, scan: Scan, z: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Yield (planes, stacks on the device) batch by batch."""
-        size = self._fitting(scan)
+        # where the input has grown as many planes as take the memory of a usual batch
+        usual, grown = self.inputs.geometry.size, self.inputs.window(scan).size
+        size = max(self.settings.batch_size * math.prod(usual) // math.prod(grown), 1)
         for first in range(0, len(z), size):
             planes = z[first : first + size]
             images = torch.from_numpy(self.inputs.images(scan, planes))
             yield planes, images.to(self.device)
-
-    def _fitting(self, scan: Scan) -> int:
-        """How many planes take the memory of a usual batch, where the input has grown for them."""
-        grown = self.inputs.window(scan).size
-        usual = self.inputs.geometry.size
-        return max(self.settings.batch_size * math.prod(usual) // math.prod(grown), 1)
 
     @torch.inference_mode()
     def __call__(self, scan: Scan, z: np.ndarray | None = None) -> np.ndarray:
@@ -126,10 +127,6 @@ class Predictor:
             )
         return self.inputs.native(scan, found.cpu().numpy())
 
-    def activation(self, logits: Tensor) -> Tensor:
-        """Return the probabilities (B, C, h, w) that logits stand for."""
-        return activation(logits, self.mode)
-
 
 def activation(logits: Tensor, mode: Mode = "multilabel") -> Tensor:
     """Return the probabilities (B, C, H, W) of logits: a sigmoid per class, or softmax over all."""
@@ -143,30 +140,13 @@ def probabilities(
 
     images: (B, S, h, w). flips: a key of FLIPS.
     """
-
-    def flipped(dims: tuple[int, ...]) -> Tensor:
-        seen = images.flip(dims) if dims else images  # (B, S, h, w)
-        found = activation(network(seen).float(), mode)  # (B, C, h, w)
-        return found.flip(dims) if dims else found
-
-    first, *others = FLIPS[flips]
-    total = flipped(first)
-    for dims in others:
-        total = total + flipped(dims)
-    return total / len(FLIPS[flips])
+    total = activation(network(images).float(), mode)  # (B, C, h, w)
+    for dims in FLIPS[flips]:
+        found = activation(network(images.flip(dims)).float(), mode)
+        total = total + found.flip(dims)
+    return total / (1 + len(FLIPS[flips]))
 
 
 def to_bytes(found: np.ndarray) -> np.ndarray:
     """Quantise probabilities of any shape to uint8 (255 = 1)."""
     return np.rint(found * 255).astype(np.uint8)
-
-
-def _spans(length: int, tile: int, step: int = 1) -> Iterator[tuple[int, int]]:
-    """Cut a side into the fewest parts of nearly equal length, none above tile.
-
-    step: what the edges between parts are multiples of.
-    """
-    steps = -(-length // step)
-    parts = -(-steps // max(tile // step, 1))
-    edges = np.linspace(0, steps, parts + 1).round().astype(int) * step
-    return pairwise(np.minimum(edges, length).tolist())

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from gutseg.progress import progress
 
 
 class Tally(NamedTuple):
-    """Tally and numbers of the rows and volumes that a metric keeps; they add up."""
+    """Sums and numbers of the rows and volumes that a metric keeps; they add up."""
 
     dice: float
     rows: int
@@ -75,8 +76,7 @@ class Volume:
         threshold = to_byte(rule.threshold)
         if threshold not in self.cuts:
             used = [member for member, weight in zip(self.members, weights, strict=True) if weight]
-            alone = len(used) == 1
-            mean = used[0] if alone else weighted_mean(self.members, weights)
+            mean = used[0] if len(used) == 1 else weighted_mean(self.members, weights)
             self.cuts[threshold] = Cut(mean, threshold)
         words = self.cuts[threshold].apply(rule.min_component_size, to_byte(rule.gate))
         prediction = BitRows(words[None], self.truth.width)
@@ -91,11 +91,7 @@ class Volume:
 
 
 class Search:
-    """All volumes of some scans; scores choices of weights and rules, remembering each class.
-
-    The metric must take distances per scan and class and average flatly, so that the classes
-    contribute independently of each other.
-    """
+    """All volumes of some scans; scores choices of weights and rules, remembering each class."""
 
     def __init__(self, volumes: Sequence[Sequence[Volume]], metric: Metric, threads: int) -> None:
         """volumes: one list per class. Raises ValueError for a metric that mixes classes."""
@@ -117,11 +113,8 @@ class Search:
         """Return what one class contributes."""
         key = (organ, weights, rule)
         if key not in self.known:
-            jobs = (
-                self.pool.submit(volume.evaluate, weights, rule, self.metric)
-                for volume in self.volumes[organ]
-            )
-            self.known[key] = add(job.result() for job in list(jobs))
+            evaluate = partial(Volume.evaluate, weights=weights, rule=rule, metric=self.metric)
+            self.known[key] = add(self.pool.map(evaluate, self.volumes[organ]))
         return self.known[key]
 
 
@@ -138,24 +131,23 @@ def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
     predicted different scans, when no organ is labelled in them, or where they are no volumes.
     """
     check_same_scans(members)
-    if not members[0].data.has_volumes:
+    run, data = members[0].run, members[0].data
+    if not data.has_volumes:
         raise ValueError(
-            f"{members[0].run}: a blend is chosen by the competition score, which images that "
-            "stand alone do not have; use gutseg score"
+            f"{run}: a blend is chosen by the competition score, which images that stand alone "
+            "do not have; use gutseg score"
         )
-    found: list[list[Volume]] = [[] for _ in members[0].data.classes]
-    labelled = False
+    found: list[list[Volume]] = [[] for _ in data.classes]
     for name in progress(members[0].scans, desc="out of fold", unit="scan"):
-        scan = members[0].data.scan(name)
-        loaded = [member.load(name, scan.shape) for member in members]
-        probabilities = np.stack([whole for whole, _ in loaded])
-        truth = np.where(loaded[0][1][:, None, None], scan.labels, 0)
-        labelled |= bool(truth.any())
+        scan = data.scan(name)
+        parts, (seen, *_) = zip(*(one.load(name, scan.shape) for one in members), strict=True)
+        probabilities = np.stack(parts)  # (M, C, Z, H, W)
+        truth = np.where(seen[:, None, None], scan.labels, 0)
         for bit, organ in enumerate(found):
             present = (truth >> bit & 1).astype(bool)
             organ.append(Volume.crop(probabilities[:, bit], present, to_byte(floor)))
-    if not labelled:
+    if not any(volume.truth_counts.any() for organ in found for volume in organ):
         raise ValueError(
-            f"{members[0].run}: nothing to choose by, no organ is labelled on the predicted slices"
+            f"{run}: nothing to choose by, no organ is labelled on the predicted slices"
         )
     return found

@@ -5,66 +5,32 @@ arguments mean) that returns a scalar, or a dict of named terms whose sum is the
 is a formula under a decorator of gutseg.losses.rows, and a row here.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+import inspect
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor
 
-from gutseg.losses.compound import bce_dice, bce_iou_ssim, d_bce, dice_focal, ssim
-from gutseg.losses.nested import DeepSupervision, WeightedSum
-from gutseg.losses.pixel import (
-    bce,
-    border_weight_ce,
-    boundary_aware,
-    boundary_kervadec,
-    ce,
-    distance_ce,
-    focal,
-    focal_softmax,
-    online_bootstrapping,
-    pixel_lesion,
-    soft_dice_per_pixel,
-    topk_percent,
-    topk_threshold,
-    weighted_bce_from_predictions,
-)
+from gutseg.losses import compound, nested, pixel, region, third_party
 from gutseg.losses.reductions import Mode
-from gutseg.losses.region import (
-    asymmetric,
-    asymmetric_as_printed,
-    dice,
-    dice_as_printed,
-    dl2,
-    focal_dice,
-    focal_tversky,
-    generalised_dice,
-    generalised_dice_as_printed,
-    jaccard,
-    penalty_as_printed,
-    penalty_generalised_dice,
-    sensitivity_specificity,
-    tversky,
-)
-from gutseg.losses.rows import MULTICLASS, MULTILABEL
-from gutseg.losses.third_party import hausdorff_dt, lovasz
 from gutseg.registry import Spec, check
-
-BOTH = MULTILABEL + MULTICLASS
-IGNORE = frozenset({"ignore"})
 
 
 @dataclass(frozen=True)
 class LossSpec(Spec):
-    """One row of LOSSES: what computes it, its source, and what it works on."""
+    """One row of LOSSES: what computes it, and its source. What it works on, it says itself."""
 
-    # of the data: sigmoids, a softmax or either
-    modes: tuple[Mode, ...] = BOTH
-    # what the pipeline may pass besides logits and target
-    takes: Set[str] = IGNORE | {"annotated"}
-    # rows of gutseg.data.maps.MAPS that it cannot do without
-    required_maps: Set[str] = frozenset()
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """Of the data: sigmoids, a softmax or either."""
+        return getattr(self.build, "modes", get_args(Mode))
+
+    @property
+    def required_maps(self) -> Set[str]:
+        """Rows of gutseg.data.maps.MAPS that it cannot do without."""
+        return getattr(self.build, "required_maps", frozenset())
 
     @property
     def within(self) -> Callable[..., dict[str, Any]] | None:
@@ -74,75 +40,70 @@ class LossSpec(Spec):
 
 LOSSES: dict[str, LossSpec] = {
     # per-pixel maps
-    "bce": LossSpec(bce, "[Xu 2022], [Wang T 2022]: binary cross-entropy", MULTILABEL),
-    "ce": LossSpec(ce, "[Tongji 2022], [Chen 2023]: CE and WCE", MULTICLASS, IGNORE),
+    "bce": LossSpec(pixel.bce, "[Xu 2022], [Wang T 2022]: binary cross-entropy"),
+    "ce": LossSpec(pixel.ce, "[Tongji 2022], [Chen 2023]: CE and WCE"),
     "weighted_bce_from_predictions": LossSpec(
-        weighted_bce_from_predictions, "[Sudre 2017]: WCE", MULTILABEL, IGNORE
+        pixel.weighted_bce_from_predictions, "[Sudre 2017]: WCE"
     ),
-    "focal": LossSpec(focal, "[Lin 2017]; [Tongji 2022] equation 2.1", MULTILABEL),
+    "focal": LossSpec(pixel.focal, "[Lin 2017]; [Tongji 2022] equation 2.1"),
     "focal_softmax": LossSpec(
-        focal_softmax, "[Tongji 2022] equation 2.2; [Chen 2023] equation 3", MULTICLASS, IGNORE
+        pixel.focal_softmax, "[Tongji 2022] equation 2.2; [Chen 2023] equation 3"
     ),
-    "topk_threshold": LossSpec(topk_threshold, "[Wu 2016]; [Chen 2023]", BOTH, IGNORE),
-    "topk_percent": LossSpec(topk_percent, "[Chen 2023]; [Isensee 2021]: 10 %", BOTH, IGNORE),
-    "online_bootstrapping": LossSpec(
-        online_bootstrapping, "[Tongji 2022] equations 2.3-2.4", BOTH, IGNORE
-    ),
+    "topk_threshold": LossSpec(pixel.topk_threshold, "[Wu 2016]; [Chen 2023]"),
+    "topk_percent": LossSpec(pixel.topk_percent, "[Chen 2023]; [Isensee 2021]: 10 %"),
+    "online_bootstrapping": LossSpec(pixel.online_bootstrapping, "[Tongji 2022] equations 2.3-2.4"),
     # overlap
-    "dice": LossSpec(dice, "[Milletari 2016]; [Tongji 2022] equations 2.6-2.9"),
-    "jaccard": LossSpec(jaccard, "[Chen 2023]"),
-    "dl2": LossSpec(dl2, "[Sudre 2017]"),
-    "tversky": LossSpec(tversky, "[Salehi 2017] arXiv:1706.05721"),
-    "focal_tversky": LossSpec(focal_tversky, "[Abraham 2018] arXiv:1810.07842"),
-    "focal_dice": LossSpec(focal_dice, "[Wang 2018]; [Chen 2023] equation 5"),
-    "asymmetric": LossSpec(asymmetric, "[Hashemi 2018]; [Chen 2023] equation 7"),
-    "generalised_dice": LossSpec(generalised_dice, "[Sudre 2017] arXiv:1707.03237"),
+    "dice": LossSpec(region.dice, "[Milletari 2016]; [Tongji 2022] equations 2.6-2.9"),
+    "jaccard": LossSpec(region.jaccard, "[Chen 2023]"),
+    "dl2": LossSpec(region.dl2, "[Sudre 2017]"),
+    "tversky": LossSpec(region.tversky, "[Salehi 2017] arXiv:1706.05721"),
+    "focal_tversky": LossSpec(region.focal_tversky, "[Abraham 2018] arXiv:1810.07842"),
+    "focal_dice": LossSpec(region.focal_dice, "[Wang 2018]; [Chen 2023] equation 5"),
+    "asymmetric": LossSpec(region.asymmetric, "[Hashemi 2018]; [Chen 2023] equation 7"),
+    "generalised_dice": LossSpec(region.generalised_dice, "[Sudre 2017] arXiv:1707.03237"),
     "penalty_generalised_dice": LossSpec(
-        penalty_generalised_dice, "[Yang 2019]; [Chen 2023] equation 8"
+        region.penalty_generalised_dice, "[Yang 2019]; [Chen 2023] equation 8"
     ),
     "sensitivity_specificity": LossSpec(
-        sensitivity_specificity, "[Brosch 2015]; [Sudre 2017]", BOTH, IGNORE
+        region.sensitivity_specificity, "[Brosch 2015]; [Sudre 2017]"
     ),
     # where a pixel lies
-    "distance_ce": LossSpec(
-        distance_ce, "[Caliva 2019]; [Chen 2023] equation 10", required_maps={"distance"}
-    ),
-    "boundary_aware": LossSpec(
-        boundary_aware, "[Kim 2021]; [Chen 2023] equation 11", BOTH, IGNORE, {"band"}
-    ),
-    "border_weight_ce": LossSpec(
-        border_weight_ce, "[Ronneberger 2015]; [Wang T 2022]", required_maps={"border"}
-    ),
-    "pixel_lesion": LossSpec(
-        pixel_lesion, "[Zhu 2022]; [Chen 2023] equation 9", BOTH, IGNORE, {"lesion"}
-    ),
-    "boundary_kervadec": LossSpec(
-        boundary_kervadec, "[Kervadec 2019] arXiv:1812.07032", required_maps={"signed"}
-    ),
+    "distance_ce": LossSpec(pixel.distance_ce, "[Caliva 2019]; [Chen 2023] equation 10"),
+    "boundary_aware": LossSpec(pixel.boundary_aware, "[Kim 2021]; [Chen 2023] equation 11"),
+    "border_weight_ce": LossSpec(pixel.border_weight_ce, "[Ronneberger 2015]; [Wang T 2022]"),
+    "pixel_lesion": LossSpec(pixel.pixel_lesion, "[Zhu 2022]; [Chen 2023] equation 9"),
+    "boundary_kervadec": LossSpec(pixel.boundary_kervadec, "[Kervadec 2019] arXiv:1812.07032"),
     # sums
-    "bce_dice": LossSpec(bce_dice, "[Xu 2022] sections V.F.4-5", MULTILABEL),
-    "d_bce": LossSpec(d_bce, "[Su 2021]; [Chen 2023] equation 1", MULTILABEL),
+    "bce_dice": LossSpec(compound.bce_dice, "[Xu 2022] sections V.F.4-5"),
+    "d_bce": LossSpec(compound.d_bce, "[Su 2021]; [Chen 2023] equation 1"),
     "bce_iou_ssim": LossSpec(
-        bce_iou_ssim, "[Chen 2023] equation 2; [Qin 2019], [Huang 2020]", MULTILABEL, IGNORE
+        compound.bce_iou_ssim, "[Chen 2023] equation 2; [Qin 2019], [Huang 2020]"
     ),
-    "ssim": LossSpec(ssim, "[Wang 2004] equation 13", BOTH, IGNORE),
-    "dice_focal": LossSpec(dice_focal, "[Zhu 2019]; [Chen 2023]", MULTILABEL),
-    "weighted_sum": LossSpec(WeightedSum, "[Tongji 2022] equation 3.6"),
+    "ssim": LossSpec(compound.ssim, "[Wang 2004] equation 13"),
+    "dice_focal": LossSpec(compound.dice_focal, "[Zhu 2019]; [Chen 2023]"),
+    "weighted_sum": LossSpec(nested.WeightedSum, "[Tongji 2022] equation 3.6"),
     "deep_supervision": LossSpec(
-        DeepSupervision, "[Tongji 2022], [Huang 2020]; weights of [Isensee 2021]"
+        nested.DeepSupervision, "[Tongji 2022], [Huang 2020]; weights of [Isensee 2021]"
     ),
     # as libraries have them
-    "lovasz": LossSpec(lovasz, "[Berman 2018]; symmetric: [Hesene 2022]", BOTH, IGNORE),
-    "hausdorff_dt": LossSpec(hausdorff_dt, "[Karimi 2019]; [Cardoso 2022]", MULTILABEL, IGNORE),
+    "lovasz": LossSpec(third_party.lovasz, "[Berman 2018]; symmetric: [Hesene 2022]"),
+    "hausdorff_dt": LossSpec(third_party.hausdorff_dt, "[Karimi 2019]; [Cardoso 2022]"),
     # as printed, to show what the misprints do
-    "soft_dice_per_pixel": LossSpec(soft_dice_per_pixel, "[Xu 2022] section V.F.3"),
-    "dice_as_printed": LossSpec(dice_as_printed, "[Xu 2022] section V.F.2"),
+    "soft_dice_per_pixel": LossSpec(pixel.soft_dice_per_pixel, "[Xu 2022] section V.F.3"),
+    "dice_as_printed": LossSpec(region.dice_as_printed, "[Xu 2022] section V.F.2"),
     "generalised_dice_as_printed": LossSpec(
-        generalised_dice_as_printed, "[Sudre 2017] as translated"
+        region.generalised_dice_as_printed, "[Sudre 2017] as translated"
     ),
-    "asymmetric_as_printed": LossSpec(asymmetric_as_printed, "[Chen 2023] equation 7"),
-    "penalty_as_printed": LossSpec(penalty_as_printed, "[Chen 2023] equation 8"),
+    "asymmetric_as_printed": LossSpec(region.asymmetric_as_printed, "[Chen 2023] equation 7"),
+    "penalty_as_printed": LossSpec(region.penalty_as_printed, "[Chen 2023] equation 8"),
 }
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    """Return a loss by its name, so that `from gutseg.losses import dice` works."""
+    if name not in LOSSES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return LOSSES[name].build
 
 
 def check_params(name: str, params: Mapping[str, Any], *, where: str = "loss") -> dict[str, Any]:
@@ -160,44 +121,41 @@ def check_params(name: str, params: Mapping[str, Any], *, where: str = "loss") -
         return {key: full[key] for key in params}
 
     within = LOSSES[name].within
-    return found if within is None else within(found, f"{where}.params", inside)
+    return within(found, f"{where}.params", inside) if within else found
 
 
 def rows_inside(
     name: str, params: Mapping[str, Any], *, where: str = "loss"
-) -> Iterator[tuple[str, dict, str]]:
-    """Give every loss that is not made of others: its name, parameters and config key."""
-    within = LOSSES[name].within
-    if within is None:
-        yield name, dict(params), where
-        return
-    found: list[tuple[str, dict, str]] = []
+) -> list[tuple[str, dict, str]]:
+    """Return every loss that is not made of others: its name, parameters and config key."""
+    if (within := LOSSES[name].within) is None:
+        return [(name, dict(params), where)]
+    found = []
 
     def collect(name: str, params: dict, where: str) -> dict:
         found.extend(rows_inside(name, params, where=where))
         return params
 
     within(dict(params), f"{where}.params", collect)
-    yield from found
+    return found
 
 
 def takes_class_weights(name: str) -> bool:
     """Say whether a loss that is not made of others takes class weights."""
-    return "class_weights" in check(LOSSES, name, {})
+    return "class_weights" in inspect.signature(LOSSES[name].build).parameters
 
 
 def with_class_weights(
     name: str, params: Mapping[str, Any], class_weights: Sequence[float]
 ) -> dict[str, Any]:
     """Return a loss's parameters with class weights wherever a loss inside takes them."""
+
+    def weighted(name: str, params: dict, _: str) -> dict:
+        return with_class_weights(name, params, class_weights)
+
     if (within := LOSSES[name].within) is not None:
-        return within(
-            dict(params),
-            name,
-            lambda inner, given, _: with_class_weights(inner, given, class_weights),
-        )
-    given = {"class_weights": class_weights} if takes_class_weights(name) else {}
-    return dict(params) | given
+        return within(dict(params), name, weighted)
+    return dict(params) | ({"class_weights": class_weights} if takes_class_weights(name) else {})
 
 
 class Criterion:
@@ -217,15 +175,16 @@ class Criterion:
             params["mode"] = mode
         self.name = name
         self.function = row.build(**params) if row.within else partial(row.build, **params)
-        # a loss made of others knows the maps of its parts
+        # a loss made of others knows the maps of its parts, and gives every part what it takes
         self.required_maps = getattr(self.function, "required_maps", row.required_maps)
-        self.takes = row.takes
+        self.takes = None if row.within else inspect.signature(row.build).parameters
 
     def __call__(
         self, logits: Tensor, target: Tensor, **extras: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and its terms; extras that the loss has no use for are left out."""
-        wanted = {key: extras[key] for key in extras if key in self.required_maps | self.takes}
-        value = self.function(logits, target, **wanted)
+        if self.takes is not None:
+            extras = {key: value for key, value in extras.items() if key in self.takes}
+        value = self.function(logits, target, **extras)
         terms = value if isinstance(value, dict) else {self.name: value}
         return sum(terms.values()), terms

@@ -1,14 +1,11 @@
-"""Sums of losses; the terms stay apart so that a run can log them one by one.
-
-What all of them take besides: see gutseg.losses.rows.
-"""
+"""Sums of losses; the terms stay apart so that a run can log them one by one."""
 
 import torch
 from torch import Tensor
 
 from gutseg.losses.inputs import need_weight
 from gutseg.losses.pixel import bce, focal
-from gutseg.losses.reductions import Absent, ClassWeights, Pixels, Reduction, mean_over_ranks
+from gutseg.losses.reductions import Absent, ClassWeights, Pixels, Reduction, ratio_over_ranks
 from gutseg.losses.region import dice, jaccard
 from gutseg.losses.rows import MULTILABEL, Mask, loss
 from gutseg.settings import NotNegative
@@ -98,7 +95,7 @@ def ssim(x: Pixels) -> Tensor:
     small, smaller = 0.01**2, 0.03**2
     similar = (2 * mean_p * mean_g + small) / (mean_p**2 + mean_g**2 + small)
     total = similar * (2 * common + smaller) / (spread + smaller)
-    return 1 - mean_over_ranks(total.sum(), total.numel())
+    return 1 - ratio_over_ranks(total.sum(), total.numel())
 
 
 def _gaussian_band(side: int, size: int, like: Tensor) -> Tensor:

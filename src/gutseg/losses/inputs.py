@@ -8,30 +8,29 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 from torch import Tensor
 
+from gutseg.losses.reductions import Pixels
 from gutseg.registry import suggest
 
 VOID = -100  # the class number that torch's cross-entropy leaves out
 
 
 def checked(function: Callable, signature: inspect.Signature, name: str) -> Callable:
-    """Return a function of that signature which checks and cleans what the function is given.
+    """Return a function of that signature which cleans what it is given and passes it on.
 
-    Class numbers of -100 are ignored pixels. Logits of ignored pixels, and of classes that were
-    not annotated in an image, become 0: whatever they hold, NaN included, has no gradient. The
-    function runs outside autocast, on logits in float32 (float64 stays).
+    function: of Pixels and what else the signature has. Class numbers of -100 are ignored pixels.
+    Logits of ignored pixels, and of classes that were not annotated in an image, become 0:
+    whatever they hold, NaN included, has no gradient. All runs outside autocast, on logits in
+    float32 (float64 stays).
     Raises ValueError for shapes that do not fit, an empty batch, class numbers beyond the
     classes, class weights of another length or below 0, and unknown words (absent, reduction...).
     """
+    parameters = signature.parameters.items()
     words = {
-        key: get_args(parameter.annotation)
-        for key, parameter in signature.parameters.items()
-        if get_origin(parameter.annotation) is Literal
+        key: get_args(one.annotation)
+        for key, one in parameters
+        if get_origin(one.annotation) is Literal
     }
-    tensors = [
-        key
-        for key, parameter in signature.parameters.items()
-        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    ]
+    tensors = [key for key, one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
 
     def call_checked(*args: Any, **params: Any) -> Tensor | dict[str, Tensor]:
         call = signature.bind(*args, **params)
@@ -43,10 +42,11 @@ def checked(function: Callable, signature: inspect.Signature, name: str) -> Call
                 raise ValueError(f"{name}: unknown {key} {given[key]!r}; {hint}")
         _check_shapes({key: given[key] for key in tensors}, given["mode"])
         given |= _cleaned(given)
-        logits = given["logits"]
+        logits = given.pop("logits")
         with torch.autocast(logits.device.type, enabled=False):
             wide = logits if logits.dtype == torch.float64 else logits.float()
-            return function(**given | {"logits": wide})
+            pixels = Pixels(wide, given.pop("target"), given.pop("ignore"), mode=given.pop("mode"))
+            return function(pixels, **given)
 
     return call_checked
 
@@ -54,22 +54,23 @@ def checked(function: Callable, signature: inspect.Signature, name: str) -> Call
 def _cleaned(given: dict[str, Any]) -> dict[str, Any]:
     """Return the shared arguments of a call as the losses count on them."""
     logits, target, ignore = given["logits"], given["target"], given["ignore"]
+    annotated, class_weights = given.get("annotated"), given.get("class_weights")
     if given["mode"] == "multiclass":
-        if given.get("annotated") is not None:
+        if annotated is not None:
             raise ValueError(
                 "annotated: a softmax needs every class of an image; ignore its pixels instead"
             )
         target, ignore = _classes(target, ignore, logits.shape[1])
-    void = None if ignore is None else ignore.bool()[:, None]
-    found = {"target": target, "ignore": None if void is None else void[:, 0]}
-    if given.get("annotated") is not None:
-        found["annotated"] = given["annotated"].bool()
+    found = {"target": target, "ignore": None if ignore is None else ignore.bool()}
+    void = None if ignore is None else found["ignore"][:, None]
+    if annotated is not None:
+        found["annotated"] = annotated.bool()
         unknown = ~found["annotated"][:, :, None, None]
         void = unknown if void is None else void | unknown
     if void is not None:  # 0 · NaN is NaN, forward and backward: a weight of 0 would not do
         found["logits"] = logits.masked_fill(void, 0)
-    if given.get("class_weights") is not None:
-        found["class_weights"] = checked_weights(given["class_weights"], logits.shape[1])
+    if class_weights is not None:
+        found["class_weights"] = checked_weights(class_weights, logits.shape[1])
     return found
 
 

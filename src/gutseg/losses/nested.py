@@ -1,6 +1,7 @@
 """Losses made of other rows of LOSSES, to any depth."""
 
-from collections.abc import Callable, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -28,18 +29,16 @@ class WeightedSum:
         from gutseg.losses import Criterion
 
         terms = self.within({"terms": terms}, "weighted_sum", lambda _, params, __: params)["terms"]
-        names = [term["loss"] for term in terms]
-        self.labels = [
-            name if (before := names[:number].count(name)) == 0 else f"{name}_{before + 1}"
-            for number, name in enumerate(names)
-        ]
-        self.parts = [
-            (
-                Criterion(term["loss"], mode=mode, **(term.get("params") or {})),
-                term.get("weight", 1.0),
-            )
-            for term in terms
-        ]
+        # label -> the loss and its weight
+        self.parts: dict[str, tuple[Criterion, float]] = {}
+        seen: Counter[str] = Counter()
+        for term in terms:
+            seen[name := term["loss"]] += 1
+            label = name if seen[name] == 1 else f"{name}_{seen[name]}"
+            part = Criterion(name, mode=mode, **(term.get("params") or {}))
+            self.parts[label] = part, term.get("weight", 1.0)
+        parts = self.parts.values()
+        self.required_maps = {key for criterion, _ in parts for key in criterion.required_maps}
 
     @staticmethod
     def within(params: dict, where: str, change: Change) -> dict:
@@ -49,37 +48,27 @@ class WeightedSum:
         """
         if not params["terms"]:
             raise ValueError(f"{where}.terms: weighted_sum needs at least one term")
-        terms = [
-            _changed(term, f"{where}.terms.{number}", change)
-            for number, term in enumerate(params["terms"])
-        ]
+        terms = []
+        for number, term in enumerate(params["terms"]):
+            place = f"{where}.terms.{number}"
+            if set(term) - set(TERM) or "loss" not in term:
+                raise ValueError(
+                    f"{place}: unknown name {term.get('loss', '')!r}: a term is "
+                    f"{{loss, weight, params}}, found {sorted(map(str, term))}"
+                )
+            term = {key: coerce(value, TERM[key], f"{place}.{key}") for key, value in term.items()}
+            inside = change(term["loss"], term.get("params") or {}, place)
+            terms.append(term | ({"params": inside} if inside else {}))
         if not any(term.get("weight", 1) for term in terms):
             raise ValueError(f"{where}.terms: all weights are 0; give at least one term a weight")
         return params | {"terms": terms}
-
-    @property
-    def required_maps(self) -> Set[str]:
-        """The maps that the terms need."""
-        return set().union(*(criterion.required_maps for criterion, _ in self.parts))
 
     def __call__(self, logits: Tensor, target: Tensor, **extras: Tensor) -> dict[str, Tensor]:
         """Return every term's weighted value."""
         return {
             label: weight * criterion(logits, target, **extras)[0]
-            for label, (criterion, weight) in zip(self.labels, self.parts, strict=True)
+            for label, (criterion, weight) in self.parts.items()
         }
-
-
-def _changed(term: dict, where: str, change: Change) -> dict:
-    unknown = set(term) - set(TERM)
-    if unknown or "loss" not in term:
-        raise ValueError(
-            f"{where}: unknown name {term.get('loss', '')!r}: a term is {{loss, weight, params}}, "
-            f"found {sorted(map(str, term))}"
-        )
-    term = {key: coerce(value, TERM[key], f"{where}.{key}") for key, value in term.items()}
-    params = change(term["loss"], term.get("params") or {}, where)
-    return term | ({"params": params} if params else {})
 
 
 class DeepSupervision:
@@ -95,6 +84,7 @@ class DeepSupervision:
         from gutseg.losses import Criterion
 
         self.criterion = Criterion(loss, mode=mode, **(params or {}))
+        self.required_maps = self.criterion.required_maps
         self.decay = decay
 
     @staticmethod
@@ -102,11 +92,6 @@ class DeepSupervision:
         """Return the parameters with those of the loss changed; where: their config key."""
         inside = change(params["loss"], params.get("params") or {}, where)
         return params | ({"params": inside} if inside else {})
-
-    @property
-    def required_maps(self) -> Set[str]:
-        """The maps that the loss needs."""
-        return self.criterion.required_maps
 
     def __call__(
         self, logits: Tensor | Sequence[Tensor], target: Tensor, **extras: Tensor

@@ -2,10 +2,8 @@
 
 The names of map arguments (distance, band, border, lesion, signed) are keys of
 gutseg.data.maps.MAPS, which draws them in the data workers after the geometric augmentation.
-What all of them take besides: see gutseg.losses.rows.
 """
 
-from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -14,10 +12,8 @@ from torch import Tensor
 
 from gutseg.losses.inputs import need_weight
 from gutseg.losses.reductions import TINY, Pixels, over_ranks, ratio_over_ranks
-from gutseg.losses.rows import MULTICLASS, MULTILABEL, hard_pixel_loss, loss, pixel_loss
+from gutseg.losses.rows import MULTICLASS, MULTILABEL, loss, pixel_loss
 from gutseg.settings import MOST, Count, NotNegative, Share
-
-HardPixels = tuple[Tensor, Tensor, Callable[[Tensor], int | Tensor]]
 
 
 @pixel_loss(modes=MULTILABEL)
@@ -81,37 +77,39 @@ def _focal(x: Pixels, gamma: float) -> Tensor:
     return x.entropy * wrong**gamma
 
 
-@hard_pixel_loss
+@loss
 def topk_threshold(
     x: Pixels, *, threshold: Annotated[float, Field(gt=0, le=1)] = 0.7, keep: Count = 1
-) -> HardPixels:
+) -> Tensor:
     """Mean cross-entropy of the pixels whose true class has a probability below a threshold.
 
     When fewer than `keep` of an image lie below it, its `keep` hardest are taken, so that the
     mean is never 0 / 0. Source: [Wu 2016]; [Chen 2023].
     """
     limit = -torch.log(x.entropy.new_tensor(threshold))
-    return x.entropy, x.entropy, lambda scores: max((scores > limit).sum(), keep)
+    return x.hardest_mean(
+        x.entropy, x.entropy, lambda scores: max(int((scores > limit).sum()), keep)
+    )
 
 
-@hard_pixel_loss
-def topk_percent(x: Pixels, *, percent: Annotated[float, Field(gt=0, le=100)] = 10.0) -> HardPixels:
+@loss
+def topk_percent(x: Pixels, *, percent: Annotated[float, Field(gt=0, le=100)] = 10.0) -> Tensor:
     """Mean of the worst `percent` of each image's cross-entropies, at least one pixel.
 
     Source: [Chen 2023]; nnU-Net [Isensee 2021] and [Ma 2021] take 10. Ignored pixels leave first.
     """
-    return x.entropy, x.entropy, lambda scores: int(len(scores) * percent / 100)
+    return x.hardest_mean(x.entropy, x.entropy, lambda scores: int(len(scores) * percent / 100))
 
 
-@hard_pixel_loss
-def online_bootstrapping(x: Pixels, *, n: Count = 512) -> HardPixels:
+@loss
+def online_bootstrapping(x: Pixels, *, n: Count = 512) -> Tensor:
     """Mean cross-entropy of the n hardest pixels of each image.
 
     Hard is a large mean |p - y| over classes, which for a softmax is 2 (1 - p_true) / C and
     ranks as the cross-entropy does. Source: [Tongji 2022] equations 2.3-2.4.
     """
     distance = (x.p - x.g).abs().mean(1, keepdim=True)  # (B, 1, H, W)
-    return x.entropy.mean(1, keepdim=True), distance, lambda scores: n
+    return x.hardest_mean(x.entropy.mean(1, keepdim=True), distance, lambda _: n)
 
 
 @pixel_loss
@@ -136,7 +134,7 @@ def boundary_aware(
     need_weight(boundary=boundary, interior=interior)
     inside = band.any(1, keepdim=True) if x.mode == "multiclass" else band
     kept = x.kept[:, : inside.shape[1]]
-    on, off = (inside & kept).to(x.entropy), (~inside & kept).to(x.entropy)
+    on, off = (inside * kept).to(x.entropy), (~inside * kept).to(x.entropy)
     sums = torch.stack([(x.entropy * on).sum(), on.sum(), (x.entropy * off).sum(), off.sum()])
     edge, edges, rest, rests = over_ranks(sums)
     return boundary * edge / edges.clamp(min=1) + interior * rest / rests.clamp(min=1)

@@ -6,7 +6,7 @@ not losses averaged: those of pixels under `batch`, those of (image, class) loss
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,9 +15,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional
 
-from gutseg.settings import NotNegative
+from gutseg.settings import Mode, NotNegative
 
-Mode = Literal["multilabel", "multiclass"]
 Reduction = Literal["batch", "sample"]
 Absent = Literal["skip", "penalise", "one"]
 DivideBy = Literal["weights", "pixels"]
@@ -26,39 +25,31 @@ ClassWeights = Sequence[NotNegative] | None
 TINY = 1e-8
 
 
-def one_hot(target: Tensor, classes: int) -> Tensor:
-    """Spread class numbers (B, H, W) over channels (B, C, H, W); planes pass through."""
-    if target.dim() == 4:
-        return target
-    # torch's one_hot makes eight bytes a pixel and class
-    size = (len(target), classes, *target.shape[1:])
-    planes = torch.zeros(size, device=target.device)
-    return planes.scatter_(1, target.long()[:, None], 1.0)
-
-
-def probabilities(logits: Tensor, mode: Mode) -> Tensor:
-    """Sigmoid or softmax of the logits."""
-    return logits.sigmoid() if mode == "multilabel" else logits.softmax(dim=1)
-
-
 @dataclass(frozen=True)
 class Pixels:
-    """What a formula of pixels sees; logits: (B, C, H, W) in float32 or float64."""
+    """What every loss is called with, and a formula of pixels sees."""
 
+    # (B, C, H, W) in float32 or float64
     logits: Tensor
+    # (B, C, H, W) or, of class numbers, (B, H, W)
     target: Tensor
-    mode: Mode
-    ignore: Tensor | None
+    # (B, H, W)
+    ignore: Tensor | None = None
+    mode: Mode = field(kw_only=True)
 
     @cached_property
     def p(self) -> Tensor:
-        """Probabilities (B, C, H, W)."""
-        return probabilities(self.logits, self.mode)
+        """Probabilities (B, C, H, W): sigmoids or a softmax of the logits."""
+        return self.logits.sigmoid() if self.mode == "multilabel" else self.logits.softmax(dim=1)
 
     @cached_property
     def g(self) -> Tensor:
-        """Labels (B, C, H, W)."""
-        return one_hot(self.target, self.logits.shape[1]).to(self.logits.dtype)
+        """Labels (B, C, H, W); class numbers are spread over channels."""
+        if self.target.dim() == 4:
+            return self.target.to(self.logits.dtype)
+        # torch's one_hot makes eight bytes a pixel and class
+        planes = self.logits.new_zeros(self.logits.shape)
+        return planes.scatter_(1, self.target.long()[:, None], 1.0)
 
     @cached_property
     def entropy(self) -> Tensor:
@@ -69,9 +60,9 @@ class Pixels:
 
     @property
     def kept(self) -> Tensor:
-        """Whether a pixel counts: (B, C, H, W)."""
+        """1 where a pixel counts, else 0, of any type: (B, C, H, W)."""
         if self.ignore is None:
-            return torch.ones_like(self.logits, dtype=torch.bool)
+            return torch.ones_like(self.logits)
         return (~self.ignore[:, None]).expand_as(self.logits)
 
     def of_the_truth(self, planes: Tensor) -> Tensor:
@@ -91,17 +82,33 @@ class Pixels:
     ) -> Tensor:
         """Average (B, C or 1, H, W) over the pixels that count; weights as in rows.pixel_loss."""
         if self.ignore is None and annotated is None and class_weights is None:
-            return mean_over_ranks(loss.sum(), loss.numel())
+            return ratio_over_ranks(loss.sum(), loss.numel())
         kept = self.kept[:, : loss.shape[1]]  # as the loss
         if annotated is not None:
-            kept = kept & annotated[:, :, None, None]
-        weight = kept
+            kept = kept * annotated[:, :, None, None]
+        # once: every product and sum with bool would make a copy in the type of the loss
+        weight = kept = kept.to(loss.dtype)
         if class_weights is not None:
             planes = loss.new_tensor(class_weights)[:, None, None].expand_as(self.logits)
             # a map of every class is weighted by channel
             weight = kept * (planes if loss.shape[1] > 1 else self.of_the_truth(planes))
         divisor = weight if divide_by == "weights" else kept
-        return ratio_over_ranks((weight * loss).sum(), divisor.to(loss.dtype).sum())
+        return ratio_over_ranks((weight * loss).sum(), divisor.sum())
+
+    def hardest_mean(
+        self, losses: Tensor, scores: Tensor, count: Callable[[Tensor], int]
+    ) -> Tensor:
+        """Mean of the losses of each image's highest scores, count(scores) of them."""
+        sums, numbers = [], []
+        for image, (loss, score) in enumerate(zip(losses, scores.detach(), strict=True)):
+            kept: slice | Tensor = slice(None)
+            if self.ignore is not None:
+                kept = ~self.ignore[image].expand_as(loss).flatten()
+            values, ranked = loss.flatten()[kept], score.flatten()[kept]
+            number = min(max(count(ranked), 1), len(values))
+            sums.append(values[ranked.topk(number).indices].sum())
+            numbers.append(number)
+        return ratio_over_ranks(torch.stack(sums).sum(), sum(numbers))
 
 
 @dataclass(frozen=True)
@@ -147,16 +154,16 @@ def region_sums(
         p, g = p * kept, g * kept
         pixels = kept.sum((2, 3)).to(p.dtype).expand_as(pixels)
     if squared:
-        sizes = [(p * g).sum((2, 3)), (p * p).sum((2, 3)), (g * g).sum((2, 3)), pixels]
+        sizes = [(one * other).sum((2, 3)) for one, other in ((p, g), (p, p), (g, g))]
     else:
-        sizes = [*_Overlap.apply(p, g), g.sum((2, 3)), pixels]
-    sums = torch.stack(sizes)  # (4, B, C)
+        sizes = [*_Overlap.apply(p, g), g.sum((2, 3))]
+    sums = torch.stack([*sizes, pixels])  # (4, B, C)
     if annotated is not None:
         sums = sums * annotated
     if reduction == "batch":
         sums = over_ranks(sums.sum(dim=1))[:, None]  # (4, 1, C)
-    tp, predicted, size, pixels = sums  # (R, C) each
-    return Sums(tp, predicted, size, pixels, reduction == "batch", x.mode)
+    tp, predicted, target, pixels = sums  # (R, C) each
+    return Sums(tp, predicted, target, pixels, reduction == "batch", x.mode)
 
 
 class _Overlap(torch.autograd.Function):
@@ -197,32 +204,9 @@ def mean_of_rows(total: Tensor, number: Tensor, sums: Sums) -> Tensor:
     return total / number.clamp(min=TINY) if sums.gathered else ratio_over_ranks(total, number)
 
 
-def hardest_mean(
-    losses: Tensor,
-    scores: Tensor,
-    ignore: Tensor | None,
-    count: Callable[[Tensor], int | Tensor],
-) -> Tensor:
-    """Mean loss of the highest-scored pixels, image by image; count: how many of the scores."""
-    sums, numbers = [], []
-    for image in range(len(losses)):
-        kept = slice(None) if ignore is None else ~ignore[image].expand_as(losses[image]).flatten()
-        values = losses[image].flatten()[kept]
-        ranked = scores[image].detach().flatten()[kept]
-        number = min(max(int(count(ranked)), 1), len(values))
-        chosen = ranked.topk(number).indices
-        sums.append(values[chosen].sum())
-        numbers.append(number)
-    return mean_over_ranks(torch.stack(sums).sum(), sum(numbers))
-
-
-def mean_over_ranks(total: Tensor, number: int) -> Tensor:
-    """Divide a sum by how many were added, both over all ranks."""
-    return ratio_over_ranks(total, total.new_tensor(float(number)))
-
-
-def ratio_over_ranks(total: Tensor, divisor: Tensor) -> Tensor:
-    """Divide a sum by another, both over all ranks; 0 / 0 is 0."""
+def ratio_over_ranks(total: Tensor, divisor: Tensor | int) -> Tensor:
+    """Divide a sum by another, or by how many were added, both over all ranks; 0 / 0 is 0."""
+    divisor = divisor if isinstance(divisor, Tensor) else total.new_tensor(float(divisor))
     sums = over_ranks(torch.stack([total, divisor]))
     return sums[0] / sums[1].clamp(min=TINY)
 
@@ -253,6 +237,4 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: object, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
+        return _SumOverRanks.apply(gradient)

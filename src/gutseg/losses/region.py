@@ -1,7 +1,4 @@
-"""Losses that are closed forms of the sums TP, FP, FN and TN of each class.
-
-What all of them take besides: see gutseg.losses.rows.
-"""
+"""Losses that are closed forms of the sums TP, FP, FN and TN of each class."""
 
 from typing import Literal
 

@@ -15,7 +15,8 @@ constant 1 of a Dice without smoothing.
 A class of which no pixel counts, ignored or not annotated, adds nothing under any of them.
 
 A formula's other parameters are the maps it needs and, keyword-only, what a config may set, with
-their bounds. A decorator takes `modes` of a formula that works in one alone, and other defaults.
+their bounds. A decorator takes `modes` of a formula that works in one alone, and other defaults;
+what it makes has `modes` and `required_maps`.
 """
 
 import inspect
@@ -33,7 +34,6 @@ from gutseg.losses.reductions import (
     Mode,
     Pixels,
     Reduction,
-    hardest_mean,
     over_classes,
     region_sums,
 )
@@ -45,8 +45,8 @@ MULTICLASS: tuple[Mode, ...] = ("multiclass",)
 
 
 def _row_maker(finish: Formula) -> Callable[..., Formula]:
-    """Make a decorator of `finish(formula, logits, target, ...)`, which completes formulas."""
-    _, *shared, _own = inspect.signature(finish).parameters.values()
+    """Make a decorator of `finish(formula, pixels, ...)`, which completes formulas."""
+    _, _, *shared, _own = inspect.signature(finish).parameters.values()
 
     @wraps(finish)
     def decorate(
@@ -59,12 +59,15 @@ def _row_maker(finish: Formula) -> Callable[..., Formula]:
         if formula is None:
             return partial(decorate, modes=modes, **defaults)
         _, *own = inspect.signature(formula).parameters.values()
-        found = {parameter.name: parameter for parameter in (*shared, *own)}
+        every = inspect.signature(Pixels).parameters.values()
+        found = {one.name: one for one in (*every, *shared, *own)}
         annotation = Literal.__getitem__(modes)
         found["mode"] = found["mode"].replace(annotation=annotation, default=modes[0])
         for key, value in defaults.items():
             found[key] = found[key].replace(default=value)
-        # maps come before the masks, which may be left out
+        if modes == MULTICLASS:  # a softmax needs every class of an image
+            found.pop("annotated", None)
+        # what a call must give, maps among it, comes before what it may leave out
         order = sorted(
             found.values(),
             key=lambda one: (
@@ -72,12 +75,11 @@ def _row_maker(finish: Formula) -> Callable[..., Formula]:
                 one.kind == one.POSITIONAL_OR_KEYWORD and one.default is None,
             ),
         )
-
         signature = inspect.Signature(order, return_annotation=Tensor)
-        row = checked(partial(finish, formula), signature, formula.__name__)
-        row = wraps(formula)(row)
-        row.__signature__ = signature  # type: ignore[attr-defined]  # read by inspect
+        row = wraps(formula)(checked(partial(finish, formula), signature, formula.__name__))
         row.__annotations__ = {one.name: one.annotation for one in order}
+        maps = {one.name for one in own if one.kind is one.POSITIONAL_OR_KEYWORD} - {"annotated"}
+        vars(row).update(__signature__=signature, modes=modes, required_maps=maps)
         return row
 
     return decorate
@@ -86,12 +88,9 @@ def _row_maker(finish: Formula) -> Callable[..., Formula]:
 @_row_maker
 def region_loss(
     formula: Formula,
-    logits: Tensor,
-    target: Tensor,
-    ignore: Mask = None,
+    pixels: Pixels,
     annotated: Mask = None,
     *,
-    mode: Mode,
     class_weights: ClassWeights = None,
     absent: Absent = "skip",
     reduction: Reduction = "batch",
@@ -103,7 +102,6 @@ def region_loss(
     Σpg where g is 0 or 1; so FP = FN = 0, and a Dice loss 0, exactly where p = g [Wang Z 2023].
     A formula with a setting `squared` gets Σpg, Σp² and Σg² where it is set, with the same zero.
     """
-    pixels = Pixels(logits, target, mode, ignore)
     sums = region_sums(pixels, annotated, reduction, own.get("squared", False))
     return over_classes(formula(sums, **own), sums, absent=absent, class_weights=class_weights)
 
@@ -111,29 +109,22 @@ def region_loss(
 @_row_maker
 def class_set_loss(
     formula: Formula,
-    logits: Tensor,
-    target: Tensor,
-    ignore: Mask = None,
+    pixels: Pixels,
     annotated: Mask = None,
     *,
-    mode: Mode,
     reduction: Reduction = "batch",
     **own: Any,
 ) -> Tensor:
     """Make a loss of formula(sums, **own), which joins the classes in one fraction."""
-    pixels = Pixels(logits, target, mode, ignore)
     return formula(region_sums(pixels, annotated, reduction), **own)
 
 
 @_row_maker
 def pixel_loss(
     formula: Formula,
-    logits: Tensor,
-    target: Tensor,
-    ignore: Mask = None,
+    pixels: Pixels,
     annotated: Mask = None,
     *,
-    mode: Mode,
     class_weights: ClassWeights = None,
     divide_by: DivideBy = "weights",
     **own: Any,
@@ -145,25 +136,10 @@ def pixel_loss(
     Soft labels: the cross-entropy is -Σ g log p, and a pixel's weight Σ g w is the mean of the
     weights of its labels; so p = g remains the minimum, whatever the weights.
     """
-    pixels = Pixels(logits, target, mode, ignore)
     return pixels.mean(formula(pixels, **own), annotated, class_weights, divide_by)
 
 
 @_row_maker
-def hard_pixel_loss(
-    formula: Formula, logits: Tensor, target: Tensor, ignore: Mask = None, *, mode: Mode, **own: Any
-) -> Tensor:
-    """Make a loss of formula(pixels, **own) -> (losses, scores, count).
-
-    It is the mean of the losses of each image's highest scores, count(scores) of them.
-    """
-    losses, scores, count = formula(Pixels(logits, target, mode, ignore), **own)
-    return hardest_mean(losses, scores, ignore, count)
-
-
-@_row_maker
-def loss(
-    formula: Formula, logits: Tensor, target: Tensor, ignore: Mask = None, *, mode: Mode, **own: Any
-) -> Tensor | dict[str, Tensor]:
+def loss(formula: Formula, pixels: Pixels, **own: Any) -> Tensor | dict[str, Tensor]:
     """Make a loss of formula(pixels, [maps,] **own), which is all of it."""
-    return formula(Pixels(logits, target, mode, ignore), **own)
+    return formula(pixels, **own)

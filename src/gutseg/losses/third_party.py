@@ -1,6 +1,4 @@
-"""Losses of libraries; what all of them take besides: see gutseg.losses.rows."""
-
-from typing import Any
+"""Losses that a library computes, or the distances in them."""
 
 import numpy as np
 import torch
@@ -32,16 +30,11 @@ def lovasz(x: Pixels, *, symmetric: bool = True) -> Tensor:
         numbers = x.g.argmax(dim=1).flatten()[kept]
         return LovaszLoss("multiclass")(pixels[None, ..., None], numbers[None, ..., None])
     truth = (x.g >= 0.5).float().movedim(1, 0).flatten(1)[:, kept]  # (C, pixels that count)
-    forward = _by_class(LovaszLoss("multilabel"), pixels, truth)
-    if not symmetric:
-        return forward
-    return (forward + _by_class(LovaszLoss("multilabel"), -pixels, 1 - truth)) / 2
-
-
-def _by_class(loss: Any, logits: Tensor, target: Tensor) -> Tensor:
-    """The library flattens the classes into one set; here every class is one of its own."""
-    pairs = zip(logits, target, strict=True)
-    return sum(loss(*(plane[None] for plane in pair)) for pair in pairs) / len(logits)
+    sides = [(pixels, truth), (-pixels, 1 - truth)] if symmetric else [(pixels, truth)]
+    # the library flattens the classes into one set; here every class is one of its own
+    hinge = LovaszLoss("multilabel")
+    of_planes = [[hinge(p[None], g[None]) for p, g in zip(*side, strict=True)] for side in sides]
+    return sum(sum(losses) / len(losses) for losses in of_planes) / len(sides)
 
 
 @loss(modes=MULTILABEL)
@@ -60,7 +53,7 @@ def hausdorff_dt(x: Pixels, *, alpha: Positive = 2.0) -> Tensor:
 def _edge_distance(inside: Tensor, kept: Tensor) -> Tensor:
     """Distance of each pixel to the nearest kept one of the other side; (B, C, H, W) bool in."""
     planes = inside.detach().flatten(0, 1).cpu().numpy()
-    counted = kept.flatten(0, 1).cpu().numpy()
+    counted = kept.bool().flatten(0, 1).cpu().numpy()
     found = np.zeros(planes.shape)
     for distance, mask, known in zip(found, planes, counted, strict=True):
         if (mask & known).any() and (~mask & known).any():

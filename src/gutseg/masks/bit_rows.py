@@ -5,47 +5,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gutseg.masks.intrinsics import (
-    at_least_64,
-    frozen,
-    has_bits_64,
-    inlined,
-    kernel,
-    popcount,
-    prefetch,
-)
-
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_ONE = np.uint64(1)
-_ZERO = np.uint64(0)
-_TOP = np.uint64(63)
-# the processor's own prefetching stops at every page (4 KiB): asking for what is half a page
-# ahead saves a sixth of a pass over data that are not in its caches
-_AHEAD = 2048
+from gutseg.masks.intrinsics import ALL, ONE, ZERO, at_least_64, frozen, inlined, kernel, popcount
 
 
 @dataclass(frozen=True, eq=False)
 class BitRows:
     """The masks of one scan, 64 columns per word: column x of a row is bit x % 64 of word x // 64.
 
-    words: (C, Z, H, W64) uint64 in C order; the bits after column width - 1 are zero, and all
-    operations rely on it.
+    words: (C, Z, H, W64) uint64 in C order; all operations rely on the bits after column
+    width - 1 being zero.
     """
 
     words: np.ndarray
     width: int
 
     def __post_init__(self) -> None:
-        words = self.words
-        if words.dtype != np.uint64 or words.ndim != 4 or not words.flags.c_contiguous:
+        words, row_words = self.words, words_of(self.width)
+        fits = words.ndim == 4 and min(words.shape) > 0 and words.shape[3] == row_words
+        if words.dtype != np.uint64 or not fits or not words.flags.c_contiguous:
             raise ValueError(
-                f"bit rows need C-ordered uint64 words of (C, Z, H, W64), "
-                f"found {words.dtype} {words.shape}"
-            )
-        if min(words.shape) < 1 or words.shape[3] != words_of(self.width):
-            raise ValueError(
-                f"{words.shape[3]} words per row cannot hold width {self.width}, "
-                f"or one of the sizes of {words.shape} is zero"
+                f"bit rows of width {self.width} need C-ordered uint64 words of (C, Z, H, "
+                f"{row_words}), no size zero; found {words.dtype} {words.shape}"
             )
 
     @classmethod
@@ -63,16 +43,13 @@ class BitRows:
     def from_threshold(
         cls, probabilities: np.ndarray, thresholds: np.ndarray | Sequence[int]
     ) -> "BitRows":
-        """Pack probability >= threshold.
-
-        probabilities: (C, Z, H, W) uint8. thresholds: (C,) whole numbers in [0, 255].
-        """
+        """Pack probabilities (C, Z, H, W) uint8 >= thresholds (C,), whole numbers in [0, 255]."""
         data, limits = _bytes(probabilities, 4), np.asarray(thresholds)
         classes, depth, height, width = data.shape
-        if limits.shape != (classes,) or not np.all((limits >= 0) & (limits <= 255)):
-            raise ValueError(f"{classes} classes need as many thresholds in 0..255: {thresholds}")
-        if np.any(limits != np.floor(limits)):
-            raise ValueError(f"thresholds of uint8 probabilities are whole numbers: {thresholds}")
+        if limits.shape != (classes,) or not np.isin(limits, np.arange(256)).all():
+            raise ValueError(
+                f"{classes} classes need as many thresholds, whole numbers in 0..255: {thresholds}"
+            )
         words = np.empty((classes, depth * height, words_of(width)), np.uint64)
         for c in range(classes):
             pack_at_least(data[c].reshape(-1), width, np.uint8(limits[c]), words[c])
@@ -83,18 +60,13 @@ class BitRows:
         """Unpack (Z, H, W) uint8 masks whose bit c is class c; higher bits are ignored."""
         if not 1 <= classes <= 8:
             raise ValueError(f"a byte holds 1 to 8 classes, not {classes}")
-        data = _bytes(masks, 3)
-        depth, height, width = data.shape
-        words = np.empty((classes, depth * height, words_of(width)), np.uint64)
-        _pack_class_bits(data.reshape(-1), width, words)
-        return cls(words.reshape(classes, depth, height, words_of(width)), width)
+        bits = np.uint8(1) << np.arange(classes, dtype=np.uint8)
+        return cls.from_arrays(_bytes(masks, 3) & bits[:, None, None, None])
 
     def to_arrays(self) -> np.ndarray:
         """(C, Z, H, W) bool."""
-        bits = np.unpackbits(
-            self.words.view(np.uint8), axis=-1, count=self.width, bitorder="little"
-        )
-        return bits.view(bool)
+        data = self.words.view(np.uint8)
+        return np.unpackbits(data, axis=-1, count=self.width, bitorder="little").view(bool)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -110,14 +82,12 @@ class BitRows:
 
     def slice_counts(self) -> np.ndarray:
         """Voxels inside, (C, Z) int64."""
-        classes, depth = self.words.shape[:2]
-        counts = np.empty(classes * depth, np.int64)
-        _count_bits(self.slices, counts)
-        return counts.reshape(classes, depth)
+        return self.intersection_counts(self)
 
     def intersection_counts(self, other: "BitRows") -> np.ndarray:
         """Voxels inside both, (C, Z) int64."""
-        self._check_same_shape(other)
+        if self.shape != other.shape:
+            raise ValueError(f"masks differ in (C, Z, H, W): {self.shape} and {other.shape}")
         classes, depth = self.words.shape[:2]
         counts = np.empty(classes * depth, np.int64)
         _count_common(self.slices, other.slices, counts)
@@ -132,12 +102,6 @@ class BitRows:
             return NotImplemented
         return self.shape == other.shape and np.array_equal(self.words, other.words)
 
-    __hash__ = None  # type: ignore[assignment]  # Python's own way to say: not hashable
-
-    def _check_same_shape(self, other: "BitRows") -> None:
-        if self.shape != other.shape:
-            raise ValueError(f"masks differ in (C, Z, H, W): {self.shape} and {other.shape}")
-
 
 def words_of(width: int) -> int:
     """Return how many words hold a row of that many columns."""
@@ -146,76 +110,34 @@ def words_of(width: int) -> int:
 
 def _bytes(masks: np.ndarray, dimensions: int) -> np.ndarray:
     if masks.dtype not in (np.bool_, np.uint8) or masks.ndim != dimensions:
-        raise ValueError(
-            f"expected a bool or uint8 array of {dimensions} axes, "
-            f"found {masks.dtype} {masks.shape}"
-        )
+        found = f"found {masks.dtype} {masks.shape}"
+        raise ValueError(f"expected a bool or uint8 array of {dimensions} axes, {found}")
     return frozen(np.ascontiguousarray(masks).view(np.uint8))
-
-
-@inlined
-def _rows_with_room(size, width, rows, row_words):
-    """Rows whose words can all be loaded as 64 bytes; the few after them end the array."""
-    if size < 64 * row_words:
-        return 0
-    return min(rows, (size - 64 * row_words) // width + 1)
 
 
 @kernel
 def pack_at_least(data, width, threshold, words):
-    """Write bit (row, column) = data[row, column] >= threshold, 64 columns a step.
+    """Write bit (row, column) = data[row, column] >= threshold, 64 columns per step.
 
     data: (rows * width,) uint8. words: (rows, W64) uint64, every word is written.
     """
     rows, row_words = words.shape
-    roomy = _rows_with_room(data.size, width, rows, row_words)
+    # rows whose words can all be loaded as 64 bytes; the few after them end the array
+    roomy = 0
+    if data.size >= 64 * row_words:
+        roomy = min(rows, (data.size - 64 * row_words) // width + 1)
     # bits beyond the width are zero, which all other operations rely on
-    keep = _ALL >> np.uint64(64 * row_words - width)
+    keep = ALL >> np.uint64(64 * row_words - width)
     for row in range(roomy):
         for k in range(row_words):
-            start = row * width + 64 * k
-            prefetch(data, start + _AHEAD)
-            words[row, k] = at_least_64(data, start, threshold)
+            words[row, k] = at_least_64(data, row * width + 64 * k, threshold)
         # the last load of a row has run on into the next row
         words[row, row_words - 1] &= keep
     for row in range(roomy, rows):
-        words[row] = _ZERO
+        words[row] = ZERO
         for column in range(width):
             bit = np.uint64(data[row * width + column] >= threshold)
             words[row, column >> 6] |= bit << np.uint64(column & 63)
-
-
-@kernel
-def _pack_class_bits(data, width, words):
-    """Split bytes with one bit per class: bit (c, row, column) = bit c of data[row, column].
-
-    data: (rows * width,) uint8. words: (C, rows, W64) uint64, C <= 8, every word is written.
-    """
-    classes, rows, row_words = words.shape
-    roomy = _rows_with_room(data.size, width, rows, row_words)
-    keep = _ALL >> np.uint64(64 * row_words - width)
-    for row in range(roomy):
-        for c in range(classes):
-            mark = np.uint8(1 << c)
-            for k in range(row_words):
-                words[c, row, k] = has_bits_64(data, row * width + 64 * k, mark)
-            words[c, row, row_words - 1] &= keep
-    for row in range(roomy, rows):
-        for c in range(classes):
-            words[c, row] = _ZERO
-            for column in range(width):
-                bit = np.uint64((data[row * width + column] >> c) & 1)
-                words[c, row, column >> 6] |= bit << np.uint64(column & 63)
-
-
-@kernel
-def _count_bits(words, counts):
-    """Count the set bits of each row of words: (N, M) uint64 into (N,) int64."""
-    for row in range(words.shape[0]):
-        total = np.int64(0)
-        for k in range(words.shape[1]):
-            total += popcount(words[row, k])
-        counts[row] = total
 
 
 @kernel
@@ -233,9 +155,9 @@ def _hidden(words, z, y, k, flat):
     """Bits of a word whose six neighbours are all set, four if flat; not at a border of y or z."""
     here = words[z, y, k]
     # the neighbours along x of a word's first and last bit lie in the words next to it
-    before = words[z, y, k - 1] >> _TOP if k > 0 else _ZERO
-    after = words[z, y, k + 1] << _TOP if k + 1 < words.shape[2] else _ZERO
-    inner = ((here << _ONE) | before) & ((here >> _ONE) | after)
+    before = words[z, y, k - 1] >> np.uint64(63) if k > 0 else ZERO
+    after = words[z, y, k + 1] << np.uint64(63) if k + 1 < words.shape[2] else ZERO
+    inner = ((here << ONE) | before) & ((here >> ONE) | after)
     inner &= words[z, y - 1, k] & words[z, y + 1, k]
     return inner if flat else inner & words[z - 1, y, k] & words[z + 1, y, k]
 
@@ -250,10 +172,10 @@ def edge(words, found, flat):
     depth, height, row_words = words.shape
     slices, cleared = words.reshape(depth, height * row_words), found.reshape(depth, -1)
     for z in range(depth):
-        together = _ZERO
+        together = ZERO
         for i in range(slices.shape[1]):
             together |= slices[z, i]
-            cleared[z, i] = _ZERO
+            cleared[z, i] = ZERO
         if not together:
             continue
         for y in range(height):

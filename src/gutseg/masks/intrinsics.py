@@ -1,8 +1,7 @@
 """What the compiled kernels are made of: the compile decorator and a few machine instructions.
 
-numba keeps what it compiled in the first of these that can be written: the folder
-NUMBA_CACHE_DIR, `__pycache__` next to the source, the user's cache folder. Its key is the file
-of the kernel alone, so a kernel calls only kernels of its own file and the instructions here.
+numba keeps what it compiled in NUMBA_CACHE_DIR, `__pycache__` or the user's cache folder. Its key
+is the file of the kernel alone, so a kernel calls only kernels of its own file and these here.
 """
 
 from collections.abc import Callable
@@ -14,29 +13,28 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+ZERO = np.uint64(0)
+ONE = np.uint64(1)
+
 _I64 = ir.IntType(64)
 _BYTE = ir.IntType(8)
 _BYTES_64 = ir.VectorType(_BYTE, 64)
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile on first call, without the interpreter's lock, cached on disk where possible.
-
-    With no writable folder for the cache the kernel still works; each process then compiles
-    what it calls.
-    """
+    """Compile on first call, without the interpreter's lock, cached on disk where possible."""
     options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     try:
         return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba: "no locator available", nowhere to write
+    except RuntimeError:  # numba: "no locator available", nowhere to write; compiled every time
         return numba.njit(**options)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile into the kernels that call it, without counting references.
 
-    The atomic counting of five arrays costs four times what a test of 64 voxels does. Such a
-    function may look at arrays but not make any.
+    Counting those of five arrays costs four times a test of 64 voxels. It may not make arrays.
     """
     return numba.njit(
         forceinline=True,
@@ -84,11 +82,10 @@ def popcount(typingctx, word):
     return types.int64(types.uint64), codegen
 
 
-def _load(context, builder, signature, args, shape: ir.Type) -> ir.Value:
-    """Load `shape` from byte args[1] on of the uint8 array args[0]; any alignment."""
+def _pointer(context, builder, signature, args, kind: ir.Type) -> ir.Value:
+    """Point to byte args[1] of the uint8 array args[0], as to one of a kind; any alignment."""
     array = context.make_array(signature.args[0])(context, builder, args[0])
-    pointer = builder.gep(array.data, [args[1]])
-    return builder.load(builder.bitcast(pointer, shape.as_pointer()), align=1)
+    return builder.bitcast(builder.gep(array.data, [args[1]]), kind.as_pointer())
 
 
 @intrinsic
@@ -96,36 +93,10 @@ def store_word(typingctx, data, offset, word):
     """Write a uint64 over eight bytes of a uint8 array from `offset` on, the lowest first."""
 
     def codegen(context, builder, signature, args):
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        pointer = builder.gep(array.data, [args[1]])
-        builder.store(args[2], builder.bitcast(pointer, _I64.as_pointer()), align=1)
+        builder.store(args[2], _pointer(context, builder, signature, args, _I64), align=1)
         return context.get_dummy_value()
 
     return types.void(data, types.intp, types.uint64), codegen
-
-
-def _splat(builder, byte: ir.Value) -> ir.Value:
-    empty = ir.Constant(_BYTES_64, ir.Undefined)
-    first = builder.insert_element(empty, byte, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), 64), None)
-    return builder.shuffle_vector(first, empty, zeros)
-
-
-@intrinsic
-def prefetch(typingctx, data, offset):
-    """Ask for the cache line of data[offset] of a uint8 array; may be beyond its end."""
-
-    def codegen(context, builder, signature, args):
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        address = builder.bitcast(builder.gep(array.data, [args[1]]), _BYTE.as_pointer())
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), number, number, number])
-        ask = builder.module.declare_intrinsic("llvm.prefetch", [_BYTE.as_pointer()], kind)
-        # to read, wanted in every level of the cache, data not code
-        builder.call(ask, [address, *(ir.Constant(number, flag) for flag in (0, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.void(data, types.intp), codegen
 
 
 @intrinsic
@@ -133,7 +104,7 @@ def load_word(typingctx, data, offset):
     """Eight bytes of a uint8 array from `offset` on as one uint64, the first byte lowest."""
 
     def codegen(context, builder, signature, args):
-        return _load(context, builder, signature, args, _I64)
+        return builder.load(_pointer(context, builder, signature, args, _I64), align=1)
 
     return types.uint64(data, types.intp), codegen
 
@@ -143,34 +114,12 @@ def at_least_64(typingctx, data, offset, threshold):
     """Compare 64 bytes of a uint8 array: bit b is data[offset + b] >= threshold."""
 
     def codegen(context, builder, signature, args):
-        loaded = _load(context, builder, signature, args, _BYTES_64)
-        inside = builder.icmp_unsigned(">=", loaded, _splat(builder, args[2]))
-        return builder.bitcast(inside, _I64)
+        loaded = builder.load(_pointer(context, builder, signature, args, _BYTES_64), align=1)
+        # the threshold 64 times: as the first element, which all others then copy
+        empty = ir.Constant(_BYTES_64, ir.Undefined)
+        first = builder.insert_element(empty, args[2], ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), 64), None)
+        thresholds = builder.shuffle_vector(first, empty, zeros)
+        return builder.bitcast(builder.icmp_unsigned(">=", loaded, thresholds), _I64)
 
     return types.uint64(data, types.intp, types.uint8), codegen
-
-
-@intrinsic
-def has_bits_64(typingctx, data, offset, bits):
-    """Test 64 bytes of a uint8 array: bit b is (data[offset + b] & bits) != 0."""
-
-    def codegen(context, builder, signature, args):
-        loaded = _load(context, builder, signature, args, _BYTES_64)
-        common = builder.and_(loaded, _splat(builder, args[2]))
-        zero = ir.Constant(_BYTES_64, None)
-        return builder.bitcast(builder.icmp_unsigned("!=", common, zero), _I64)
-
-    return types.uint64(data, types.intp, types.uint8), codegen
-
-
-@intrinsic
-def in_range_64(typingctx, data, offset, low, size):
-    """Test 64 bytes of a uint8 array: bit b is low <= data[offset + b] < low + size."""
-
-    def codegen(context, builder, signature, args):
-        loaded = _load(context, builder, signature, args, _BYTES_64)
-        above = builder.sub(loaded, _splat(builder, args[2]))
-        inside = builder.icmp_unsigned("<", above, _splat(builder, args[3]))
-        return builder.bitcast(inside, _I64)
-
-    return types.uint64(data, types.intp, types.uint8, types.uint8), codegen

@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gutseg.masks.bit_rows import BitRows
 from gutseg.masks.intrinsics import frozen
 from gutseg.masks.rle_reading import decode_rows, issue
-
-Label = Callable[[int], str] | Sequence[str] | None
-Texts: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str | float | None]
 
 
 @dataclass(frozen=True)
@@ -29,29 +26,18 @@ class Issue:
 class Column:
     """A column of run-length texts as Arrow buffers, made once and decoded scan by scan."""
 
-    def __init__(self, texts: Texts) -> None:
+    def __init__(self, texts: pa.Array | pa.ChunkedArray | Sequence[str | float | None]) -> None:
         """texts: an Arrow string array, or str with None, NaN or "" for empty masks."""
         if not isinstance(texts, pa.Array | pa.ChunkedArray):
             texts = pa.array(texts, pa.large_string(), from_pandas=True)
         if isinstance(texts, pa.ChunkedArray):
             texts = texts.combine_chunks()
-        if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
-            texts = texts.cast(pa.large_string())
-        self.texts = texts
-        width = np.int32 if pa.types.is_string(texts.type) else np.int64
+        self.texts = texts = pc.fill_null(texts.cast(pa.large_string()), "")
         _, offsets, data = texts.buffers()
         # an array without rows may come without buffers
-        bounds = np.frombuffer(offsets, width) if len(texts) else np.zeros(1, width)
-        bounds = bounds[texts.offset : texts.offset + len(texts) + 1]
-        self.offsets = frozen(bounds.astype(np.int64, copy=False))
+        bounds = np.frombuffer(offsets, np.int64) if len(texts) else np.zeros(1, np.int64)
+        self.offsets = frozen(bounds[texts.offset : texts.offset + len(texts) + 1])
         self.data = np.frombuffer(data or b"", np.uint8)
-        valid = np.zeros(0, bool)
-        if texts.null_count:
-            valid = texts.is_valid().to_numpy(zero_copy_only=False)
-        self.valid = frozen(valid.view(np.uint8))
-
-    def __len__(self) -> int:
-        return len(self.texts)
 
     def decode_scan(
         self,
@@ -60,34 +46,29 @@ class Column:
         shape: tuple[int, int, int, int],
         *,
         rows: np.ndarray | None = None,
-        label: Label = None,
+        label: Callable[[int], str] = "row {}".format,
         issues: list[Issue] | None = None,
     ) -> BitRows:
         """Decode the rows of one scan; slices without a row are empty.
 
         class_index, z_index: (M,), where rows[m] belongs. shape: (C, Z, H, W). rows: (M,) into
-        the column, all by default. label: names a row in errors, looked up only then.
-        issues: a list that collects the invalid rows, whose slices stay empty; without it the
-        first one raises ValueError.
+        the column, all by default. label: names a row in errors. issues: collects the invalid
+        rows, whose slices stay empty; without it the first one raises ValueError.
         """
         classes, depth, height, width = shape
-        rows = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+        rows = np.arange(len(self.texts)) if rows is None else np.asarray(rows, np.int64)
         slots = _slots(class_index, z_index, rows, shape)
         scan = BitRows.zeros(classes, depth, height, width)
-        lengths = self.offsets[rows + 1] - self.offsets[rows]
-        longest = int(lengths.max(initial=0))
-        scratch = np.empty(longest + 2, np.int64), np.empty((longest // 4 + 1, 2), np.int64)
         seen, invalid = np.full(classes * depth, -1, np.int64), np.zeros(len(rows), np.uint8)
         words = scan.words.reshape(classes * depth, -1)
-        arrow = self.data, self.offsets, self.valid
-        decode_rows(*arrow, rows, slots, width, words, *scratch, seen, invalid)
+        decode_rows(self.data, self.offsets, rows, slots, width, words, seen, invalid)
         for m in np.flatnonzero(invalid):
             row = int(rows[m])
-            if invalid[m] == 1:
-                why = issue(self.texts[row].as_py(), height, width)
-            else:
-                why = f"a second row for the class and slice of {_name(label, int(seen[slots[m]]))}"
-            found = Issue(row, f"{_name(label, row)}: {why}", repeated=bool(invalid[m] == 2))
+            repeated = bool(invalid[m] == 2)
+            why = issue(self.texts[row].as_py(), height, width)
+            if repeated:
+                why = f"a second row for the class and slice of {label(int(seen[slots[m]]))}"
+            found = Issue(row, f"{label(row)}: {why}", repeated)
             if issues is None:
                 raise ValueError(found.message)
             issues.append(found)
@@ -103,14 +84,7 @@ def _slots(
         index = np.asarray(index, np.int64)
         if index.shape != rows.shape:
             raise ValueError(f"{len(rows)} rows need as many {name} indices, found {index.shape}")
-        if index.size and not 0 <= index.min() <= index.max() < size:
-            outside = index[(index < 0) | (index >= size)][0]
-            raise ValueError(f"{name} index {outside} is outside 0..{size - 1}")
+        if (outside := index[(index < 0) | (index >= size)]).size:
+            raise ValueError(f"{name} index {outside[0]} is outside 0..{size - 1}")
         checked.append(index)
     return checked[0] * shape[1] + checked[1]
-
-
-def _name(label: Label, row: int) -> str:
-    if label is None:
-        return f"row {row}"
-    return label(row) if callable(label) else label[row]

@@ -2,21 +2,26 @@
 
 The competition's page says column-major; its data are row-major (a test decodes and re-encodes
 real rows). Reading is strict: pairs are whole, positive, sorted, do not overlap and end inside
-the slice. Read but never written: runs that touch, leading zeros, more than one space. The
-compiled loops turn characters into numbers, numbers into runs and runs into bits; `issue` words
-what is wrong with a text that they have refused.
+the slice. Read but never written: runs that touch, leading zeros, more than one space.
 """
 
 import numpy as np
 
-from gutseg.masks.intrinsics import in_range_64, inlined, kernel, load_word, trailing_zeros
+from gutseg.masks.intrinsics import (
+    ALL,
+    ONE,
+    ZERO,
+    at_least_64,
+    inlined,
+    kernel,
+    load_word,
+    trailing_zeros,
+)
 from gutseg.registry import shown
 
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_ZERO = np.uint64(0)
-_ONE = np.uint64(1)
-_SPACE = np.uint8(32)
-# the compiled loops look at 64 characters at a time, slowly where there are fewer
+_SPACE, _AFTER_SPACE = np.uint8(32), np.uint8(33)
+_DIGIT_0, _AFTER_9 = np.uint8(48), np.uint8(58)
+# the compiled loops look at 64 characters at a time
 _PADDING = b" " * 64
 # beyond any pixel count; longer numbers stop growing here and then run past the end
 _HUGE = 10**17
@@ -32,10 +37,7 @@ _MYRIADS = np.uint64(10000 * 2**32 + 1)
 
 
 def decode(text: str | float | None, height: int, width: int) -> np.ndarray:
-    """Read run-length text into a (H, W) bool mask; None, NaN and "" are empty.
-
-    Raises ValueError naming the pair (from 1) and the value.
-    """
+    """Read text into a (H, W) bool mask, empty for None, NaN, ""; ValueError names the bad pair."""
     mask = np.zeros(height * width, np.uint8)
     if isinstance(text, str) and text:
         data = np.frombuffer(text.encode("ascii", "replace") + _PADDING, np.uint8)
@@ -47,11 +49,11 @@ def decode(text: str | float | None, height: int, width: int) -> np.ndarray:
 def issue(text: str, height: int, width: int) -> str | None:
     """Say what is wrong with the first invalid pair of a text; None when nothing is."""
     words = [word for word in text.split(" ") if word]
-    for position, word in enumerate(words):
+    for position, word in enumerate(words, start=2):
         if not (word.isascii() and word.isdigit()):
-            return f"pair {position // 2 + 1}: expected a whole number, found {shown(word)}"
+            return f"pair {position // 2}: expected a whole number, found {shown(word)}"
         if len(word.lstrip("0")) > 30:
-            return f"pair {position // 2 + 1}: a number of {len(word)} digits is past any pixel"
+            return f"pair {position // 2}: a number of {len(word)} digits is past any pixel"
     numbers = [int(word) for word in words]
     if len(numbers) % 2:
         return (
@@ -75,13 +77,14 @@ def issue(text: str, height: int, width: int) -> str | None:
 def _kinds(data, block, count):
     """Which of the `count` <= 64 characters from `block` on are digits, and which are spaces."""
     if block + 64 <= data.size:
-        keep = _ALL >> np.uint64(64 - count)
-        digits = in_range_64(data, block, np.uint8(48), np.uint8(10))
-        return digits & keep, in_range_64(data, block, _SPACE, np.uint8(1)) & keep
-    digits, spaces = _ZERO, _ZERO
+        keep = ALL >> np.uint64(64 - count)
+        digits = at_least_64(data, block, _DIGIT_0) & ~at_least_64(data, block, _AFTER_9)
+        spaces = at_least_64(data, block, _SPACE) & ~at_least_64(data, block, _AFTER_SPACE)
+        return digits & keep, spaces & keep
+    digits, spaces = ZERO, ZERO
     for b in range(count):
         character = data[np.uint64(block + b)]
-        digits |= np.uint64(48 <= character <= 57) << np.uint64(b)
+        digits |= np.uint64(_DIGIT_0 <= character < _AFTER_9) << np.uint64(b)
         spaces |= np.uint64(character == _SPACE) << np.uint64(b)
     return digits, spaces
 
@@ -90,20 +93,19 @@ def _kinds(data, block, count):
 def _find_numbers(data, start, stop, bounds):
     """List where digits begin and end; return how many bounds, -1 at any other character.
 
-    Finding all bounds first, 64 characters a step, keeps the numbers independent: reading one
-    after the other waits for the length of each.
+    All bounds first: reading number after number would wait for the length of each.
     """
-    count, carry = 0, _ZERO
+    count, carry = 0, ZERO
     for block in range(start, stop, 64):
         size = min(64, stop - block)
         digits, spaces = _kinds(data, block, size)
-        if (digits | spaces) != _ALL >> np.uint64(64 - size):
+        if (digits | spaces) != ALL >> np.uint64(64 - size):
             return -1
-        edges = digits ^ ((digits << _ONE) | carry)
+        edges = digits ^ ((digits << ONE) | carry)
         carry = digits >> np.uint64(63)
         while edges:
             bounds[np.uint64(count)] = block + trailing_zeros(edges)
-            edges &= edges - _ONE
+            edges &= edges - ONE
             count += 1
     if carry:
         bounds[np.uint64(count)] = stop
@@ -128,10 +130,7 @@ def _number(data, start, stop):
 
 @inlined
 def _parse(data, start, stop, pixels, bounds, runs):
-    """Read the pairs of one text into runs as (first, end) from 0; return how many, -1 = invalid.
-
-    A run that touches the one before it stays a run of its own.
-    """
+    """Read the pairs of one text into runs (first, end) from 0; return how many, -1 = invalid."""
     count = _find_numbers(data, start, stop, bounds)
     # four bounds per pair: where its two numbers begin and end
     if count < 0 or count & 3:
@@ -139,7 +138,7 @@ def _parse(data, start, stop, pixels, bounds, runs):
     previous, sound = 0, True
     for n in range(count >> 2):
         at = np.uint64(4 * n)
-        first = _number(data, bounds[at], bounds[at + _ONE])
+        first = _number(data, bounds[at], bounds[at + ONE])
         length = _number(data, bounds[at + np.uint64(2)], bounds[at + np.uint64(3)])
         end = first - 1 + length
         sound &= (first > previous) & (length > 0) & (end <= pixels)
@@ -153,14 +152,14 @@ def _set_bits(words, base, first, end):
     """Set the bits first..end - 1 of the row whose words start at base."""
     low, high = first >> 6, (end - 1) >> 6
     # the masks name the last bit and not the one after it: a shift by 64 is undefined
-    from_first = _ALL << np.uint64(first & 63)
-    to_end = _ALL >> np.uint64(63 - ((end - 1) & 63))
+    from_first = ALL << np.uint64(first & 63)
+    to_end = ALL >> np.uint64(63 - ((end - 1) & 63))
     if low == high:
         words[np.uint64(base + low)] |= from_first & to_end
         return
     words[np.uint64(base + low)] |= from_first
     for k in range(low + 1, high):
-        words[np.uint64(base + k)] = _ALL
+        words[np.uint64(base + k)] = ALL
     words[np.uint64(base + high)] |= to_end
 
 
@@ -186,25 +185,25 @@ def _draw(runs, words, base, width, row_words):
 
 
 @kernel
-def decode_rows(data, offsets, valid, rows, slots, width, words, bounds, runs, seen, issues):
+def decode_rows(data, offsets, rows, slots, width, words, seen, issues):
     """Decode rows of an Arrow string column into the bit rows of one scan.
 
-    data: (bytes,) uint8. offsets: (N + 1,) int64. valid: (N,) uint8, or (0,) for no nulls.
-    rows, slots: (M,) int64, which row goes to which slice. words: (slots, H * W64) uint64, zero.
-    bounds, runs: int64 scratch, (longest text + 2,) and (a quarter of that, 2). seen: (slots,)
-    int64, -1. issues: (M,) uint8, becomes 1 where the text is invalid and 2 where an earlier row
-    went to the same slice.
+    data: (bytes,) uint8. offsets: (N + 1,) int64. rows, slots: (M,) int64, which row goes to
+    which slice. words: (slots, H * W64) uint64, zero. seen: (slots,) int64, -1, becomes the row.
+    issues: (M,) uint8, becomes 1 where the text is invalid and 2 where the slice has a row.
     """
     row_words = (width + 63) // 64
     pixels = words.shape[1] // row_words * width
+    longest = 0
+    for row in rows:
+        longest = max(longest, offsets[row + 1] - offsets[row])
+    bounds, runs = np.empty(longest + 2, np.int64), np.empty((longest // 4 + 1, 2), np.int64)
     for m in range(rows.size):
         row, slot = rows[m], slots[m]
         if seen[slot] >= 0:
             issues[m] = 2
             continue
         seen[slot] = row
-        if valid.size and not valid[row]:
-            continue
         count = _parse(data, offsets[row], offsets[row + 1], pixels, bounds, runs)
         if count < 0:
             issues[m] = 1

@@ -1,13 +1,15 @@
 """Pixels to run-length text: row-major, 1-indexed `start length` pairs, as in train.csv.
 
-Runs are sorted, as long as they can be, and may continue in the next row. The compiled loops turn
-bits into edges, edges into numbers and numbers into characters.
+Runs are sorted, as long as they can be, and may continue in the next row.
 """
 
 import numpy as np
 
 from gutseg.masks.bit_rows import BitRows
 from gutseg.masks.intrinsics import (
+    ALL,
+    ONE,
+    ZERO,
     at_least_64,
     frozen,
     inlined,
@@ -16,9 +18,6 @@ from gutseg.masks.intrinsics import (
     trailing_zeros,
 )
 
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_ZERO = np.uint64(0)
-_ONE = np.uint64(1)
 _SPACE = np.uint8(32)
 # the characters of eight zeros
 _ZEROS = np.uint64(0x3030303030303030)
@@ -33,13 +32,9 @@ def encode(mask: np.ndarray) -> str:
     """Write a mask (H, W), non-zero = inside; an empty mask gives ""."""
     data = np.ascontiguousarray(mask if mask.dtype in (np.bool_, np.uint8) else mask != 0)
     data = frozen(data.reshape(-1).view(np.uint8))
-    text = np.empty(16384, np.uint8)
+    # at most half as many runs as pixels: two numbers and two spaces each, and one open run
+    text = np.empty((data.size // 2 + 2) * 2 * (len(str(data.size)) + 1) + 8, np.uint8)
     end = _encode_flat(data, text)
-    if end < 0:
-        # at most half as many runs as pixels, each of a start and a shorter length, and what the
-        # loop wants to find free
-        text = np.empty((data.size // 2 + 64) * 2 * _digits(data.size) + 64 * 21, np.uint8)
-        end = _encode_flat(data, text)
     return text[: max(0, end - 1)].tobytes().decode("ascii")
 
 
@@ -48,24 +43,18 @@ def encode_scan(masks: BitRows) -> list[str]:
     classes, depth, height, width = masks.shape
     words = masks.slices
     # bytes of a row in which every other pixel is set, and of the end of an open run
-    room = (width // 2 + 2) * 2 * (_digits(height * width) + 1) + 8
+    room = (width // 2 + 2) * 2 * (len(str(height * width)) + 1) + 8
     text = np.empty(max(65536, 2 * room), np.uint8)
     ends = np.zeros(classes * depth + 1, np.int64)
-    done = 0
-    while True:
-        done = _encode_slices(words, width, done, room, text, ends)
-        if done == len(words):
-            break
+    done = _encode_slices(words, width, 0, room, text, ends)
+    while done < len(words):
         text = np.concatenate([text, np.empty_like(text)])
+        done = _encode_slices(words, width, done, room, text, ends)
     joined = text[: ends[-1]].tobytes().decode("ascii")
     starts, stops = ends[:-1], np.maximum(ends[:-1], ends[1:] - 1)
     # the words lie class by class
     starts, stops = (index.reshape(classes, depth).T.reshape(-1) for index in (starts, stops))
     return [joined[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
-
-
-def _digits(number: int) -> int:
-    return len(str(number))
 
 
 @inlined
@@ -102,7 +91,7 @@ def _write_edges(edges, position, begun, text, at):
     """Write what the edge bits of one word begin and end; begun: open run's first pixel or -1."""
     while edges:
         pixel = position + trailing_zeros(edges)
-        edges &= edges - _ONE
+        edges &= edges - ONE
         if begun < 0:
             begun = pixel
             at = _write_number(pixel + 1, text, at)
@@ -117,7 +106,7 @@ def _blank_rows(words, row_words):
     """Return how many rows of zeros a slice begins with, found 64 words at a time."""
     blank = 0
     while blank + 64 <= words.size:
-        together = _ZERO
+        together = ZERO
         for k in range(64):
             together |= words[np.uint64(blank + k)]
         if together:
@@ -132,9 +121,9 @@ def _write_slice(words, width, row_words, text, at, room):
 
     room: the most bytes that a row and the end of the slice can take.
     """
-    begun, carry = -1, _ZERO
+    begun, carry = -1, ZERO
     last = np.uint64((width - 1) & 63)
-    keep = _ALL >> (np.uint64(63) - last)
+    keep = ALL >> (np.uint64(63) - last)
     height = words.size // row_words
     for y in range(_blank_rows(words, row_words), height):
         if at + room > text.size:
@@ -146,12 +135,12 @@ def _write_slice(words, width, row_words, text, at, room):
             continue
         for k in range(row_words):
             word = words[np.uint64(y * row_words + k)]
-            edges = word ^ ((word << _ONE) | carry)
+            edges = word ^ ((word << ONE) | carry)
             carry = word >> np.uint64(63)
             if k == row_words - 1:
                 # a run that reaches the last column is closed by the next row, if at all
                 edges &= keep
-                carry = (word >> last) & _ONE
+                carry = (word >> last) & ONE
             begun, at = _write_edges(edges, y * width + 64 * k, begun, text, at)
     if begun >= 0:
         at = _write_number(height * width - begun, text, at)
@@ -162,17 +151,11 @@ def _write_slice(words, width, row_words, text, at, room):
 def _encode_slices(words, width, first, room, text, ends):
     """Write slices first, first + 1, ... into text; return the first that found no room.
 
-    words: (slices, H * W64) uint64. ends: (slices + 1,) int64, ends[n] = end of slice n - 1 with
-    its last space; ends[first] says where to begin.
+    words: (slices, H * W64) uint64. ends: (slices + 1,) int64; slice n ends at ends[n + 1].
     """
     row_words = (width + 63) // 64
     for n in range(first, words.shape[0]):
-        at, part = ends[n], words[n]
-        together = _ZERO
-        for i in range(part.size):
-            together |= part[i]
-        if together:
-            at = _write_slice(part, width, row_words, text, at, room)
+        at = _write_slice(words[n], width, row_words, text, ends[n], room)
         if at < 0:
             return n
         ends[n + 1] = at
@@ -181,21 +164,18 @@ def _encode_slices(words, width, first, room, text, ends):
 
 @kernel
 def _encode_flat(mask, text):
-    """Write a (pixels,) uint8 mask, non-zero = inside; return the end, -1 if text is short."""
-    begun, carry, at = -1, _ZERO, 0
+    """Write a (pixels,) uint8 mask, non-zero = inside, into enough text; return its end."""
+    begun, carry, at = -1, ZERO, 0
     whole = mask.size >> 6
     for n in range(whole + 1):
         if n < whole:
             word = at_least_64(mask, 64 * n, np.uint8(1))
         else:
             # the rest of the mask and a zero after it, which closes an open run
-            word = _ZERO
+            word = ZERO
             for i in range(64 * whole, mask.size):
                 word |= np.uint64(mask[i] != 0) << np.uint64(i & 63)
-        edges = word ^ ((word << _ONE) | carry)
+        edges = word ^ ((word << ONE) | carry)
         carry = word >> np.uint64(63)
-        # 64 edges of at most 20 digits and a space each
-        if edges and at + 64 * 21 > text.size:
-            return -1
         begun, at = _write_edges(edges, 64 * n, begun, text, at)
     return at

@@ -5,7 +5,7 @@ this project prints names the row it was made with.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -116,11 +116,8 @@ def compare(
     """
     if prediction.shape != truth.shape:
         raise ValueError(f"{scan}: prediction {prediction.shape}, truth {truth.shape} (C, Z, H, W)")
-    counts = (
-        prediction.intersection_counts(truth),
-        prediction.slice_counts(),
-        truth.slice_counts(),
-    )
+    common = prediction.intersection_counts(truth)
+    counts = common, prediction.slice_counts(), truth.slice_counts()
     found = _distances(prediction, truth, metric) if distances else np.full(len(CLASSES), np.nan)
     return ScanResult(scan, dice_rows(*counts, metric), found, *counts)
 
@@ -157,11 +154,9 @@ def _distances(prediction: BitRows, truth: BitRows, metric: Metric) -> np.ndarra
     if metric.volume != "slice":
         return np.array([distance(p, t, shape, metric) for p, t in pairs])
     # one slice without z: its surface is its outline, in a volume every voxel would be surface
+    plane = (1, *shape[1:])
     return np.array(
-        [
-            [distance(*planes, (1, *shape[1:]), metric) for planes in zip(p, t, strict=True)]
-            for p, t in pairs
-        ]
+        [[distance(*two, plane, metric) for two in zip(*pair, strict=True)] for pair in pairs]
     )
 
 
@@ -202,7 +197,8 @@ class Summary:
     score: float
     dice: float
     hausdorff: float
-    counts: dict[str, int] = field(default_factory=dict)
+    # (slice, class): all, kept and dropped by the metric, empty on both sides
+    counts: dict[str, int]
 
 
 def combine(dice: float, distance: float) -> float:
@@ -212,33 +208,27 @@ def combine(dice: float, distance: float) -> float:
 
 def summarise(results: Sequence[ScanResult], metric: Metric) -> Summary:
     """Average over scans as the metric says; NaN when nothing was kept."""
-    dice = _mean_dice(results, metric)
-    distances = [result.hausdorff.ravel() for result in results]
+    rows = _joined([result.dice for result in results])
+    dice, distance = _mean(rows), _mean(_joined([result.hausdorff for result in results]))
+    if metric.dice_mean == "slices":
+        dice = _mean([_mean(organs) for result in results for organs in result.dice.T])
     if metric.hausdorff_mean == "scans":
-        distances = [np.array([_mean(inside)]) for inside in distances]
-    distance = _mean(np.concatenate(distances)) if results else np.nan
-    rows = np.concatenate([result.dice.ravel() for result in results]) if results else np.array([])
-    filled = [(r.prediction + r.truth).ravel() > 0 for r in results]
+        distance = _mean([_mean(result.hausdorff) for result in results])
     kept = int(np.isfinite(rows).sum())
     counts = {
         "rows": len(rows),
         "kept": kept,
         "dropped": len(rows) - kept,
-        "empty": int(len(rows) - sum(part.sum() for part in filled)),
+        "empty": sum(int((one.prediction + one.truth == 0).sum()) for one in results),
     }
     return Summary(combine(dice, distance), dice, distance, counts)
 
 
-def _mean_dice(results: Sequence[ScanResult], metric: Metric) -> float:
-    if not results:
-        return np.nan
-    if metric.dice_mean == "rows":
-        return _mean(np.concatenate([result.dice.ravel() for result in results]))
-    slices = [_mean(organs) for result in results for organs in result.dice.T]
-    return _mean(np.array(slices))
+def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.empty(0), *(values.ravel() for values in arrays)])
 
 
-def _mean(values: np.ndarray) -> float:
+def _mean(values: np.ndarray | list[float]) -> float:
     """Mean of what was kept; NaN when nothing was."""
     kept = np.asarray(values)[np.isfinite(values)]
     return float(kept.mean()) if len(kept) else np.nan
@@ -248,12 +238,7 @@ def of_class(result: ScanResult, organ: str) -> ScanResult:
     """Return the part of a result that belongs to one class; a union keeps its distance."""
     position = CLASSES.index(organ)
     pick = slice(position, position + 1)
-    distances = result.hausdorff if len(result.hausdorff) == 1 else result.hausdorff[pick]
-    return ScanResult(
-        result.scan,
-        result.dice[pick],
-        distances,
-        result.intersection[pick],
-        result.prediction[pick],
-        result.truth[pick],
-    )
+    keys = ["dice", "intersection", "prediction", "truth"]
+    if len(result.hausdorff) > 1:
+        keys.append("hausdorff")
+    return replace(result, **{key: getattr(result, key)[pick] for key in keys})

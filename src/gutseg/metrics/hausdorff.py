@@ -19,6 +19,7 @@ from gutseg.metrics.hausdorff_kernels import farthest2, list_outside
 from gutseg.metrics.slice_boxes import survey
 
 Spacing = tuple[float, float, float]
+ISOTROPIC: Spacing = (1.0, 1.0, 1.0)
 # largest buffer kept between calls, in bytes: the bits of 33 million voxels
 _KEPT = 2**22
 # rows around a word that are tried one by one before a search: a disc of 18 rows
@@ -49,11 +50,7 @@ _scratch = _Scratch()
 
 
 def directed(
-    source: np.ndarray,
-    target: np.ndarray,
-    *,
-    spacing: Spacing = (1.0, 1.0, 1.0),
-    surface: bool = False,
+    source: np.ndarray, target: np.ndarray, *, spacing: Spacing = ISOTROPIC, surface: bool = False
 ) -> float:
     """Largest distance of a voxel of source to the nearest one of target, in units of spacing.
 
@@ -65,11 +62,7 @@ def directed(
 
 
 def symmetric(
-    first: np.ndarray,
-    second: np.ndarray,
-    *,
-    spacing: Spacing = (1.0, 1.0, 1.0),
-    surface: bool = False,
+    first: np.ndarray, second: np.ndarray, *, spacing: Spacing = ISOTROPIC, surface: bool = False
 ) -> float:
     """The larger of both directed() distances: 0 when both are empty, inf when one is."""
     return _distance(first, second, spacing, surface, both_ways=True)
@@ -109,15 +102,14 @@ def two_words(
         first, second = first[None], second[None]
     if not surface:
         return _words(first, "first"), _words(second, "second")
-    # one buffer for both packings: only their edges are needed together
-    edges = _edge(_words(first, "packed"), "first", flat)
-    return edges, _edge(_words(second, "packed"), "second", flat)
-
-
-def _edge(words: np.ndarray, name: str, flat: bool) -> np.ndarray:
-    found = _scratch.take(name, words.shape, np.uint64)
-    edge(words, found, flat)
-    return frozen(found)
+    edges = []
+    for mask, name in ((first, "first"), (second, "second")):
+        # one buffer for both packings: only their edges are needed together
+        words = _words(mask, "packed")
+        found = _scratch.take(name, words.shape, np.uint64)
+        edge(words, found, flat)
+        edges.append(frozen(found))
+    return edges[0], edges[1]
 
 
 def _words(mask: np.ndarray, name: str) -> np.ndarray:

@@ -2,25 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-Mode = Literal["multilabel", "multiclass"]
+from gutseg.settings import Mode
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Pixels of every class, summed over images; counts of several parts may be added.
+    """Pixels of every class, summed over images; counts of several parts may be added."""
 
-    tp, fp, fn: (C,). correct, pixels: numbers; of pixels in mode `multiclass`, of pixels of each
-    class in mode `multilabel`.
-    """
-
+    # (C,) each
     tp: np.ndarray
     fp: np.ndarray
     fn: np.ndarray
-    correct: int = 0
+    # of mode `multiclass`; pixels times classes of mode `multilabel`
     pixels: int = 0
 
     @classmethod
@@ -31,17 +27,13 @@ class Counts:
     @classmethod
     def of_vector(cls, vector: np.ndarray) -> "Counts":
         """Undo `vector`."""
-        return cls(*vector[:-2].reshape(3, -1), *map(int, vector[-2:]))
+        tp, fp, fn = vector[:-1].reshape(3, -1)
+        return cls(tp, fp, fn, int(vector[-1]))
 
     @property
     def vector(self) -> np.ndarray:
-        """All numbers in a row, (3 C + 2,), as ranks add them up."""
-        return np.concatenate([self.tp, self.fp, self.fn, [self.correct, self.pixels]])
-
-    @property
-    def truth(self) -> np.ndarray:
-        """Pixels of each class in the labels."""
-        return self.tp + self.fn
+        """All numbers in a row, (3 C + 1,), as ranks add them up."""
+        return np.concatenate([self.tp, self.fp, self.fn, [self.pixels]])
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts.of_vector(self.vector + other.vector)
@@ -69,11 +61,9 @@ def count(
         np.array([np.count_nonzero(plane) for plane in planes])
         for planes in (found & truth, found, truth)
     )
-    fp, fn = predicted - tp, labelled - tp
-    if mode == "multiclass":
-        return Counts(tp, fp, fn, correct=int(tp.sum()), pixels=pixels)
-    pixels *= len(truth)
-    return Counts(tp, fp, fn, correct=int(pixels - fp.sum() - fn.sum()), pixels=pixels)
+    if mode == "multilabel":
+        pixels *= len(truth)
+    return Counts(tp, predicted - tp, labelled - tp, pixels)
 
 
 def measures(
@@ -81,9 +71,9 @@ def measures(
 ) -> dict[str, float]:
     """Return averages over classes and, as `iou.<class>`, what each class has.
 
-    A class that is neither there nor predicted is not a number and left out of averages, and
-    recall is so wherever the class is not there; precision of a class that is there and never
-    predicted is 0. Averages named `_fg` leave the background out.
+    A class that is neither there nor predicted is NaN and left out of averages, and recall is so
+    wherever the class is not there; precision of a class that is there and never predicted is 0.
+    Of no pixels everything is NaN. Averages named `_fg` leave the background out.
     """
     tp, fp, fn = (part.astype(float) for part in (counts.tp, counts.fp, counts.fn))
     seen = tp + fp + fn > 0
@@ -93,15 +83,15 @@ def measures(
         "precision": (tp, tp + fp),
         "recall": (tp, tp + fn),
     }
-    found = {"accuracy": counts.correct / max(counts.pixels, 1)}
+    correct = tp.sum() if mode == "multiclass" else counts.pixels - fp.sum() - fn.sum()
+    found = {"accuracy": correct / counts.pixels if counts.pixels else np.nan}
     for name, (part, whole) in parts.items():
         defined = tp + fn > 0 if name == "recall" else seen
         values = np.where(defined, part / np.maximum(whole, 1), np.nan)
-        found[name] = _mean(values)
+        foreground = values
         if background is not None and mode == "multiclass":
-            found[f"{name}_fg"] = _mean(np.delete(values, background))
-        else:
-            found[f"{name}_fg"] = found[name]
+            foreground = np.delete(values, background)
+        found |= {name: _mean(values), f"{name}_fg": _mean(foreground)}
         found |= {f"{name}.{key}": value for key, value in zip(classes, values, strict=True)}
     return {key: float(value) for key, value in found.items()}
 

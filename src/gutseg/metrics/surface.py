@@ -6,29 +6,25 @@ Masks as in gutseg.metrics.hausdorff; a surface is the edge voxels of a mask.
 import numpy as np
 from scipy.spatial import cKDTree
 
-from gutseg.metrics.hausdorff import Spacing, checked_spacing, two_words
+from gutseg.metrics.hausdorff import ISOTROPIC, Spacing, checked_spacing, two_words
 
 
 def surface_distances(
-    source: np.ndarray, target: np.ndarray, *, spacing: Spacing = (1.0, 1.0, 1.0)
+    source: np.ndarray, target: np.ndarray, *, spacing: Spacing = ISOTROPIC
 ) -> np.ndarray:
     """Distance of every edge voxel of source to the nearest edge voxel of target, (N,) float64.
 
     inf where target is empty. A k-d tree: tens of milliseconds per pair.
     """
     scale = np.array(checked_spacing(spacing))
-    x, y = (_coordinates(edge) * scale for edge in two_words(source, target, surface=True))
-    if not len(y):
-        return np.full(len(x), np.inf)
-    return cKDTree(y).query(x)[0]
+    edges = two_words(source, target, surface=True)
+    bits = (np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little") for words in edges)
+    x, y = (np.argwhere(planes) * scale for planes in bits)
+    return cKDTree(y).query(x)[0] if len(y) else np.full(len(x), np.inf)
 
 
 def percentile(
-    first: np.ndarray,
-    second: np.ndarray,
-    *,
-    percent: float = 95.0,
-    spacing: Spacing = (1.0, 1.0, 1.0),
+    first: np.ndarray, second: np.ndarray, *, percent: float = 95.0, spacing: Spacing = ISOTROPIC
 ) -> float:
     """Percentile of the surface distances, the larger of both directions: HD95 as MONAI has it.
 
@@ -43,7 +39,7 @@ def percentile(
 
 
 def mean_surface_distance(
-    first: np.ndarray, second: np.ndarray, *, spacing: Spacing = (1.0, 1.0, 1.0)
+    first: np.ndarray, second: np.ndarray, *, spacing: Spacing = ISOTROPIC
 ) -> float:
     """Mean of the surface distances of both directions taken together.
 
@@ -53,15 +49,6 @@ def mean_surface_distance(
     return float(together.mean()) if together.size else 0.0
 
 
-def _both_ways(
-    first: np.ndarray, second: np.ndarray, spacing: Spacing
-) -> tuple[np.ndarray, np.ndarray]:
-    return (
-        surface_distances(first, second, spacing=spacing),
-        surface_distances(second, first, spacing=spacing),
-    )
-
-
-def _coordinates(words: np.ndarray) -> np.ndarray:
-    """(N, 3) indices of the set bits of (Z, H, W64) words."""
-    return np.argwhere(np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little"))
+def _both_ways(first: np.ndarray, second: np.ndarray, spacing: Spacing) -> list[np.ndarray]:
+    pairs = ((first, second), (second, first))
+    return [surface_distances(*pair, spacing=spacing) for pair in pairs]

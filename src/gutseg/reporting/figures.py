@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -43,13 +42,18 @@ def slice_figure(path: Path, panels: Sequence[Panel]) -> None:
         for row, masks in enumerate((panel.truth, panel.prediction)):
             axis = axes[row, column]
             axis.imshow(panel.image, cmap="gray", vmin=0, vmax=1, interpolation="bilinear")
-            _fill(axis, masks)
-            if row:
-                _outline(axis, panel.truth)
+            for organ, mask in zip(CLASSES, masks, strict=True):
+                if mask.any():
+                    axis.contourf(mask, levels=[0.5, 1.5], colors=[COLOURS[organ]], alpha=0.55)
+            for mask in panel.truth if row else ():
+                if mask.any():
+                    axis.contour(mask, levels=[0.5], colors="white", linewidths=0.8)
             axis.set_axis_off()
         axes[0, column].set_title(panel.title, color="white", fontsize=9)
+    organs = [Patch(color=COLOURS[organ], label=organ.replace("_", " ")) for organ in CLASSES]
+    truth = Line2D([], [], color="white", linewidth=0.8, label="truth (outline, lower row)")
     figure.legend(
-        handles=_legend(),
+        handles=[*organs, truth],
         loc="outside lower center",
         ncols=5,
         labelcolor="white",
@@ -58,21 +62,3 @@ def slice_figure(path: Path, panels: Sequence[Panel]) -> None:
         fontsize=9,
     )
     save(figure, path, dpi=100)
-
-
-def _fill(axis: Axes, masks: np.ndarray) -> None:
-    for organ, mask in zip(CLASSES, masks, strict=True):
-        if mask.any():
-            axis.contourf(mask, levels=[0.5, 1.5], colors=[COLOURS[organ]], alpha=0.55)
-
-
-def _outline(axis: Axes, masks: np.ndarray) -> None:
-    for mask in masks:
-        if mask.any():
-            axis.contour(mask, levels=[0.5], colors="white", linewidths=0.8)
-
-
-def _legend() -> list:
-    organs = [Patch(color=COLOURS[organ], label=organ.replace("_", " ")) for organ in CLASSES]
-    truth = Line2D([], [], color="white", linewidth=0.8, label="truth (outline, lower row)")
-    return [*organs, truth]

@@ -13,11 +13,8 @@ Groups = Mapping[str, Sequence[ScanResult]]
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
     """Return a table; its first `words` columns hold words, the others numbers."""
     lines = [header, ["---"] * words + ["---:"] * (len(header) - words), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return str(text).replace("|", "\\|")
+    cells = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -32,19 +29,15 @@ def with_interval(mean: float, half: float, digits: int = 3) -> str:
 
 def summaries(results: Sequence[ScanResult], metric: Metric) -> dict[str, Summary]:
     """Return the summary of every class and, last, of all of them."""
-    by_class = {
-        organ: summarise([of_class(result, organ) for result in results], metric)
-        for organ in CLASSES
-    }
-    return by_class | {"all": summarise(results, metric)}
+    parts = {organ: [of_class(result, organ) for result in results] for organ in CLASSES}
+    return {name: summarise(part, metric) for name, part in (parts | {"all": results}).items()}
 
 
-def score_table(groups: Groups, metric: Metric) -> pd.DataFrame:
-    """Return one row per group; columns (class, dice | 1-hausdorff | score), `all` last."""
-    rows = {}
-    for name, results in groups.items():
-        rows[name] = {
-            (organ, column): value
+def as_text(groups: Groups, metric: Metric) -> str:
+    """Return scores as a table for a terminal, a row per group; one group has a row per class."""
+    rows = {
+        name: {
+            (organ.replace("_", " ") if len(groups) > 1 else organ, column): value
             for organ, found in summaries(results, metric).items()
             for column, value in (
                 ("dice", found.dice),
@@ -52,19 +45,10 @@ def score_table(groups: Groups, metric: Metric) -> pd.DataFrame:
                 ("score", found.score),
             )
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def as_text(groups: Groups, metric: Metric) -> str:
-    """Return the score table for a terminal; one group alone gets one row per class."""
-    table = score_table(groups, metric)
-    if len(table) == 1:
-        table = table.iloc[0].unstack(sort=False)
-    else:
-        table.columns = table.columns.set_levels(
-            [level.str.replace("_", " ") for level in table.columns.levels]
-        )
-    return table.to_string(float_format=lambda value: f"{value:.3f}", na_rep="-")
+        for name, results in groups.items()
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return _text(table.iloc[0].unstack(sort=False) if len(rows) == 1 else table)
 
 
 def pooled_text(groups: Mapping[str, Mapping[str, float]], classes: Sequence[str]) -> str:
@@ -79,8 +63,11 @@ def pooled_text(groups: Mapping[str, Mapping[str, float]], classes: Sequence[str
     else:
         columns = [*columns, "accuracy"]
         rows = {name: [found[key] for key in columns] for name, found in groups.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    return table.to_string(float_format=lambda value: f"{value:.3f}", na_rep="-")
+    return _text(pd.DataFrame.from_dict(rows, orient="index", columns=columns))
+
+
+def _text(table: pd.DataFrame) -> str:
+    return table.to_string(float_format="{:.3f}".format, na_rep="-")
 
 
 def group_by(results: Sequence[ScanResult], by: str) -> dict[str, list[ScanResult]]:
@@ -92,19 +79,17 @@ def group_by(results: Sequence[ScanResult], by: str) -> dict[str, list[ScanResul
     return groups
 
 
-def as_json(results: Sequence[ScanResult], metric_name: str, metric: Metric) -> dict:
+def scores(results: Sequence[ScanResult], metric_name: str, metric: Metric) -> dict:
     """Return what `gutseg score --json` writes; NaN becomes null."""
     found = summaries(results, metric)
-    per_scan = {
-        name: _values(summarise(group, metric)) for name, group in group_by(results, "scan").items()
-    }
+    scans = group_by(results, "scan").items()
     return {
         **_values(found["all"]),
         "metric": metric_name,
         "metric_source": metric.source,
         "counts": found["all"].counts,
         "per_class": {organ: _values(found[organ]) for organ in CLASSES},
-        "per_scan": per_scan,
+        "per_scan": {name: _values(summarise(group, metric)) for name, group in scans},
     }
 
 

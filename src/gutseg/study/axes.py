@@ -3,16 +3,16 @@
 import json
 import re
 from dataclasses import dataclass
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from gutseg.config import Config
+from gutseg.config.files import flat
 from gutseg.registry import shown, suggest
 from gutseg.settings import Section
 
 Kind = Literal["seed", "fold", "network", "input", "lr", "patch", "loss"]
 # In this order cells are run: seed by seed, so that a study that was stopped still compares all.
-ORDER: tuple[Kind, ...] = ("seed", "fold", "network", "input", "lr", "patch", "loss")
+ORDER: tuple[Kind, ...] = get_args(Kind)
 # What an axis varies, by its name or the section that it is in; `input` is everything else.
 KINDS: dict[str, Kind] = {
     "seed": "seed",
@@ -40,17 +40,12 @@ class Choice:
     settings: dict[str, Any]
     # what stands in the axis's column
     value: Any
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Values of which every cell has one."""
-
-    name: str
-    kind: Kind
-    choices: list[Choice]
     # its key in the study's config
     where: str
+
+
+# the values of which every cell has one, never none
+Axis = list[Choice]
 
 
 def read_axes(content: dict[str, Any], where: str) -> list[Axis]:
@@ -59,29 +54,6 @@ def read_axes(content: dict[str, Any], where: str) -> list[Axis]:
     if not axes:
         raise ValueError(f"{where}: there is no axis; give one, such as seed: [0, 1, 2]")
     return axes
-
-
-def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one with dotted keys; of equal keys the last one counts."""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict) and value:
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = value
-    return found
-
-
-def put(content: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested mappings; a section that is null or absent is made."""
-    *outer, last = key.split(".")
-    for name in outer:
-        if content.get(name) is None:
-            content[name] = {}
-        content = content[name]
-        if not isinstance(content, dict):
-            raise ValueError(f"{key}: {name} is {shown(content)}, not a section")
-    content[last] = value
 
 
 def given_label(section: Any) -> str:
@@ -101,6 +73,24 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_.")
 
 
+def check_key(key: str, where: str) -> None:
+    """Raise ValueError unless a config has a key, or may have it among a component's params."""
+    if key in OWN:
+        raise ValueError(f"{where}: the study gives every cell its {key}; leave it out")
+    kind: type[Section] = Config
+    for part in key.split("."):
+        if part not in kind.model_fields:
+            fields = list(kind.model_fields)
+            hint = suggest(part, fields) if fields else "it is inside a value, not a section"
+            raise ValueError(f"{where}: unknown config key {shown(key)}; {hint}")
+        annotation = kind.model_fields[part].annotation
+        parts = (annotation, *get_args(annotation))
+        if any(get_origin(part) is dict for part in parts):
+            return
+        sections = (part for part in parts if isinstance(part, type) and issubclass(part, Section))
+        kind = next(sections, Section)
+
+
 def _axis(name: str, values: Any, where: str) -> Axis:
     if not isinstance(values, list) or not values:
         raise ValueError(f"{where}: expected a list of values, found {shown(values)}")
@@ -109,7 +99,7 @@ def _axis(name: str, values: Any, where: str) -> Axis:
         kind = "input"
     choices = [_choice(name, kind, value, f"{where}.{n}") for n, value in enumerate(values)]
     _check_labels(choices, kind, where)
-    return Axis(name, kind, choices, where)
+    return choices
 
 
 def _choice(name: str, kind: Kind, value: Any, where: str) -> Choice:
@@ -118,7 +108,12 @@ def _choice(name: str, kind: Kind, value: Any, where: str) -> Choice:
     if label is not None and not isinstance(label, str):
         raise ValueError(f"{where}.label: expected text, found {shown(label)}")
     if "set" in keys and keys <= {"label", "set"}:
-        return _named(name, kind, label, value["set"], where)
+        settings = value["set"]
+        if label is None or not isinstance(settings, dict):
+            raise ValueError(f"{where}: expected {{label: ..., set: {{key: value, ...}}}}")
+        for key in settings:
+            check_key(key, f"{where}.set")
+        return Choice(name, kind, label, settings, label, where)
     if "value" in keys and keys <= {"label", "value"}:
         value = value["value"]
     elif keys & {"label", "value"}:
@@ -132,17 +127,8 @@ def _choice(name: str, kind: Kind, value: Any, where: str) -> Choice:
         label = _label(name, kind, value)
     elif kind not in LABELLED:
         raise ValueError(f"{where}.label: values of {name} name themselves; leave it out")
-    settings = {} if name == "fold" else {name: value}
-    return Choice(name, kind, label, settings, label if isinstance(value, dict | list) else value)
-
-
-def _named(name: str, kind: Kind, label: str | None, settings: Any, where: str) -> Choice:
-    """Several keys that are set together."""
-    if label is None or not isinstance(settings, dict):
-        raise ValueError(f"{where}: expected {{label: ..., set: {{key: value, ...}}}}")
-    for key in settings:
-        check_key(key, f"{where}.set")
-    return Choice(name, kind, label, settings, label)
+    shown_value = label if isinstance(value, dict | list) else value
+    return Choice(name, kind, label, {} if name == "fold" else {name: value}, shown_value, where)
 
 
 def _label(name: str, kind: Kind, value: Any) -> str:
@@ -157,38 +143,14 @@ def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def check_key(key: str, where: str) -> None:
-    """Raise ValueError unless a config has a key, or may have it among a component's params."""
-    if key in OWN:
-        raise ValueError(f"{where}: the study gives every cell its {key}; leave it out")
-    kind: type[Section] = Config
-    for part in key.split("."):
-        if part not in kind.model_fields:
-            fields = list(kind.model_fields)
-            hint = suggest(part, fields) if fields else "it is inside a value, not a section"
-            raise ValueError(f"{where}: unknown config key {shown(key)}; {hint}")
-        annotation = kind.model_fields[part].annotation
-        section = _section_of(annotation)
-        parts = (annotation, *get_args(annotation))
-        if section is None and any(get_origin(part) is dict for part in parts):
-            return
-        kind = section or Section
-
-
-def _section_of(annotation: Any) -> type[Section] | None:
-    """Return the section that a key holds, None for a plain value."""
-    parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    sections = (part for part in parts if isinstance(part, type) and issubclass(part, Section))
-    return next(sections, None)
-
-
-def _check_labels(choices: list[Choice], kind: Kind, where: str) -> None:
-    """Labels become folder names: they must differ there too."""
+def _check_labels(choices: Axis, kind: Kind, where: str) -> None:
+    """Raise ValueError for labels that cannot name folders, or that name the same one."""
     seen: dict[str, str] = {}
     for label in (choice.label for choice in choices):
-        if not label.isprintable() or (not slug(label) and (label or kind != "input")):
+        short = slug(label)
+        if not label.isprintable() or (not short and (label or kind != "input")):
             raise ValueError(f"{where}: the label {shown(label)} cannot name a folder")
-        if (short := slug(label)) in seen:
+        if short in seen:
             if kind not in LABELLED:
                 raise ValueError(f"{where}: {label} is listed twice")
             raise ValueError(f"{where}: {label!r} and {seen[short]!r} need labels that differ")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gutseg.config import Config
-from gutseg.study.axes import KINDS, Choice, slug
+from gutseg.study.axes import KINDS, Choice, Kind, slug
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,7 @@ class Cell:
         place = {"name": self.folder_name, "runs": runs}
         return replace(self, config=self.config.model_copy(update=place))
 
-    def of(self, axis: str) -> Choice:
-        """Return the cell's value of an axis."""
-        return next(choice for choice in self.choices if choice.axis == axis)
-
-    def setting(self, axis: str) -> tuple[str, ...]:
-        """Return the labels of all axes but one, the seed and the fold."""
-        left_out = (axis, "seed", "fold")
-        return tuple(choice.label for choice in self.choices if choice.axis not in left_out)
-
-    def _labels(self, kind: str) -> str:
+    def _labels(self, kind: Kind) -> str:
         found = [choice.label for choice in self.choices if choice.kind == kind and choice.label]
         return ", ".join(found) or self.base_labels.get(kind, "")
 
@@ -51,10 +42,9 @@ class Cell:
     def patch(self) -> str:
         """Height and width of what the network is trained on, or `whole`."""
         config = self.config
-        if config.crop:
-            return "{}x{}".format(*config.crop.size)
-        native = config.geometry.kind == "native"
-        return "whole" if native else "{}x{}".format(*config.geometry.size)
+        if config.crop is None and config.geometry.kind == "native":
+            return "whole"
+        return "{}x{}".format(*(config.crop or config.geometry).size)
 
     @property
     def fold(self) -> int:
@@ -74,9 +64,14 @@ class Cell:
         return f"{self.folder_name}--fold{self.fold}"
 
     @property
+    def run(self) -> Path:
+        """The run folder, which holds config.yaml, data.json, and a result of every fold."""
+        return self.config.runs / self.config.name
+
+    @property
     def folder(self) -> Path:
         """Where it is trained."""
-        return self.config.runs / self.config.name / f"fold{self.fold}"
+        return self.run / f"fold{self.fold}"
 
     @property
     def columns(self) -> dict[str, Any]:

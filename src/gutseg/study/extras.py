@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gutseg import experiment, runs
+from gutseg import runs
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
+from gutseg.inference.predictor import activation
 from gutseg.metrics import pooled
 
 
@@ -22,10 +23,13 @@ def amounts(source: Source, table: pd.DataFrame, fold: int) -> dict[str, Any]:
     training, held_out = table[table["fold"] != fold], table[table["fold"] == fold]
     counts = source.pixels(held_out)[0].sum(axis=0)
     shares = source.class_shares(training)
-    found: dict[str, Any] = {"train_images": len(training), "images": len(held_out)}
-    found |= {f"pixels.{key}": int(n) for key, n in zip(source.classes, counts, strict=True)}
-    found |= {f"share.{key}": part for key, part in zip(source.classes, shares, strict=True)}
-    return found | {"background": _background(source)}
+    return {
+        "train_images": len(training),
+        "images": len(held_out),
+        **{f"pixels.{key}": int(n) for key, n in zip(source.classes, counts, strict=True)},
+        **{f"share.{key}": part for key, part in zip(source.classes, shares, strict=True)},
+        "background": "" if source.background is None else source.classes[source.background],
+    }
 
 
 def hard_pixels(folder: Path, numbers: Sequence[int]) -> dict[str, int]:
@@ -34,20 +38,17 @@ def hard_pixels(folder: Path, numbers: Sequence[int]) -> dict[str, int]:
     Hard is a large mean |p - y| over classes, as online bootstrapping has it.
     """
     fold = runs.open_fold(folder)
-    counts = dict.fromkeys(numbers, np.zeros(len(fold.data.classes), np.int64))
+    found = dict.fromkeys((f"hard{n}.{key}" for n in numbers for key in fold.data.classes), 0)
     for probabilities, truth, ignored in _predicted(fold):
         distance = np.abs(probabilities - truth).mean(axis=0)  # (H, W)
         distance[ignored] = -1  # never among the hardest
         most = min(max(numbers), int((~ignored).sum()))
         order = torch.from_numpy(distance.ravel()).topk(most).indices.numpy()
-        flat = truth.reshape(len(truth), -1)  # (C, H * W)
-        for number in numbers:
-            counts[number] = counts[number] + flat[:, order[:number]].sum(axis=1)
-    return {
-        f"hard{number}.{key}": int(n)
-        for number, hard in counts.items()
-        for key, n in zip(fold.data.classes, hard, strict=True)
-    }
+        for key, plane in zip(fold.data.classes, truth, strict=True):
+            hardest = plane.ravel()[order]
+            for number in numbers:
+                found[f"hard{number}.{key}"] += int(hardest[:number].sum())
+    return found
 
 
 def reuse(folder: Path, binary: Path) -> dict[str, float]:
@@ -76,18 +77,17 @@ def _predicted(fold: runs.Fold) -> Iterator[tuple[np.ndarray, np.ndarray, np.nda
 
     The weights are those of the last epoch, as in all measures of a cell.
     """
-    predictor = runs.predictor(fold, experiment.device(), tta="none")
+    predictor = runs.predictor(fold, "none")
     checkpoint.fill(predictor.model, _last_weights(fold.folder), fold.folder / "last.pt")
     for name, planes in fold.planes.items():
         scan = fold.data.scan(name)
         for z, images in predictor.batches(scan, planes):
             logits = predictor.logits(images)  # (B, C, h, w)
-            found = predictor.native(scan, predictor.activation(logits))  # (C, B, H, W)
+            found = predictor.native(scan, activation(logits, predictor.mode))  # (C, B, H, W)
             truth, ignored = fold.data.truth(scan, z), fold.data.ignored(scan, z)
-            for number in range(len(z)):
-                nothing = np.zeros(truth.shape[2:], bool)
-                skipped = nothing if ignored is None else ignored[number]
-                yield found[:, number], truth[:, number], skipped
+            if ignored is None:
+                ignored = np.zeros(truth.shape[1:], bool)
+            yield from zip(found.swapaxes(0, 1), truth.swapaxes(0, 1), ignored, strict=True)
 
 
 def _last_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -95,11 +95,7 @@ def _last_weights(folder: Path) -> dict[str, torch.Tensor]:
     learner = checkpoint.state(folder / "last.pt")["learner"]
     if learner["average"] is None:
         return learner["model"]
-    start = "module."  # torch counts updates beside it
+    start = "module."  # torch counts updates next to it
     return {
         key.removeprefix(start): v for key, v in learner["average"].items() if key.startswith(start)
     }
-
-
-def _background(source: Source) -> str:
-    return "" if source.background is None else source.classes[source.background]

@@ -13,20 +13,12 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import Field
 
-from gutseg.config import Config, read_with, validate
+from gutseg.config import Config, validate
+from gutseg.config.files import flat, put, read_with
 from gutseg.data.sources import mode_of
 from gutseg.registry import shown
 from gutseg.settings import LONGEST_NAME, Count, Name, Section
-from gutseg.study.axes import (
-    ORDER,
-    Axis,
-    Choice,
-    check_key,
-    flat,
-    given_label,
-    put,
-    read_axes,
-)
+from gutseg.study.axes import ORDER, Axis, Choice, check_key, given_label, read_axes
 from gutseg.study.cell import Cell
 
 # cells of a grid; the largest of the papers' has 396
@@ -74,18 +66,16 @@ class Study(Section):
         for key in flat(self.set):
             check_key(key, "set")
         for axes in filter(None, (self.first_axes, self.second_axes)):
-            count = prod(len(axis.choices) for axis in axes)
+            count = prod(map(len, axes))
             if count > MOST_CELLS:
                 raise ValueError(f"the grid has {count} cells; at most {MOST_CELLS} are allowed")
             self._check_values(axes)
         self._check_names()
         if self.background_from is not None:
-            config = self.first_config
-            if mode_of(config.data.source) == "multilabel":
-                raise ValueError(
-                    f"background_from: the classes of {config.data.source} may overlap"
-                )
-            self.binary_cell(Cell(config, (), {}))
+            source = self.first_config.data.source
+            if mode_of(source) == "multilabel":
+                raise ValueError(f"background_from: the classes of {source} may overlap")
+            self.binary_cell(Cell(self.first_config, (), {}))
 
     @cached_property
     def first_axes(self) -> list[Axis]:
@@ -98,10 +88,10 @@ class Study(Section):
         if self.best_with is None:
             return []
         others = read_axes(self.best_with.axes, "best_with.axes")
-        names = {axis.name for axis in others}
-        if (first := self.first_axes[0].name) in names:
+        names = {axis[0].axis for axis in others}
+        if (first := self.first_axes[0][0].axis) in names:
             raise ValueError(f"best_with.axes: {first} is the axis whose best values are taken")
-        return [axis for axis in self.first_axes if axis.name not in names] + others
+        return [axis for axis in self.first_axes if axis[0].axis not in names] + others
 
     def cells(self, folds: Sequence[int], runs: Path) -> list[Cell]:
         """Return every cell of the grid. folds: of the data; runs: the cells' folder."""
@@ -109,48 +99,45 @@ class Study(Section):
 
     def describe(self) -> str:
         """Say in a paragraph on what data and with what budget the cells were trained."""
-        config, train = self.first_config, self.first_config.train
+        config, train, optim = self.first_config, self.first_config.train, self.first_config.optim
         spent = {"steps": train.steps, "epochs": train.epochs, "s": train.seconds}
         budget = next(f"{value} {unit}" for unit, value in spent.items() if value)
-        varied = [f"{axis.name} ({len(axis.choices)})" for axis in self.first_axes]
-        optim = config.optim
-        return (
+        varied = [f"{axis[0].axis} ({len(axis)})" for axis in self.first_axes]
+        said = (
             f"Data: {config.data.source}. Every cell trains {budget} on batches of "
             f"{train.batch_size} {'crops' if config.crop else 'images'} with {optim.name}, "
             f"learning rate {optim.schedule}. The cells differ in {', '.join(varied)}. Training "
             f"images are augmented by {'; '.join(self._augmentations())}. Within a seed and a fold "
             "all losses see the same images in the same order, and a network starts from the same "
-            f"weights.{self._describe_best()}"
+            "weights."
         )
-
-    def _describe_best(self) -> str:
         if self.best_with is None:
-            return ""
-        others = ", ".join(axis.name for axis in read_axes(self.best_with.axes, "best_with.axes"))
-        return (
-            f" The best values of {self.first_axes[0].name} (at most {self.best_with.count}) are "
-            f"also run with other values of {others}. They are "
+            return said
+        return said + (
+            f" The best values of {self.first_axes[0][0].axis} (at most {self.best_with.count}) "
+            f"are also run with other values of {', '.join(flat(self.best_with.axes))}. They are "
             f"chosen by {self.score} on these same held-out images, which flatters them in the "
             "grid and so the grid against what they are also run with."
         )
 
     def _augmentations(self) -> list[str]:
         """Say how training images vary, with the name of the input that they vary for."""
-        inputs = [axis for axis in self.first_axes if axis.kind == "input"]
-        others = [axis.choices[0] for axis in self.first_axes if axis.kind != "input"]
-        found: dict[str, list[str]] = {}
-        for choices in product(*(axis.choices for axis in inputs)):
-            cell = self._cell([*others, *choices], "a cell")
-            ways = [cell.config.augment.name] if cell.config.augment.name != "none" else []
-            if crop := cell.config.crop:
-                turned = {"flips": crop.flips, "quarter turns": crop.quarter_turns}
-                ways = [*(name for name, done in turned.items() if done), *ways]
+        inputs = [axis for axis in self.first_axes if axis[0].kind == "input"]
+        others = [axis[0] for axis in self.first_axes if axis[0].kind != "input"]
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for choices in product(*inputs):
+            config = self._cell([*others, *choices], "a cell").config
+            crop, name = config.crop, config.augment.name
+            ways = [
+                ("flips", crop and crop.flips),
+                ("quarter turns", crop and crop.quarter_turns),
+                (name, name != "none"),
+            ]
+            said = " and ".join(way for way, done in ways if done)
             label = ", ".join(choice.label for choice in choices if choice.label)
-            found.setdefault(" and ".join(ways) or "nothing", []).append(label)
-        return [
-            f"{', '.join(filter(None, labels))}: {ways}" if any(labels) else ways
-            for ways, labels in found.items()
-        ]
+            found[said or "nothing"].append(label)
+        parts = [(", ".join(filter(None, labels)), ways) for ways, labels in found.items()]
+        return [": ".join(filter(None, part)) for part in parts]
 
     def second_cells(self, cells: list[Cell], frame: pd.DataFrame) -> list[Cell]:
         """Return the cells that `best_with` adds.
@@ -165,20 +152,23 @@ class Study(Section):
         scores = frame.set_index("id")[self.score].fillna(0)
         values = defaultdict(list)
         for cell in cells:
-            values[cell.of(first.name).label, cell.setting(first.name)].append(scores[cell.id])
+            labels = {choice.axis: choice.label for choice in cell.choices}
+            value = labels.pop(first[0].axis)
+            setting = tuple(label for axis, label in labels.items() if axis not in ("seed", "fold"))
+            values[value, setting].append(scores[cell.id])
         best: dict[str, float] = {}
-        for (label, _), found in values.items():
-            best[label] = max(best.get(label, 0), sum(found) / len(found))
+        for (value, _), found in values.items():
+            best[value] = max(best.get(value, 0), sum(found) / len(found))
         chosen = sorted(best, key=best.__getitem__, reverse=True)[: self.best_with.count]
-        kept = [choice for choice in first.choices if choice.label in chosen]
+        kept = [choice for choice in first if choice.label in chosen]
         folds = list(dict.fromkeys(cell.fold for cell in cells))
-        placed = self._placed([replace(first, choices=kept), *others], folds, cells[0].config.runs)
+        placed = self._placed([kept, *others], folds, cells[0].config.runs)
         return [cell for cell in placed if cell.id not in scores.index]
 
-    @property
+    @cached_property
     def first_config(self) -> Config:
         """The config of the first cell."""
-        return self._cell([axis.choices[0] for axis in self.first_axes], "the first cell").config
+        return self._cell([axis[0] for axis in self.first_axes], "the first cell").config
 
     def with_binary(self, cells: list[Cell]) -> list[Cell]:
         """Return cells, and after them those that `background_from` adds."""
@@ -195,15 +185,12 @@ class Study(Section):
         return replace(made, base_labels=labels).placed(cell.config.runs)
 
     def _placed(self, axes: list[Axis], folds: Sequence[int], runs: Path) -> list[Cell]:
-        if not any(axis.kind == "fold" for axis in axes):
-            choices = [Choice("fold", "fold", str(fold), {}, fold) for fold in folds]
-            axes = [*axes, Axis("fold", "fold", choices, "axes.fold")]
+        if not any(axis[0].kind == "fold" for axis in axes):
+            axes = [*axes, [Choice("fold", "fold", str(n), {}, n, "axes.fold") for n in folds]]
         cells = [self._cell(choices, "a cell") for choices in _combined(axes)]
-        for fold in dict.fromkeys(cell.fold for cell in cells):
-            if fold not in folds:
-                raise ValueError(
-                    f"axes.fold: {fold}; the data has the folds {', '.join(map(str, folds))}"
-                )
+        if others := [cell.fold for cell in cells if cell.fold not in folds]:
+            known = ", ".join(map(str, folds))
+            raise ValueError(f"axes.fold: {others[0]}; the data has the folds {known}")
         return [cell.placed(runs) for cell in cells]
 
     def _cell(
@@ -211,9 +198,9 @@ class Study(Section):
     ) -> Cell:
         """Build the cell that has these values; where names the source in errors."""
         content = copy.deepcopy(self.base)
-        settings = [flat(self.set), *(choice.settings for choice in choices), changes or {}]
-        for key, value in (pair for part in settings for pair in part.items()):
-            put(content, key, copy.deepcopy(value))
+        for settings in (flat(self.set), *(choice.settings for choice in choices), changes or {}):
+            for key, value in settings.items():
+                put(content, key, copy.deepcopy(value))
         config = validate(Config, content | {"name": "cell"}, where)
         labels = {
             kind: given_label(content.get(key) or {"name": getattr(config, key).name})
@@ -223,38 +210,35 @@ class Study(Section):
 
     def _check_values(self, axes: list[Axis]) -> None:
         """Combine every value with the first ones of the other axes."""
-        first = {axis.name: axis.choices[0] for axis in axes}
-        for choice in (choice for axis in axes for choice in axis.choices):
-            chosen = first | {choice.axis: choice}
+        first = {axis[0].axis: axis[0] for axis in axes}
+        for choice in (choice for axis in axes for choice in axis):
+            chosen = [*(first | {choice.axis: choice}).values()]
             try:
-                self._cell(list(chosen.values()), "")
+                config = self._cell(chosen, "").config
+                if config.data.folds != self.first_config.data.folds:
+                    raise ValueError("data.folds: all cells share their folds; make other studies")
             except ValueError as error:
                 problem = str(error).removeprefix(": ")
                 # a first value can fail with those of other axes; the key that is named has it
-                guilty = [c for c in chosen.values() if problem.startswith(tuple(c.settings))]
-                name = (guilty or [choice])[0].axis
-                axis = next(axis for axis in axes if axis.name == name)
-                number = axis.choices.index(chosen[name])
-                raise ValueError(f"{axis.where}.{number}: {problem}") from None
+                guilty = [one for one in chosen if problem.startswith(tuple(one.settings))]
+                raise ValueError(f"{(guilty or [choice])[0].where}: {problem}") from None
 
     def _check_names(self) -> None:
         """Raise ValueError unless every cell has a folder of its own, with a name that may be."""
         seen: dict[str, tuple[list[str], Config]] = {}
         for axes in filter(None, (self.first_axes, self.second_axes)):
-            seedless = [axis for axis in axes if axis.kind not in ("seed", "fold")]
+            seedless = [axis for axis in axes if axis[0].kind not in ("seed", "fold")]
             for choices in _combined(seedless):
                 cell = self._cell(choices, "a cell")
-                labels = [choice.label for choice in choices]
-                if len(cell.folder_name) > LONGEST_NAME:
-                    longest = max((cell.label, *labels), key=len)
+                name, labels = cell.folder_name, [choice.label for choice in choices]
+                if len(name) > LONGEST_NAME:
+                    longest = shown(max((cell.label, *labels), key=len))
+                    raise ValueError(f"{longest} is too long for a folder's name; give a `label`")
+                other, config = seen.setdefault(name, (labels, cell.config))
+                if (other, config) != (labels, cell.config):
                     raise ValueError(
-                        f"{shown(longest)} is too long for a folder's name; give a `label`"
-                    )
-                other = seen.setdefault(cell.folder_name, (labels, cell.config))
-                if other != (labels, cell.config):
-                    raise ValueError(
-                        f"{labels} and {other[0]} would share the folder {cell.folder_name}; give "
-                        "labels that differ"
+                        f"{labels} and {other} would share the folder {name}; give labels that "
+                        "differ"
                     )
 
 
@@ -272,18 +256,5 @@ def read_study(path: Path, overrides: list[str] | None = None) -> Study:
     return validate(Study, content, str(path))
 
 
-def tuned(frame: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Keep the cells of every loss at the learning rate and patch that suit it best.
-
-    frame: cells of one network. A cell without a result counts 0.
-    """
-    filled = frame.assign(score=frame[score].fillna(0) if score in frame else 0.0)
-    means = filled.groupby(["label", "lr", "patch"], sort=False)["score"].mean()
-    best = set(means.groupby("label", sort=False).idxmax())
-    places = zip(frame["label"], frame["lr"], frame["patch"], strict=True)
-    return frame[[place in best for place in places]]
-
-
 def _combined(axes: Sequence[Axis]) -> Iterator[tuple[Choice, ...]]:
-    ordered = sorted(axes, key=lambda axis: ORDER.index(axis.kind))
-    return product(*(axis.choices for axis in ordered))
+    return product(*sorted(axes, key=lambda axis: ORDER.index(axis[0].kind)))

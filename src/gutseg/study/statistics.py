@@ -11,10 +11,8 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """Return the mean and half the width of its t interval; NaN for fewer than two values."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
-    if len(known) == 0:
-        return float("nan"), float("nan")
-    if len(known) == 1:
-        return float(known[0]), float("nan")
+    if len(known) < 2:
+        return float(known.mean()) if len(known) else float("nan"), float("nan")
     spread = stats.sem(known) * stats.t.ppf((1 + level) / 2, len(known) - 1)
     return float(known.mean()), float(spread)
 

@@ -18,8 +18,9 @@ from gutseg.training import changes, is_trained
 
 # What the folder of a study holds; nothing is written into another folder.
 MARKS = ("cells/*/config.yaml",)
-# Config keys that do not change a cell's result; its data are known by their fingerprint.
-HARMLESS = (*RESUMABLE, "name", "data.folder")
+# Config keys that do not change a cell's result; its data are known by their fingerprint. A loss
+# over a batch is not the mean of those of its images, so val_loss depends on predict.batch_size.
+HARMLESS = tuple({*RESUMABLE, "name", "data.folder"} - {"predict.batch_size"})
 STATUSES = ("ok", "diverged", "failed")
 # What a result says in words; everything else in it is a number.
 TEXTS = {"status", "reason", "background", "device", "node", "reuse_from"}
@@ -41,13 +42,13 @@ class Store:
 
         So it is when another fold of its run was: they share config.yaml. data: its fingerprint.
         """
-        run = self._run(cell)
+        run = cell.run
         # whatever lies there: a pipe or a broken link is no cell yet to run
         if not any(path.suffix == ".json" or is_trained(path) for path in run.glob("fold*")):
             return
-        path = need_file(run / "config.yaml", _again(run))
+        path = need_file(run / "config.yaml", _again(cell))
         changed = changes(load(path), cell.config, HARMLESS)
-        before = _read_dict(run / "data.json", run).get("data")
+        before = _read(cell, run / "data.json").get("data")
         if before != data:
             changed.append(f"data: {before} -> {data}")
         if changed:
@@ -58,56 +59,42 @@ class Store:
 
     def begin(self, cell: Cell, data: str) -> None:
         """Write down what a cell's result depends on, before it is trained."""
-        run = self._run(cell)
-        write_json(run / "data.json", {"data": data})
-        dump(cell.config, run / "config.yaml")
+        write_json(cell.run / "data.json", {"data": data})
+        dump(cell.config, cell.run / "config.yaml")
 
     def result(self, cell: Cell) -> dict[str, Any] | None:
-        """Return a cell's result, None where there is none yet or it failed.
-
-        Raises ValueError for a file that `write` did not write.
-        """
-        if not os.path.lexists(self._path(cell)):
+        """Return a cell's result, None where there is none yet or it failed."""
+        if not os.path.lexists(_path(cell)):
             return None
-        found = self._read(cell)
+        found = self._result(cell)
         return None if found["status"] == "failed" else found
 
     def write(self, cell: Cell, result: dict[str, Any]) -> None:
         """Keep a cell's result, which marks it as finished."""
-        write_json(self._path(cell), result)
+        write_json(_path(cell), result)
 
     def frame(self, cells: Sequence[Cell]) -> pd.DataFrame:
-        """Return one row a cell with a result, and write them as bench.parquet."""
-        rows = [cell.columns | self._read(cell) for cell in cells if self._path(cell).is_file()]
+        """Return one row per cell with a result, and write them as bench.parquet."""
+        rows = [cell.columns | self._result(cell) for cell in cells if _path(cell).is_file()]
         frame = pd.DataFrame(rows)
         with replacing(self.folder / "bench.parquet") as temporary:
             frame.to_parquet(temporary, index=False)
         return frame
 
-    def _run(self, cell: Cell) -> Path:
-        return self.folder / "cells" / cell.config.name
-
-    def _path(self, cell: Cell) -> Path:
-        return self._run(cell) / f"fold{cell.fold}.json"
-
-    def _read(self, cell: Cell) -> dict[str, Any]:
-        path = self._path(cell)
-        found = _read_dict(path, self._run(cell))
+    def _result(self, cell: Cell) -> dict[str, Any]:
+        found = _read(cell, _path(cell))
         told = found.get("status") in STATUSES and isinstance(found.get("reason"), str)
         plain = all(
             isinstance(value, str) if key in TEXTS else _is_number(value)
             for key, value in found.items()
         )
         if not told or not plain or (found["status"] == "ok" and self.score not in found):
-            raise ValueError(f"{path} is not the result of a cell; {_again(self._run(cell))}")
+            raise ValueError(f"{_path(cell)} is not the result of a cell; {_again(cell)}")
         return found
 
 
 def fingerprint(source: Source, table: pd.DataFrame) -> str:
-    """Return a short name for images, labels and folds, the same wherever they lie.
-
-    table: rows of the source's index, with their `fold`.
-    """
+    """Return a short name for images, labels and the folds in table, wherever they lie."""
     digest = hashlib.sha256(repr((source.classes, source.mode, source.background)).encode())
     for row in table[["id", "group", "scan", "z", "fold"]].itertuples(index=False):
         digest.update(repr(tuple(row)).encode())
@@ -121,12 +108,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) or (type(value) is int and abs(value) < 2**63)
 
 
-def _read_dict(path: Path, run: Path) -> dict:
-    found = read_json(need_file(path, _again(run)))
+def _path(cell: Cell) -> Path:
+    return cell.run / f"fold{cell.fold}.json"
+
+
+def _read(cell: Cell, path: Path) -> dict[str, Any]:
+    found = read_json(need_file(path, _again(cell)))
     if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no `key: value` pairs; {_again(run)}")
+        raise ValueError(f"{path} holds no `key: value` pairs; {_again(cell)}")
     return found
 
 
-def _again(run: Path) -> str:
-    return f"delete {run} and rerun, its cells are trained again"
+def _again(cell: Cell) -> str:
+    return f"delete {cell.run} and rerun, its cells are trained again"

@@ -26,8 +26,9 @@ LEFT_OUT = re.compile("epoch$|lr$|train_|val_(?!loss$)")
 # What of a config its data depends on.
 DATA = {"data", "stack", "scaling", "geometry", "channels"}
 _sources: dict[str, Source] = {}
-# by data and fold: to count them takes every label of the data
-_counted: dict[tuple[str, int], dict[str, Any]] = {}
+# to count the labels of a fold takes all of them, and so does the fingerprint of the data
+_amounts: dict[tuple[str, int], dict[str, Any]] = {}
+_fingerprints: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,13 @@ class Work:
 
     def __call__(self, cell: Cell) -> dict[str, Any]:
         """Train a cell, where it is not yet, and measure it."""
-        source = opened(cell.config)
+        source, key = opened(cell.config), (_data_key(cell.config), cell.fold)
         train_fold(cell.config, cell.fold, data=source)
-        found = last_row(cell) | _amounts(cell, source)
-        if self._hard and not _is_binary(cell):
+        if key not in _amounts:
+            table = experiment.rows(cell.config, source)
+            _amounts[key] = extras.amounts(source, table, cell.fold)
+        found = last_row(cell) | _amounts[key]
+        if self.study.hard_pixels and not _is_binary(cell):
             found |= extras.hard_pixels(cell.folder, self.study.hard_pixels)
         if second := self._second(cell):
             measured = self.binary[second.id] or {}
@@ -57,14 +61,11 @@ class Work:
         if result is None or result["status"] != "ok":
             return result is not None
         found = {key.partition(".")[0] for key in result}
-        if not _is_binary(cell) and not found.issuperset(self._hard):
+        hard = {f"hard{number}" for number in self.study.hard_pixels}
+        if not _is_binary(cell) and not hard <= found:
             return False
         second = self._second(cell)
         return second is None or result.get("reuse_from") == second.id
-
-    @property
-    def _hard(self) -> list[str]:
-        return [f"hard{number}" for number in self.study.hard_pixels]
 
     def _second(self, cell: Cell) -> Cell | None:
         """Return the cell whose background is reused, None where there is none with a result."""
@@ -75,30 +76,19 @@ class Work:
         return second if found and found["status"] == "ok" else None
 
 
-class Fingerprints:
-    """The fingerprint of every cell's data, which it checks against the study on the way."""
-
-    def __init__(self, study: Study) -> None:
-        self.study = study
-        self.known: dict[str, str] = {}
-
-    def __call__(self, cell: Cell) -> str:
-        """Return it; raises ValueError where the data do not fit the cell."""
-        key = _data_key(cell.config)
-        source = opened(cell.config)
-        self._check(cell, source)
-        if key not in self.known:
-            self.known[key] = fingerprint(source, experiment.rows(cell.config, source))
-        return self.known[key]
-
-    def _check(self, cell: Cell, source: Source) -> None:
-        loss, name = cell.config.loss, cell.config.data.source
-        check_fit(loss, source.mode, len(source.classes), f"{cell.label}: loss")
-        if self.study.score in get_args(OfVolumes) and not source.has_volumes:
-            raise ValueError(
-                f"score: {self.study.score} is measured on volumes, which {name} has not; "
-                f"choices: {', '.join(get_args(Pooled))}"
-            )
+def fingerprint_of(cell: Cell, study: Study) -> str:
+    """Return the fingerprint of a cell's data; raises ValueError where they do not fit it."""
+    loss, name = cell.config.loss, cell.config.data.source
+    source, key = opened(cell.config), _data_key(cell.config)
+    check_fit(loss, source.mode, len(source.classes), f"{cell.label}: loss")
+    if study.score in get_args(OfVolumes) and not source.has_volumes:
+        raise ValueError(
+            f"score: {study.score} is measured on volumes, which {name} has not; "
+            f"choices: {', '.join(get_args(Pooled))}"
+        )
+    if key not in _fingerprints:
+        _fingerprints[key] = fingerprint(source, experiment.rows(cell.config, source))
+    return _fingerprints[key]
 
 
 def failed(cell: Cell, error: Exception) -> dict[str, Any]:
@@ -121,16 +111,8 @@ def opened(config: Config) -> Source:
 
 def forget() -> None:
     """Let data be opened anew: they may have changed since the last study of this process."""
-    _sources.clear()
-    _counted.clear()
-
-
-def _amounts(cell: Cell, source: Source) -> dict[str, Any]:
-    key = _data_key(cell.config), cell.fold
-    if key not in _counted:
-        table = experiment.rows(cell.config, source)
-        _counted[key] = extras.amounts(source, table, cell.fold)
-    return _counted[key]
+    for known in (_sources, _amounts, _fingerprints):
+        known.clear()
 
 
 def _is_binary(cell: Cell) -> bool:
@@ -142,10 +124,7 @@ def _data_key(config: Config) -> str:
 
 
 def last_row(cell: Cell) -> dict[str, float]:
-    """Return the measures at the end of a cell's training, called as in a study's frame.
-
-    Of measures pooled over pixels the prefix goes; the competition's get one.
-    """
+    """Return the measures at the end of a cell's training, called as in a study's frame."""
     with (cell.folder / "metrics.csv").open(newline="") as lines:
         *_, last = csv.DictReader(lines)
     # an empty field is NaN
@@ -156,5 +135,5 @@ def last_row(cell: Cell) -> dict[str, float]:
 
 def _place() -> dict[str, Any]:
     """Where a cell was run."""
-    here = {"device": experiment.device().type, "node": os.uname().nodename}
-    return here | {"process": os.getpid()}
+    device, node = experiment.device().type, os.uname().nodename
+    return {"device": device, "node": node, "process": os.getpid()}

@@ -6,8 +6,8 @@ import numpy as np
 
 from gutseg.synthetic import gut
 from gutseg.synthetic.outline import Outline
+from gutseg.synthetic.roster import DAY, PATIENT, random
 from gutseg.synthetic.shapes import push_off, smooth_path
-from gutseg.synthetic.streams import DAY, PATIENT, random
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Anatomy:
     has_arms: bool
     # how far labels (large and small bowel, small bowel and stomach, large bowel and stomach)
     # reach into each other; negative is a gap
-    overlap_mm: tuple[float, float, float]
+    overlap_mm: list[float]
     large_bowel: np.ndarray = field(repr=False)
     small_bowel: np.ndarray = field(repr=False)
     stomach: np.ndarray = field(repr=False)
@@ -58,11 +58,14 @@ def draw_anatomy(seed: int, case_number: int, day_number: int, is_large: bool) -
     coil = gut.pinch(coil, day, rate=0.5)
     # Some of the small bowel is always annotated: at least 8 cm of its height.
     label_end = max(label_end, coil[:, 0].min() + 80)
+    touch = day.random(3) < np.array([0.92, 0.70, 0.18])
+    deep = np.array([0.1, 0.3, 0.1]) + day.exponential([0.08, 0.8, 0.05])
+    deep = np.minimum(deep, np.array([0.35, 2.5, 0.25]))
     return Anatomy(
         outline=outline,
         label_end_mm=float(np.clip(label_end, 270, 405)),
         has_arms=has_arms,
-        overlap_mm=_overlaps(day),
+        overlap_mm=np.where(touch, deep, -1.2).tolist(),
         large_bowel=colon,
         small_bowel=np.concatenate([duodenum, coil]),
         stomach=stomach,
@@ -83,12 +86,3 @@ def _draw_outline(case: np.random.Generator, day: np.random.Generator, size: flo
         heft=float(np.exp(0.04 * case.standard_normal())),
         waves=waves,
     )
-
-
-def _overlaps(day: np.random.Generator) -> tuple[float, float, float]:
-    """Draw how far neighbouring labels reach into each other, in mm."""
-    touch = day.random(3) < np.array([0.92, 0.70, 0.18])
-    deep = np.array([0.1, 0.3, 0.1]) + day.exponential([0.08, 0.8, 0.05])
-    deep = np.minimum(deep, np.array([0.35, 2.5, 0.25]))
-    large_small, small_stomach, large_stomach = np.where(touch, deep, -1.2)
-    return float(large_small), float(small_stomach), float(large_stomach)

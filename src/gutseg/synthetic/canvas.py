@@ -38,15 +38,24 @@ class Canvas:
         # Height in the standard patient, where the tables of organs are written down.
         self.level = float(body.anatomy.outline.level(self.z))
         self.signals = signals
+        self.angle, self.radius = body.polar
         self.image = np.zeros((len(grid.y), len(grid.x)), np.float32)
         self.grain = body.noise.at(index, 3.2, salt=5)
         self.lumps = body.noise.at(index, 20.0, salt=4)
         # Partial volume: an edge is as wide as a voxel, half of it in plane, half through it.
-        self.edge_mm = 0.5 * (grid.voxels.spacing_mm + grid.voxels.thickness_mm)
+        self.edge_mm = 0.5 * (grid.spacing_mm + grid.thickness_mm)
 
     def cover(self, distance: np.ndarray) -> np.ndarray:
         """Return how much of each voxel lies inside, [0, 1]. distance in mm, negative inside."""
         return np.clip(0.5 - distance / self.edge_mm, 0, 1)
+
+    def around(self, layer: np.ndarray) -> np.ndarray:
+        """Spread a value by angle over the slice, (H, W)."""
+        return layer.astype(np.float32)[self.angle]
+
+    def beyond(self, layer: np.ndarray) -> np.ndarray:
+        """Return how far voxels lie outside a layer, mm. layer: radius in mm by angle."""
+        return self.radius - self.around(layer)
 
     def fill(
         self, distance: np.ndarray, tissue: str, box: tuple[slice, slice] = np.s_[:, :]

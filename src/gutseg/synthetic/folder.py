@@ -49,23 +49,24 @@ def write_folder(
     settings = {"cases": cases, "seed": seed, "preset": preset, "drawing": DRAWING}
     _check(out, settings)
     with claimed(out, [SETTINGS]):
-        _begin(out, settings)
-        _write_all(out, seed, train, hidden, workers)
+        for folder in {path.parent for path in out.glob("**/.*.tmp")}:
+            sweep(folder)  # what a killed run was busy with
+        if not (out / SETTINGS).is_file():
+            write_json(out / SETTINGS, settings)
+        places = {"train": train, "hidden/test": hidden}
+        jobs = [
+            Job(seed, scan, out / place / f"case{scan.case}" / scan.name / "scans")
+            for place, scans in places.items()
+            for scan in scans
+        ]
+        with closing(run(jobs, write_scan, jobs=workers, desc="phantom", unit="scan")) as written:
+            rows = {job.scan: text for job, text in written}
+        empty = [label_rows(scan, np.zeros(scan.voxels.shape, np.uint8)) for scan in hidden]
+        _write(out / "hidden" / "sample_submission.csv", SUBMISSION_HEADER + "".join(empty))
+        _write(out / "hidden_truth.csv", LABELS_HEADER + "".join(rows[scan] for scan in hidden))
+        _write(out / "sample_submission.csv", SUBMISSION_HEADER)
+        _write(out / "train.csv", LABELS_HEADER + "".join(rows[scan] for scan in train))
     return train, hidden
-
-
-def _write_all(out: Path, seed: int, train: list[Visit], hidden: list[Visit], workers: int) -> None:
-    jobs = [Job(seed, scan, _scans(out / "train", scan)) for scan in train]
-    jobs += [Job(seed, scan, _scans(out / "hidden" / "test", scan)) for scan in hidden]
-    with closing(run(jobs, write_scan, jobs=workers, desc="phantom", unit="scan")) as written:
-        rows = {job.scan: text for job, text in written}
-    _write(
-        out / "hidden" / "sample_submission.csv",
-        SUBMISSION_HEADER + "".join(_empty_rows(scan) for scan in hidden),
-    )
-    _write(out / "hidden_truth.csv", LABELS_HEADER + "".join(rows[scan] for scan in hidden))
-    _write(out / "sample_submission.csv", SUBMISSION_HEADER)
-    _write(out / "train.csv", LABELS_HEADER + "".join(rows[scan] for scan in train))
 
 
 def _check(out: Path, settings: dict) -> None:
@@ -91,21 +92,10 @@ def _check(out: Path, settings: dict) -> None:
         )
 
 
-def _begin(out: Path, settings: dict) -> None:
-    for folder in {path.parent for path in out.glob("**/.*.tmp")}:
-        sweep(folder)  # what a killed run was busy with
-    if not (out / SETTINGS).is_file():
-        write_json(out / SETTINGS, settings)
-
-
 def _words(settings: Any) -> str:
     if not isinstance(settings, dict):
         return shown(settings)
     return " ".join(f"{key}={shown(value)}" for key, value in settings.items())
-
-
-def _scans(root: Path, scan: Visit) -> Path:
-    return root / f"case{scan.case}" / scan.name / "scans"
 
 
 def write_scan(job: Job) -> str:
@@ -134,14 +124,6 @@ def label_rows(scan: Visit, mask: np.ndarray) -> str:
             text = encode((plane >> bit) & 1)
             lines.append(f"{scan.name}_slice_{number:04d},{name},{text}\n")
     return "".join(lines)
-
-
-def _empty_rows(scan: Visit) -> str:
-    """Return the rows of sample_submission.csv of one scan: nothing predicted yet."""
-    numbers = range(1, scan.voxels.num_slices + 1)
-    return "".join(
-        f"{scan.name}_slice_{number:04d},{name},\n" for number in numbers for name in CLASSES
-    )
 
 
 def _write(path: Path, text: str) -> None:

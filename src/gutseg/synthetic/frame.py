@@ -3,37 +3,14 @@
 import numpy as np
 
 from gutseg.synthetic.canvas import Canvas
-from gutseg.synthetic.outline import FROM_BACK, NUM_ANGLES, Outline
-from gutseg.synthetic.shapes import Grid
+from gutseg.synthetic.outline import FROM_BACK
 
 # Layers of the pelvic wall and how deep each reaches in mm, the deepest first: iliac muscle,
 # the ilium's inner shell, marrow, outer shell, gluteal muscle.
 PELVIS = (("muscle", 56), ("bone", 45), ("marrow", 42), ("bone", 30), ("muscle", 27))
 
 
-class Frame:
-    """Angle and radius about the body's axis of every voxel of a slice, (H, W).
-
-    angle: index into ANGLES. radius: mm.
-    """
-
-    def __init__(self, grid: Grid, outline: Outline):
-        y = grid.y[:, None] - np.float32(outline.shift[1])
-        x = grid.x[None, :] - np.float32(outline.shift[2])
-        turn = (np.arctan2(y, x) + np.pi) * (NUM_ANGLES / (2 * np.pi))
-        self.angle = np.minimum(turn.astype(np.int32), NUM_ANGLES - 1)
-        self.radius = np.hypot(y, x)
-
-    def around(self, layer: np.ndarray) -> np.ndarray:
-        """Spread a value by angle over the slice, (H, W)."""
-        return layer.astype(np.float32)[self.angle]
-
-    def beyond(self, layer: np.ndarray) -> np.ndarray:
-        """Return how far voxels lie outside a layer, mm. layer: radius in mm by angle."""
-        return self.radius - self.around(layer)
-
-
-def paint_frame(canvas: Canvas, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def paint_frame(canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
     """Paint the body's layers; return the distances to the muscle wall, outer and inner side.
 
     Both (H, W), mm, negative inside.
@@ -42,17 +19,17 @@ def paint_frame(canvas: Canvas, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     wall = outline.wall(canvas.level)
     if canvas.anatomy.has_arms:
         _paint_arms(canvas)
-    canvas.fill(frame.beyond(outline.skin(canvas.level)), "skin_fat")
-    to_wall = frame.beyond(wall)
+    canvas.fill(canvas.beyond(outline.skin(canvas.level)), "skin_fat")
+    to_wall = canvas.beyond(wall)
     canvas.fill(to_wall + 1.2 * canvas.lumps, "muscle")
-    inner = frame.beyond(outline.cavity(canvas.level))
+    inner = canvas.beyond(outline.cavity(canvas.level))
     # Three flat muscles lie on each other; a film of fat shows between them.
     canvas.fill(np.abs(inner - 4.5 + canvas.lumps) - 0.4, "pancreas")
     if canvas.level < 215:
-        _paint_ribs(canvas, frame, wall)
+        _paint_ribs(canvas, wall)
     canvas.fill(inner, "fat")
     if canvas.level > 310:
-        _paint_pelvis(canvas, frame, to_wall)
+        _paint_pelvis(canvas, to_wall)
     return to_wall, inner
 
 
@@ -64,18 +41,18 @@ def _paint_arms(canvas: Canvas) -> None:
         canvas.paint_ball("marrow", where, (900, 9, 9))
 
 
-def _paint_ribs(canvas: Canvas, frame: Frame, wall: np.ndarray) -> None:
+def _paint_ribs(canvas: Canvas, wall: np.ndarray) -> None:
     """Ribs run down obliquely in the wall: bright marrow with fat between, dark gaps."""
     run = 0.5 + 0.5 * np.cos(2 * np.pi * (canvas.level / 26 + 2.2 * np.cos(FROM_BACK)))
     bright = np.clip(2.5 * run - 1.2, 0, 1) * np.interp(canvas.level, [170, 215], [1, 0])
-    canvas.fill(np.abs(frame.beyond(wall - 7)) + 1 - 3.2 * frame.around(bright), "marrow")
+    canvas.fill(np.abs(canvas.beyond(wall - 7)) + 1 - 3.2 * canvas.around(bright), "marrow")
 
 
-def _paint_pelvis(canvas: Canvas, frame: Frame, to_wall: np.ndarray) -> None:
+def _paint_pelvis(canvas: Canvas, to_wall: np.ndarray) -> None:
     """Gluteal muscle, the wing of the ilium and the muscle lining it, layer by layer inwards."""
     grown = float(np.interp(canvas.level, [310, 350, 430], [0, 0.7, 1]))
     facing = grown * np.exp(-(((FROM_BACK - 1.1) / 0.55) ** 2))
-    shown = frame.around(facing)
+    shown = canvas.around(facing)
     depth = 2.0 * canvas.lumps - to_wall
     for tissue, until in PELVIS:
         canvas.fill(np.maximum(depth - until * shown, to_wall), tissue)

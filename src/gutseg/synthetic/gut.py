@@ -1,7 +1,7 @@
 """The three organs to be found: paths of stomach, small and large bowel in one patient.
 
-Knots are (z, y, x, radius) in mm for a patient of standard size; anatomy.py scales and moves
-them. Radii and places were fitted to the table in docs/phantom.md.
+Knots are (K, 4), written as rows of z, y, x and radius in mm for a patient of standard size;
+anatomy.py scales and moves them. They were fitted to the table in docs/phantom.md.
 """
 
 import numpy as np
@@ -11,55 +11,36 @@ from gutseg.synthetic.shapes import lengths
 # Cecum, ascending colon, right flexure, transverse colon, left flexure, descending, sigmoid.
 COLON = np.array(
     [
-        (352, -54, -92, 19),
-        (322, -44, -110, 21),
-        (289, -36, -114, 20),
-        (260, -42, -106, 18),
-        (250, -76, -88, 17),
-        (266, -94, -62, 16),
-        (280, -100, -22, 16),
-        (274, -98, 26, 15),
-        (243, -88, 72, 15),
-        (202, -60, 100, 14),
-        (200, -34, 114, 13),
-        (230, -6, 122, 12),
-        (274, -8, 121, 11),
-        (314, -24, 114, 11),
-        (342, -46, 94, 12),
-        (364, -40, 52, 13),
-        (374, -8, 12, 13),
-        (398, 36, 0, 15),
+        [352, 322, 289, 260, 250, 266, 280, 274, 243, 202, 200, 230, 274, 314, 342, 364, 374, 398],
+        [-54, -44, -36, -42, -76, -94, -100, -98, -88, -60, -34, -6, -8, -24, -46, -40, -8, 36],
+        [-92, -110, -114, -106, -88, -62, -22, 26, 72, 100, 114, 122, 121, 114, 94, 52, 12, 0],
+        [19, 21, 20, 18, 17, 16, 16, 15, 15, 14, 13, 12, 11, 11, 12, 13, 13, 15],
     ],
     float,
-)
+).T
 ASCENDING, TRANSVERSE, DESCENDING = slice(0, 5), slice(5, 9), slice(9, 15)
 
 # Fundus under the left diaphragm, body, antrum, pylorus.
 STOMACH = np.array(
     [
-        (154, 0, 44, 15),
-        (167, -12, 54, 21),
-        (189, -46, 54, 23),
-        (208, -76, 40, 21),
-        (226, -88, 10, 17),
-        (232, -78, -20, 12),
-        (231, -66, -34, 8),
+        [154, 167, 189, 208, 226, 232, 231],
+        [0, -12, -46, -76, -88, -78, -66],
+        [44, 54, 54, 40, 10, -20, -34],
+        [15, 21, 23, 21, 17, 12, 8],
     ],
     float,
-)
+).T
 
 # Pylorus, round the head of the pancreas, across the aorta, up to the jejunum.
 DUODENUM = np.array(
     [
-        (236, -62, -40, 9),
-        (238, -40, -50, 11),
-        (262, -16, -52, 11),
-        (282, -12, -36, 10),
-        (280, -14, 8, 10),
-        (258, -26, 44, 10),
+        [236, 238, 262, 282, 280, 258],
+        [-62, -40, -16, -12, -14, -26],
+        [-40, -50, -52, -36, 8, 44],
+        [9, 11, 11, 10, 10, 10],
     ],
     float,
-)
+).T
 
 
 def colon_knots(case: np.random.Generator, day: np.random.Generator) -> np.ndarray:

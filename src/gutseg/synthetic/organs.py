@@ -4,8 +4,7 @@ import numpy as np
 
 from gutseg.synthetic.canvas import TISSUES, Canvas
 from gutseg.synthetic.labels import Body
-from gutseg.synthetic.shapes import Tube
-from gutseg.synthetic.streams import CONTENTS, SIGNALS, random
+from gutseg.synthetic.roster import CONTENTS, SIGNALS, random
 
 
 def draw_signals(seed: int, case: int) -> dict[str, float]:
@@ -189,22 +188,19 @@ def paint_gut(canvas: Canvas, contents: Contents) -> None:
     """Paint the three organs, wall and content, from the distances that make the labels."""
     for order in (1, 0, 2):
         tube = canvas.body.organs[order]
-        layer = canvas.index - tube.box[0].start
-        if 0 <= layer < len(tube.distance):
-            _paint_tube(canvas, tube, layer, order, contents)
-
-
-def _paint_tube(canvas: Canvas, tube: Tube, layer: int, order: int, contents: Contents) -> None:
-    distance, owner, box = tube.distance[layer], tube.owner[layer], tube.box[1:]
-    if not (distance < canvas.edge_mm).any():
-        return
-    part = canvas.image[box]
-    strength, cell = GRAIN[order]
-    grain = canvas.body.noise.at(canvas.index, cell, salt=20 + order, box=box)
-    inside = contents.signal[order][owner] + strength * grain
-    # Patients lie on their backs: gas collects in front.
-    gas = np.clip((contents.gas_mm[order][owner] - canvas.y[box[0]]) / canvas.edge_mm + 0.5, 0, 1)
-    inside += gas * (GAS - inside)
-    lumen = np.clip(0.5 - (distance + 2.2) / canvas.edge_mm, 0, 1)
-    signal = contents.wall[order] + lumen * (inside - contents.wall[order])
-    part += canvas.cover(distance) * (np.maximum(signal, 0.02) - part)
+        layer, box = canvas.index - tube.box[0].start, tube.box[1:]
+        if not 0 <= layer < len(tube.distance):
+            continue
+        distance, owner = tube.distance[layer], tube.owner[layer]
+        if not (distance < canvas.edge_mm).any():
+            continue
+        part = canvas.image[box]
+        strength, cell = GRAIN[order]
+        grain = canvas.body.noise.at(canvas.index, cell, salt=20 + order, box=box)
+        inside = contents.signal[order][owner] + strength * grain
+        # Patients lie on their backs: gas collects in front.
+        gas = canvas.cover(canvas.y[box[0]] - contents.gas_mm[order][owner])
+        inside += gas * (GAS - inside)
+        lumen = canvas.cover(distance + 2.2)
+        signal = contents.wall[order] + lumen * (inside - contents.wall[order])
+        part += canvas.cover(distance) * (np.maximum(signal, 0.02) - part)

@@ -1,24 +1,28 @@
-"""Which patients come on which days, and the size of every scan."""
+"""Which patients come on which days, the voxel grid of every scan, and its random numbers."""
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from gutseg.constants import NATIVE_SIZES
 from gutseg.registry import shown
-from gutseg.synthetic import streams
-from gutseg.synthetic.streams import random
+
+# Streams of random numbers: one for every purpose, so that none disturbs another. The stream is
+# the last word of the seed and must not be 0: numpy's SeedSequence takes [1] and [1, 0] for the
+# same seed. What stays the same on every day is drawn for day 0, what concerns all patients for
+# case 0 as well.
+PATIENT, DAY, NOISE, SCANNER = 1, 2, 3, 4
+CASE_NUMBERS, VISITS, FIRST_SIZES, DAYS_SEEN, DAYS_UNSEEN = 5, 6, 7, 8, 9
+SIGNALS, CONTENTS, RECEIVER = 11, 12, 13
 
 # patients in train, more than a hundred times the competition's 85
 MOST_CASES = 10_000
 
-PRESETS = ("small", "full")
-
 # Patients with 1, 2, ... 6 days: the real counts of the 85 training cases. `small` has fewer
 # days as well: 12 cases give 24 scans.
-DAY_WEIGHTS = {"full": (9, 8, 45, 2, 20, 1), "small": (1, 2, 1)}
+DAY_WEIGHTS = {"small": (1, 2, 1), "full": (9, 8, 45, 2, 20, 1)}
 
 LARGE_SIZE, RARE_SIZES = (360, 310), ((276, 276), (234, 234))
 # 22 of the 85 real patients are scanned with 360 x 310 pixels.
@@ -31,9 +35,14 @@ RARE_SHARE = (15 / 274, 1 / 274)
 HIDDEN_EVERY = 6
 
 
+def random(seed: int, case: int, day: int, stream: int) -> np.random.Generator:
+    """Return the random numbers of one purpose; a scan depends on (seed, case, day) alone."""
+    return np.random.default_rng([seed, case, day, stream])
+
+
 @dataclass(frozen=True)
 class Voxels:
-    """Voxel grid of one scan."""
+    """Voxel grid of one scan, and where its centres lie."""
 
     # in voxels
     width: int
@@ -49,6 +58,33 @@ class Voxels:
     def shape(self) -> tuple[int, int, int]:
         """(Z, H, W)."""
         return self.num_slices, self.height, self.width
+
+    @cached_property
+    def z(self) -> np.ndarray:
+        """(Z,), mm below the head end."""
+        centres = np.arange(self.num_slices) + 0.5
+        return (self.top_mm + self.thickness_mm * centres).astype(np.float32)
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """(H,), mm from the middle, positive towards the back."""
+        return self._centred(self.height)
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """(W,), mm from the middle, positive towards the patient's left."""
+        return self._centred(self.width)
+
+    def _centred(self, count: int) -> np.ndarray:
+        return ((np.arange(count) - (count - 1) / 2) * self.spacing_mm).astype(np.float32)
+
+    def box(self, low: Iterable[float], high: Iterable[float]) -> tuple[slice, slice, slice]:
+        """Return the voxels between two points (z, y, x), cut at the edge of the scan."""
+        z, y, x = (
+            slice(int(np.searchsorted(axis, a)), int(np.searchsorted(axis, b, side="right")))
+            for axis, a, b in zip((self.z, self.y, self.x), low, high, strict=True)
+        )
+        return z, y, x
 
 
 @dataclass(frozen=True)
@@ -80,8 +116,6 @@ def voxels(size: tuple[int, int], preset: str) -> Voxels:
     """
     if size not in NATIVE_SIZES:
         raise ValueError(f"size {size} is not one of {sorted(NATIVE_SIZES)} (width, height)")
-    if preset not in PRESETS:
-        raise ValueError(f"preset {shown(preset)} is unknown; choices: {', '.join(PRESETS)}")
     is_short = size == (276, 276)
     spacing, num_slices, top = (1.63, 80, 105.0) if is_short else (1.50, 144, 0.0)
     if preset == "full":
@@ -99,40 +133,31 @@ def roster(cases: int, seed: int, preset: str) -> tuple[list[Visit], list[Visit]
         raise ValueError(f"cases is {cases}; at least 1 is needed")
     if cases > MOST_CASES:
         raise ValueError(f"cases is {cases}; at most {MOST_CASES} are possible")
-    if preset not in PRESETS:
-        raise ValueError(f"preset {shown(preset)} is unknown; choices: {', '.join(PRESETS)}")
+    if preset not in DAY_WEIGHTS:
+        raise ValueError(f"preset {shown(preset)} is unknown; choices: {', '.join(DAY_WEIGHTS)}")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed}; a whole number from 0 to {2**32 - 1} is needed")
     train, hidden = [], []
-    num_seen, num_unseen = 0, 0
-    numbers = _case_numbers(seed)
+    case, place, num_seen, num_unseen = 0, 0, 0, 0
+    rng = random(seed, 0, 0, CASE_NUMBERS)
     while num_seen < cases or num_unseen * HIDDEN_EVERY < cases:
-        place, case = next(numbers)
+        case += int(rng.integers(1, 4))  # with gaps as the competition's: 2, 6, 7, 9, 11, 15, ...
         if place % (HIDDEN_EVERY + 1) == 1:
-            hidden += _visits(
-                seed, case, preset, _num_days(seed, num_unseen, preset, stream=streams.DAYS_UNSEEN)
-            )
+            num_days = _num_days(seed, num_unseen, preset, DAYS_UNSEEN)
+            hidden += _visits(seed, case, preset, num_days)
             num_unseen += 1
         elif num_seen < cases:
-            num_days = _num_days(seed, num_seen, preset, stream=streams.DAYS_SEEN)
+            num_days = _num_days(seed, num_seen, preset, DAYS_SEEN)
             comes_back = num_seen % HIDDEN_EVERY == 0
-            visits = _visits(seed, case, preset, num_days + comes_back, index=num_seen)
+            visits = _visits(seed, case, preset, num_days + comes_back, num_seen)
             train += visits[:num_days]
             hidden += visits[num_days:]
             num_seen += 1
+        place += 1
     return train, hidden
 
 
-def _case_numbers(seed: int) -> Iterator[tuple[int, int]]:
-    """Yield place and case number, with gaps as the competition's: 2, 6, 7, 9, 11, 15, ..."""
-    rng = random(seed, 0, 0, streams.CASE_NUMBERS)
-    case = 0
-    for place in itertools.count():
-        case += int(rng.integers(1, 4))
-        yield place, case
-
-
-def _num_days(seed: int, index: int, preset: str, *, stream: int) -> int:
+def _num_days(seed: int, index: int, preset: str, stream: int) -> int:
     """Deal the number of days of a patient from a shuffled deck, so that shares come out even."""
     deck = np.repeat(np.arange(1, len(DAY_WEIGHTS[preset]) + 1), DAY_WEIGHTS[preset])
     turn, card = divmod(index, len(deck))
@@ -140,25 +165,24 @@ def _num_days(seed: int, index: int, preset: str, *, stream: int) -> int:
 
 
 def _visits(
-    seed: int, case: int, preset: str, num_days: int, *, index: int | None = None
+    seed: int, case: int, preset: str, num_days: int, index: int = MOST_CASES
 ) -> list[Visit]:
-    """Return the scans of one patient. index: place among the training patients.
+    """Return the scans of one patient. index: place among the training patients, if it is one.
 
     The first scans of the first four training patients take the four native sizes, so that
     even a tiny folder has them all.
     """
-    rng = random(seed, case, 0, streams.VISITS)
+    rng = random(seed, case, 0, VISITS)
     gaps = rng.integers(1, 9, 16)[:num_days]
     # A third of the real patients has no scan before the treatment (day 0).
     days = np.cumsum(gaps) - (gaps[0] if rng.random() < 0.67 else 0)
-    is_large = bool(rng.random() < LARGE_SHARE)
-    if index is not None and index < len(NATIVE_SIZES):
-        order = random(seed, 0, 0, streams.FIRST_SIZES).permutation(len(NATIVE_SIZES))
-        first = sorted(NATIVE_SIZES)[order[index]]
-        is_large = first == LARGE_SIZE
+    is_large, first = bool(rng.random() < LARGE_SHARE), []
+    if index < len(NATIVE_SIZES):
+        order = random(seed, 0, 0, FIRST_SIZES).permutation(len(NATIVE_SIZES))
+        first = [sorted(NATIVE_SIZES)[order[index]]]
+        is_large = first == [LARGE_SIZE]
     sizes = [_size(rng, is_large) for _ in days]
-    if index is not None and index < len(NATIVE_SIZES):
-        sizes[0] = first
+    sizes[: len(first)] = first
     return [
         Visit(case, int(day), voxels(size, preset), is_large)
         for day, size in zip(days, sizes, strict=True)

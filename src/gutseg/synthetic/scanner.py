@@ -7,7 +7,7 @@ import numpy as np
 
 from gutseg.synthetic.labels import Body
 from gutseg.synthetic.outline import ANGLES, NUM_ANGLES
-from gutseg.synthetic.streams import SCANNER, random
+from gutseg.synthetic.roster import SCANNER, random
 
 # Largest grey value of a scan: the real ones lie between 200 and 15,865.
 LARGEST = (200, 15_865)
@@ -64,14 +64,6 @@ def sensitivity(body: Body, scanner: Scanner, index: int) -> np.ndarray:
     return (along * rim * smooth * (1 + 0.8 * spot)).astype(np.float32)
 
 
-def field_of_view(body: Body) -> np.ndarray:
-    """Return 1 where the scanner sees, 0 beyond the bulging rim of its undistorted field."""
-    y = body.grid.y[:, None] / body.grid.y[-1]
-    x = body.grid.x[None, :] / body.grid.x[-1]
-    seen = (np.abs(x) < 0.985 - 0.03 * y**2) & (np.abs(y) < 0.99 - 0.05 * x**2)
-    return seen.astype(np.float32)
-
-
 def expose(
     image: np.ndarray, body: Body, scanner: Scanner, index: int, rng: np.random.Generator
 ) -> np.ndarray:
@@ -90,6 +82,9 @@ def expose(
 
 def develop(volume: np.ndarray, body: Body, scanner: Scanner) -> np.ndarray:
     """Scale measured values to grey values, (Z, H, W) uint16; the brightest is scanner.largest."""
-    volume *= field_of_view(body)
+    y = body.grid.y[:, None] / body.grid.y[-1]
+    x = body.grid.x[None, :] / body.grid.x[-1]
+    # Nothing is seen beyond the bulging rim of the scanner's undistorted field.
+    volume *= (np.abs(x) < 0.985 - 0.03 * y**2) & (np.abs(y) < 0.99 - 0.05 * x**2)
     volume *= np.float32(scanner.largest / volume.max())
     return np.rint(volume, out=volume).astype(np.uint16)

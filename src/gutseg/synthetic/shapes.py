@@ -4,9 +4,7 @@ Millimetres throughout. A point is (z, y, x): z from the head end, y and x from 
 the slice, y towards the back, x towards the patient's left (right in the picture).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -15,41 +13,7 @@ from gutseg.synthetic.roster import Voxels
 
 # A tube's distance is exact up to this far outside it; beyond, it reads this much.
 REACH_MM = 9.0
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where the voxel centres of a scan lie, in mm."""
-
-    voxels: Voxels
-
-    @cached_property
-    def z(self) -> np.ndarray:
-        """(Z,), mm below the head end."""
-        g = self.voxels
-        return (g.top_mm + g.thickness_mm * (np.arange(g.num_slices) + 0.5)).astype(np.float32)
-
-    @cached_property
-    def y(self) -> np.ndarray:
-        """(H,), mm from the middle, positive towards the back."""
-        return _centred(self.voxels.height, self.voxels.spacing_mm)
-
-    @cached_property
-    def x(self) -> np.ndarray:
-        """(W,), mm from the middle, positive towards the patient's left."""
-        return _centred(self.voxels.width, self.voxels.spacing_mm)
-
-    def box(self, low: Iterable[float], high: Iterable[float]) -> tuple[slice, slice, slice]:
-        """Return the voxels between two points (z, y, x), cut at the edge of the scan."""
-        z, y, x = (
-            slice(int(np.searchsorted(axis, a)), int(np.searchsorted(axis, b, side="right")))
-            for axis, a, b in zip((self.z, self.y, self.x), low, high, strict=True)
-        )
-        return z, y, x
-
-
-def _centred(count: int, spacing_mm: float) -> np.ndarray:
-    return ((np.arange(count) - (count - 1) / 2) * spacing_mm).astype(np.float32)
+Box = tuple[slice, slice, slice]
 
 
 def lengths(path: np.ndarray) -> np.ndarray:
@@ -95,7 +59,7 @@ def push_off(path: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
 class Tube:
     """A tube's distance field in a box of the scan, and which point of its path is nearest."""
 
-    box: tuple[slice, slice, slice]
+    box: Box
     # (z, y, x) float32 in mm, negative inside
     distance: np.ndarray
     # the same shape: index of the nearest point of the path
@@ -104,11 +68,16 @@ class Tube:
     path: np.ndarray
 
 
-def draw_tube(grid: Grid, path: np.ndarray) -> Tube:
+def within(box: Box, outer: Box) -> Box:
+    """Return where a box of the scan lies in an array that covers another, larger one."""
+    z, y, x = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True))
+    return z, y, x
+
+
+def draw_tube(grid: Voxels, path: np.ndarray) -> Tube:
     """Stamp a ball at every point of a path; the union is the tube. path: (N, 4), with radius."""
     reach = path[:, 3:] + REACH_MM
     box = grid.box((path[:, :3] - reach).min(0), (path[:, :3] + reach).max(0))
-    offset = [part.start for part in box]
     shape = [max(0, part.stop - part.start) for part in box]
     distance = np.full(shape, REACH_MM, np.float32)
     owner = np.zeros(shape, np.int16)
@@ -121,10 +90,7 @@ def draw_tube(grid: Grid, path: np.ndarray) -> Tube:
             for axis, part, centre in zip((grid.z, grid.y, grid.x), ball, point, strict=True)
         )
         near = np.sqrt(z[:, None, None] + (y[:, None] + x)[None]).astype(np.float32) - radius
-        here = tuple(
-            slice(part.start - start, part.stop - start)
-            for part, start in zip(ball, offset, strict=True)
-        )
+        here = within(ball, box)
         closer = near < distance[here]
         np.copyto(distance[here], near, where=closer)
         np.copyto(owner[here], index, where=closer)
@@ -138,17 +104,12 @@ class Noise:
     The value at a point in mm does not depend on the voxel grid.
     """
 
-    def __init__(self, rng: np.random.Generator, grid: Grid):
+    def __init__(self, rng: np.random.Generator, grid: Voxels):
         self._lattice = rng.standard_normal((48, 64, 64), dtype=np.float32)
         self._grid = grid
 
     def at(
-        self,
-        index: int,
-        cell_mm: float,
-        *,
-        salt: int = 0,
-        box: tuple[slice, slice] = (slice(None), slice(None)),
+        self, index: int, cell_mm: float, *, salt: int = 0, box: tuple[slice, slice] = np.s_[:, :]
     ) -> np.ndarray:
         """Return the noise of slice `index` inside box (rows, columns).
 
@@ -160,7 +121,7 @@ class Noise:
         above, below = (self._lattice[(layer + k + 17 * salt) % 48] for k in (0, 1))
         # The blend of two independent layers has less variance halfway; undo that.
         blend = ((1 - share) * above + share * below) / np.hypot(1 - share, share)
-        step = self._grid.voxels.spacing_mm / cell_mm
+        step = self._grid.spacing_mm / cell_mm
         y, x = self._grid.y[box[0]], self._grid.x[box[1]]
         if not len(y) or not len(x):
             return np.zeros((len(y), len(x)), np.float32)

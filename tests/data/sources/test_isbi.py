@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from plain import plain
 
-from gutseg.data.sources.isbi import isbi as isbi_reader
+from gutseg.data.sources.png_folder import isbi as isbi_reader
 
 isbi = plain(isbi_reader)
 

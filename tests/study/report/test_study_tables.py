@@ -204,9 +204,9 @@ def test_background_reuse_by_hand(tmp_path):
     assert missing.startswith("Not measured: ") and "| CoNIC | reuse | 0.6509 |" in missing
 
 
-def test_an_old_code_is_refused_with_the_new_name():
+def test_an_unknown_table_is_refused_with_the_choices():
     check_tables(["main", "hard_pixel_classes"])
-    with pytest.raises(ValueError, match="tables: 'T8' is now called 'hard_pixel_classes'"):
+    with pytest.raises(ValueError, match="unknown name 'T8'; choices: main, networks, losses"):
         check_tables(["main", "T8"])
     with pytest.raises(ValueError, match="unknown name 'losse'; did you mean 'losses'"):
         check_tables(["losse"])

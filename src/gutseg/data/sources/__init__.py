@@ -7,9 +7,8 @@ from typing import Any
 from gutseg.data.inputs import Inputs
 from gutseg.data.sources.competition import Competition
 from gutseg.data.sources.conic import conic
-from gutseg.data.sources.isbi import isbi
 from gutseg.data.sources.monusac import monusac
-from gutseg.data.sources.png_folder import png_folder
+from gutseg.data.sources.png_folder import isbi, png_folder
 from gutseg.data.sources.source import Source
 from gutseg.losses.reductions import Mode
 from gutseg.registry import Spec, check

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from pydantic import AfterValidator
 
 from gutseg.constants import BLACKLISTS, CLASSES
@@ -17,10 +16,8 @@ from gutseg.registry import shown, suggest
 
 def _scan_or_list(name: str) -> str:
     if name not in BLACKLISTS and not SCAN_FOLDER.fullmatch(name):
-        raise ValueError(
-            f"{shown(name)} is neither a scan (case7_day0) nor a list; "
-            f"{suggest(name, list(BLACKLISTS))}"
-        )
+        choices = suggest(name, list(BLACKLISTS))
+        raise ValueError(f"{shown(name)} is neither a scan (case7_day0) nor a list; {choices}")
     return name
 
 
@@ -34,18 +31,14 @@ class Competition(Source):
     mode = "multilabel"
     has_volumes = True
 
-    def __init__(
-        self,
-        folder: Path,
-        inputs: Inputs,
-        *,
-        blacklist: Blacklist = (),
-    ) -> None:
+    def __init__(self, folder: Path, inputs: Inputs, *, blacklist: Blacklist = ()) -> None:
         """blacklist: scans to leave out, by name (case7_day0) or by list (a key of BLACKLISTS)."""
         self.cache, self.inputs = Cache(folder), inputs
         excluded = {scan for name in blacklist for scan in BLACKLISTS.get(name, (name,))}
         index = self.cache.index[~self.cache.index["scan"].isin(excluded)]
         self.index = index.assign(group="case" + index["case"].astype(str))
+        # planes in place of pixels: drawing folds should not read every mask
+        self.amounts = index[list(CLASSES)].to_numpy().astype(int)
 
     def scan(self, name: str) -> Scan:
         """Open a scan, or return it again; its arrays are read-only memory maps."""
@@ -54,7 +47,3 @@ class Competition(Source):
     def fingerprint(self, name: str) -> str:
         """Return a hash of the files that a scan was made from."""
         return self.cache.fingerprint(name)
-
-    def _amounts(self) -> np.ndarray:
-        # planes in place of pixels: drawing folds should not read every mask
-        return self.index[list(CLASSES)].to_numpy().astype(int)

@@ -31,11 +31,10 @@ def conic(
 ) -> Pictures:
     """Read CoNIC's images.npy (N, 256, 256, 3) uint8 and labels.npy (N, 256, 256, 2).
 
-    labels[..., 0] numbers the instances and is left aside, labels[..., 1] is the class, 0-6.
-    limit: keep so many patches, evenly spread over all; the 4,981 of the challenge take 4.2 GB
-    in memory. With patch_info.csv (names such as consep_1-0000) a group is the image that a
-    patch was cut from, without it every patch is a group. binary: take all objects for one
-    class. Source: [Graham 2021].
+    labels[..., 1] is the class, 0-6. limit: keep so many patches, evenly spread over all; the
+    4,981 of the challenge take 4.2 GB in memory. With patch_info.csv (names such as
+    consep_1-0000) a group is the image that a patch was cut from, without it every patch is a
+    group. binary: take all objects for one class. Source: [Graham 2021].
     """
     images = _open(folder / "images.npy", "(N, H, W, 3) uint8", 3, np.uint8)
     labels = _open(folder / "labels.npy", "(N, H, W, 2) of whole numbers", 2, np.integer)
@@ -45,19 +44,17 @@ def conic(
             "take both from one release"
         )
     names, groups = _patches(folder / "patch_info.csv", len(images))
-    kept = _spread(len(images), limit)
-    kinds = [np.array(labels[patch, ..., 1]) for patch in kept]
-    for patch, kind in zip(kept, kinds, strict=True):
+    found = []
+    for patch in _spread(len(images), limit):
+        kind = np.array(labels[patch, ..., 1])
         wrong = kind[(kind < 0) | (kind >= len(CLASSES))]
         if wrong.size:
             raise ValueError(
                 f"{folder / 'labels.npy'}, patch {patch}: class {wrong[0]}; expected 0 to "
                 f"{len(CLASSES) - 1} in labels[..., 1]"
             )
-    found = [
-        picture(names[patch], images[patch].astype(np.float32) / 255, kind, group=groups[patch])
-        for patch, kind in zip(kept, kinds, strict=True)
-    ]
+        image = images[patch].astype(np.float32) / 255
+        found.append(picture(names[patch], image, kind, group=groups[patch]))
     return Pictures(found, inputs, CLASSES, "multiclass", background=0, binary=binary)
 
 
@@ -69,9 +66,8 @@ def _open(file: Path, expected: str, channels: int, kind: type) -> np.ndarray:
         raise ValueError(f"{file} is not a readable .npy ({error}); download it again") from None
     fits = array.ndim == 4 and array.shape[3] == channels and len(array)
     if not fits or not np.issubdtype(array.dtype, kind):
-        raise ValueError(
-            f"{file} has shape {array.shape} and type {array.dtype}; expected {expected}"
-        )
+        found = f"shape {array.shape} and type {array.dtype}"
+        raise ValueError(f"{file} has {found}; expected {expected}")
     return array
 
 
@@ -79,7 +75,7 @@ def _patches(file: Path, count: int) -> tuple[list[str], list[str]]:
     """Return the names of all patches and the images that they were cut from."""
     if not file.is_file():
         names = [f"patch_{number:04d}" for number in range(count)]
-        return names, list(names)
+        return names, names
     try:
         names = pd.read_csv(file, dtype=str, keep_default_na=False).iloc[:, 0].tolist()
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

@@ -20,15 +20,17 @@ FARTHEST = 1 << 20  # pixels; beyond it a coordinate is an issue, and cv2 would 
 def monusac(folder: Path, inputs: Inputs, *, binary: bool = False) -> Pictures:
     """Read folder/TCGA-*/tile.tif (or .png) and the tile.xml next to each.
 
-    Regions called Ambiguous are left background, and so is a region of fewer than three
-    corners. Where nuclei overlap the later one of the file is on top. A group is a patient,
-    the first 12 characters of the folder. binary: take all objects for one class. Raises
-    ValueError or FileNotFoundError naming the file and what to do. Source: [Verma 2021].
+    Regions called Ambiguous or of fewer than three corners stay background; where nuclei overlap
+    the later one of the file is on top. A group is a patient. binary: take all objects for one
+    class. Raises ValueError or FileNotFoundError naming the file. Source: [Verma 2021].
     """
     found = []
     for image_file, xml_file in _tiles(folder):
         image = image_io.read_rgb(image_file)
-        labels = _draw(_regions(xml_file), image.shape[:2])
+        labels = np.zeros(image.shape[:2], np.uint8)
+        for number, corners in _regions(xml_file):
+            if len(corners) >= 3:
+                cv2.fillPoly(labels, [corners], number)  # outlines included
         group = image_file.parent.name[:PATIENT]
         found.append(picture(image_file.stem, image, labels, group=group))
     return Pictures(found, inputs, CLASSES, "multiclass", background=0, binary=binary)
@@ -46,20 +48,19 @@ def _tiles(folder: Path) -> list[tuple[Path, Path]]:
             f"{folder} holds no TCGA-* folders with tiles and XML files; give the folder "
             "MoNuSAC_images_and_annotations"
         )
-    return [_tile(stem) for stem in image_io.by_number(list(stems))]
-
-
-def _tile(stem: Path) -> tuple[Path, Path]:
-    xml_file = stem.with_name(f"{stem.name}.xml")
-    found = [file for end in PICTURES if (file := stem.with_name(stem.name + end)).is_file()]
-    slide = stem.with_name(f"{stem.name}.svs")
-    if not found and slide.is_file():
-        raise FileNotFoundError(f"{slide} needs openslide; put a .tif or .png next to it")
-    if not found:
-        raise FileNotFoundError(f"{xml_file} has no image; put {stem.name}.tif or .png next to it")
-    if not xml_file.is_file():
-        raise FileNotFoundError(f"{xml_file} does not exist; add it or remove {found[0]}")
-    return found[0], xml_file
+    tiles = []
+    for stem in image_io.by_number(list(stems)):
+        name = stem.name
+        xml_file, slide = stem.with_name(f"{name}.xml"), stem.with_name(f"{name}.svs")
+        found = [file for end in PICTURES if (file := stem.with_name(name + end)).is_file()]
+        if not found and slide.is_file():
+            raise FileNotFoundError(f"{slide} needs openslide; put a .tif or .png next to it")
+        if not found:
+            raise FileNotFoundError(f"{xml_file} has no image; put {name}.tif or .png next to it")
+        if not xml_file.is_file():
+            raise FileNotFoundError(f"{xml_file} does not exist; add it or remove {found[0]}")
+        tiles.append((found[0], xml_file))
+    return tiles
 
 
 def _regions(file: Path) -> list[tuple[int, np.ndarray]]:
@@ -67,17 +68,13 @@ def _regions(file: Path) -> list[tuple[int, np.ndarray]]:
     found = []
     for annotation in _parse(file).iter("Annotation"):
         regions = list(annotation.iter("Region"))
-        if not regions:
-            continue
         attribute = annotation.find("Attributes/Attribute")
         name = None if attribute is None else attribute.get("Name", "").strip()
-        if name == AMBIGUOUS:
+        if not regions or name == AMBIGUOUS:
             continue
         if name not in CLASSES[1:]:
-            raise ValueError(
-                f"{file}: regions of class {name!r}; expected {', '.join(CLASSES[1:])} or "
-                f"{AMBIGUOUS}"
-            )
+            choices = f"{', '.join(CLASSES[1:])} or {AMBIGUOUS}"
+            raise ValueError(f"{file}: regions of class {name!r}; expected {choices}")
         found += [(CLASSES.index(name), _corners(region, file)) for region in regions]
     return found
 
@@ -107,17 +104,6 @@ def _corners(region: ElementTree.Element, file: Path) -> np.ndarray:
     except ValueError:
         corners = np.array([[np.nan, np.nan]])
     if not (np.abs(corners) < FARTHEST).all():
-        raise ValueError(
-            f"{file}, region {region.get('Id')}: a corner is not a number or far outside; correct "
-            "its X and Y"
-        )
+        where = f"{file}, region {region.get('Id')}"
+        raise ValueError(f"{where}: a corner is not a number or far outside; correct its X and Y")
     return np.rint(corners).astype(np.int32)
-
-
-def _draw(regions: list[tuple[int, np.ndarray]], size: tuple[int, int]) -> np.ndarray:
-    """Fill the regions one by one, outlines included: (H, W) uint8."""
-    label = np.zeros(size, np.uint8)
-    for number, corners in regions:
-        if len(corners) >= 3:
-            cv2.fillPoly(label, [corners], number)
-    return label

@@ -18,7 +18,7 @@ class Picture:
     """A scan of one plane."""
 
     name: str
-    # images of one group never stand on both sides of a fold
+    # images of one group are never on both sides of a fold
     group: str
     # (S, H, W) float32 in [0, 1]
     image: np.ndarray
@@ -60,13 +60,6 @@ def picture(
 class WholePictures(Inputs):
     """What a network sees of a picture: its channels, which are in [0, 1] already."""
 
-    count: int = 1
-
-    @property
-    def channels(self) -> int:
-        """Channels of a picture."""
-        return self.count
-
     # Source.scan gives these inputs pictures alone
     def stacks(self, scan: Picture, z: np.ndarray) -> np.ndarray:  # type: ignore[override]
         """Return a picture as (1, S, H, W)."""
@@ -77,15 +70,6 @@ class WholePictures(Inputs):
         planes = scan.labels.reshape(-1, *scan.shape[1:])
         seen = self.window(scan).forward(planes, labels=True)
         return seen.reshape(*scan.labels.shape[:-2], *seen.shape[1:])
-
-
-def _check_names(classes: Sequence[str]) -> None:
-    """Raise ValueError for a class that the columns of an index could not tell from another."""
-    for number, name in enumerate(classes):
-        if name in ("id", "group", "scan", "z", "fold"):
-            raise ValueError(f"classes: {shown(name)} has another meaning; give it another name")
-        if name in classes[:number]:
-            raise ValueError(f"classes: {shown(name)} is listed twice; every class needs its name")
 
 
 class Pictures(Source):
@@ -101,36 +85,35 @@ class Pictures(Source):
         background: int | None = None,
         binary: bool = False,
     ) -> None:
-        """inputs: its geometry and selected channels are used. Raises ValueError for others.
-
-        binary: take all objects for one class; folds are drawn as without.
-        """
-        _check_names(classes)
+        """inputs: its geometry and channels are used. binary: take all objects for one class."""
+        for name in classes:  # each becomes a column of the index
+            if name in ("id", "group", "scan", "z", "fold"):
+                raise ValueError(f"classes: {shown(name)} has another meaning; rename it")
+            if classes.count(name) > 1:
+                raise ValueError(f"classes: {shown(name)} is listed twice; rename one of them")
         self.classes, self.mode, self.background = tuple(classes), mode, background
-        count = len(pictures[0].image)
+        channels = tuple(range(len(pictures[0].image)))
         if inputs.selected is not None:
             for channel in inputs.selected:
-                if channel >= count:
-                    raise ValueError(f"channels: {channel}; the images have 0 to {count - 1}")
-            count = len(inputs.selected)
-            pictures = [replace(p, image=p.image[list(inputs.selected)]) for p in pictures]
-        self.inputs = WholePictures(inputs.stack, inputs.scaling, inputs.geometry, count=count)
+                if channel not in channels:
+                    raise ValueError(f"channels: {channel}; the images have 0 to {channels[-1]}")
+            channels = inputs.selected
+            pictures = [replace(p, image=p.image[list(channels)]) for p in pictures]
+        self.inputs = WholePictures(inputs.stack, inputs.scaling, inputs.geometry, channels)
         self.pictures = {one.name: one for one in pictures}
+        names, groups = [one.name for one in pictures], [one.group for one in pictures]
         if len(self.pictures) < len(pictures):
-            names = [one.name for one in pictures]
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"two images are called {shown(twice)}; rename one of them")
-        index = pd.DataFrame({"id": list(self.pictures), "scan": list(self.pictures), "z": 0})
-        index["group"] = [one.group for one in pictures]
-        self.index = index
-        self.amounts = self.pixels(index)[0]
+        self.index = pd.DataFrame({"id": names, "scan": names, "z": 0, "group": groups})
+        self.amounts = self.pixels(self.index)[0]
         if binary:
             self.classes, self.background = ("background", "object"), 0
             self.pictures = {
                 name: replace(one, labels=(one.labels != background).astype(np.uint8))
                 for name, one in self.pictures.items()
             }
-        self.index[list(self.classes)] = self.pixels(index)[0] > 0
+        self.index[list(self.classes)] = self.pixels(self.index)[0] > 0
 
     def scan(self, name: str) -> Picture:
         """Return a picture."""
@@ -147,6 +130,3 @@ class Pictures(Source):
         for part in (one.image, one.labels, one.ignore):
             digest.update(b"" if part is None else f"{part.shape}".encode() + part.tobytes())
         return digest.hexdigest()
-
-    def _amounts(self) -> np.ndarray:
-        return self.amounts

@@ -1,4 +1,4 @@
-"""Reader of folders of RGB images and label maps, as PanNuke is exported to."""
+"""Readers of folders of images and label maps: ISBI 2012, and any RGB images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,12 +6,31 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from gutseg.data import image_io
+from gutseg.data.image_io import read_grey, read_labelled, read_rgb
 from gutseg.data.inputs import Inputs
 from gutseg.data.sources.pictures import Pictures, picture
 
 # above this a file without given classes is taken for grey values: 0 and 255, or a photograph
 MOST_CLASSES = 32
+
+
+def isbi(folder: Path, inputs: Inputs) -> Pictures:
+    """Read cell membranes: folder/train/image/*.png, grey, and folder/train/label/*.png.
+
+    One class, the inside of a cell: 255 in the label map, bit 0 of the labels; the membrane is 0
+    in both. A group is an image, though the 30 of the challenge are neighbouring sections of one
+    stack. Raises ValueError or FileNotFoundError naming the file. Source: [Arganda-Carreras 2015].
+    """
+    found, part = [], folder / "train"
+    for file, image, label in read_labelled(part / "image", part / "label", read_grey):
+        other = label[(label != 0) & (label != 255)]
+        if other.size:
+            raise ValueError(
+                f"{file} holds {other[0]}; expected 0 (membrane) and 255 (inside) alone, "
+                "save it without smoothing"
+            )
+        found.append(picture(file.stem, image, label == 255))
+    return Pictures(found, inputs, ("inside",), "multilabel")
 
 
 def png_folder(
@@ -26,35 +45,28 @@ def png_folder(
 
     An image is RGB, its label map 8-bit grey with class numbers, 0 the background. classes:
     their names, number 0 first; None names them by number as far as they occur. ignore: the
-    number of unlabelled pixels: they count neither in a loss nor in a measure. binary: take
-    all objects for one class.
-    Raises ValueError or FileNotFoundError naming the file and what to do.
+    number of unlabelled pixels, which count neither in a loss nor in a measure. binary: take
+    all objects for one class. Raises ValueError or FileNotFoundError naming the file.
     """
     found, highest = [], 0
-    for image_file, label_file in image_io.pairs(folder / "images", folder / "labels"):
-        image, label = image_io.read_rgb(image_file), image_io.read_numbers(label_file)
-        image_io.same_size(image, label, image_file, label_file)
-        unknown = label == ignore if ignore is not None else None
+    for file, image, label in read_labelled(folder / "images", folder / "labels", read_rgb):
+        unknown = None if ignore is None else label == ignore
         if unknown is not None:
             label = np.where(unknown, 0, label)
-        _check_numbers(label, classes, label_file)
-        highest = max(highest, int(label.max()))
-        found.append(picture(image_file.stem, image, label, ignore=unknown))
+        here = int(label.max())
+        if classes is not None and here >= len(classes):
+            raise ValueError(
+                f"{file} holds class {here}; the {len(classes)} classes given are numbered 0 to "
+                f"{len(classes) - 1}, name the others too"
+            )
+        if classes is None and here >= MOST_CLASSES:
+            raise ValueError(
+                f"{file} holds {here}, which looks like a grey value and not a class number; "
+                "renumber the label map or give the names of all classes"
+            )
+        highest = max(highest, here)
+        found.append(picture(file.stem, image, label, ignore=unknown))
     if not highest:
         raise ValueError(f"{folder / 'labels'} holds background (0) alone; there is no class")
     known = classes or ["background", *(f"class {n}" for n in range(1, highest + 1))]
     return Pictures(found, inputs, known, "multiclass", background=0, binary=binary)
-
-
-def _check_numbers(label: np.ndarray, classes: list[str] | None, file: Path) -> None:
-    highest = int(label.max())
-    if classes is not None and highest >= len(classes):
-        raise ValueError(
-            f"{file} holds class {highest}; the {len(classes)} classes given are numbered "
-            f"0 to {len(classes) - 1}, name the others too"
-        )
-    if classes is None and highest >= MOST_CLASSES:
-        raise ValueError(
-            f"{file} holds {highest}, which looks like a grey value and no class number; "
-            "renumber the label map or give the names of all classes"
-        )

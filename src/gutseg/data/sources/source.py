@@ -12,22 +12,21 @@ from gutseg.losses.reductions import Mode
 
 
 class Source(ABC):
-    """Labelled planes of scans; an image that stands alone is a scan with one plane.
+    """Labelled planes of scans; an image that stands alone is a scan with one plane."""
 
-    Training, validation, prediction and scoring ask a source and never which one it is.
-    """
-
-    # one a channel of a prediction
+    # one per channel of a prediction
     classes: tuple[str, ...]
-    # multilabel: labels hold one bit a class; multiclass: they hold the number of the class
+    # multilabel: labels hold one bit per class; multiclass: they hold the number of the class
     mode: Mode
-    # the number of the class that is no object, None where there is none
+    # the number of the class that is not an object, None where there is none
     background: int | None = None
     # whether scans are volumes, so that the competition score applies
     has_volumes: bool = False
-    # one row a plane: id, group, scan, z and whether it shows each class, a bool column a class;
-    # planes of one group never stand on both sides of a fold
+    # one row per plane: id, group, scan, z and, by class, whether it shows it; planes of one group
+    # are never on both sides of a fold
     index: pd.DataFrame
+    # how much of each class every plane shows (N, C), for folds
+    amounts: np.ndarray
     # what a network sees of a scan
     inputs: Inputs
 
@@ -46,8 +45,7 @@ class Source(ABC):
     def planes(self, name: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Return planes z (B,) of a scan as a network sees them.
 
-        Images (B, S, h, w) float32 in [0, 1], labels (B, h, w) uint8, and the pixels that count
-        nowhere (B, h, w) bool or None.
+        Images (B, S, h, w) float32 in [0, 1], labels (B, h, w), ignored pixels (B, h, w) or None.
         """
         scan = self.scan(name)
         return self.inputs.images(scan, z), *self.seen_labels(scan, z)
@@ -61,10 +59,7 @@ class Source(ABC):
         return self.inputs.labels(scan, z), ignored
 
     def masks(self, labels: np.ndarray) -> np.ndarray:
-        """Spread labels (B, H, W) uint8 over classes: (B, C, H, W) float32 in {0, 1}.
-
-        Soft labels, (B, C, H, W) float32 in [0, 1], are returned as they are.
-        """
+        """Spread labels (B, H, W) uint8 over classes: (B, C, H, W) float32; soft ones stay."""
         if labels.dtype.kind == "f":
             return labels
         numbers = np.arange(len(self.classes), dtype=np.uint8)[:, None, None]
@@ -87,10 +82,7 @@ class Source(ABC):
         return rows[objects].to_numpy().any(axis=1)
 
     def class_shares(self, rows: pd.DataFrame) -> list[float]:
-        """Return the share of the pixels that each class has on some rows of the index.
-
-        In mode `multiclass` they sum to 1, in mode `multilabel` classes may overlap.
-        """
+        """Return the share of the pixels that each class has on some rows of the index."""
         counts, pixels = self.pixels(rows)
         return (counts.sum(axis=0) / max(pixels.sum(), 1)).tolist()
 
@@ -111,26 +103,17 @@ class Source(ABC):
     def draw_folds(self, number: int, seed: int) -> pd.Series:
         """Return the fold of every row of the index: groups stay whole.
 
-        The planes of one stratum, the rarest class that they show, are shared out evenly; a
-        stratum of fewer planes than folds is joined to the largest. Raises ValueError with fewer
-        groups than folds.
+        Strata, planes with the same rarest class, are shared out evenly; one of fewer planes than
+        folds is joined to the largest. Raises ValueError with fewer groups than folds.
         """
         groups = self.index["group"].nunique()
         if not 2 <= number <= groups:
             raise ValueError(f"folds = {number}; expected 2 to {groups}, the number of groups")
-        stratum = self._rarest(self._amounts())
+        rarity = self.amounts.sum(axis=0)
+        order = [c for c in np.argsort(rarity, kind="stable") if c != self.background]
+        shown = np.c_[self.amounts[:, order] > 0, np.ones(len(self.amounts), bool)]
+        stratum = np.array([*order, -1])[shown.argmax(axis=1)]  # (N,), -1 for no class
         values, sizes = np.unique(stratum, return_counts=True)
         stratum[np.isin(stratum, values[sizes < number])] = values[sizes.argmax()]
         fold = draw(self.index["group"], stratum, number, seed)
         return pd.Series(fold, index=self.index.index)
-
-    def _amounts(self) -> np.ndarray:
-        """How much of each class every plane shows: (N, C)."""
-        return self.pixels(self.index)[0]
-
-    def _rarest(self, amounts: np.ndarray) -> np.ndarray:
-        """Return the rarest class that each plane shows (N,); -1 for none."""
-        rarity = amounts.sum(axis=0)
-        order = [c for c in np.argsort(rarity, kind="stable") if c != self.background]
-        shown = np.c_[amounts[:, order] > 0, np.ones(len(amounts), bool)]
-        return np.array([*order, -1])[shown.argmax(axis=1)]

@@ -40,8 +40,7 @@ def _counts(view: View) -> pd.DataFrame:
 
 def weights(view: View, published: str) -> str:
     """Class shares of the training images and the weights that follow from them."""
-    shares = pd.Series({key: view.frame[f"share.{key}"].mean() for key in view.classes()})
-    ground = view.background()
+    shares, ground = view.shares(), view.background()
     background = shares.index.get_loc(ground) if ground else None
     columns = {kind: class_weights(kind, shares.to_list(), background) for kind in WEIGHTS}
     rows = [
@@ -84,14 +83,8 @@ def hard_pixels(view: View, published: str) -> str:
         return ""
     # folds differ in images, so counts are summed over folds and averaged over everything else
     runs = max(len(frame[frame["status"] == "ok"]) / frame["fold"].nunique(), 1)
-    prefixes = {**{str(n): f"hard{n}" for n in numbers}, "all": "pixels"}
-    counts = pd.DataFrame(
-        {
-            n: [frame[f"{prefix}.{key}"].sum() / runs for key in classes]
-            for n, prefix in prefixes.items()
-        },
-        index=classes,
-    )
+    counts = pd.DataFrame({n: _summed(frame, f"hard{n}", classes) for n in numbers}) / runs
+    counts["all"] = _summed(frame, "pixels", classes) / runs
     rare = [key for key in classes if counts.loc[key, "all"] < RARE * counts["all"].sum()]
     shares = [[n, *(f"{value:.2%}" for value in row / row.sum())] for n, row in counts.items()]
     absolute = [[n, *(f"{row[key]:.0f}" for key in rare)] for n, row in counts.items()]
@@ -99,3 +92,7 @@ def hard_pixels(view: View, published: str) -> str:
     parts = [said, markdown(["n", *classes], shares)]
     parts += [markdown(["n", *(f"{key}, pixels" for key in rare)], absolute)] if rare else []
     return "\n\n".join([*parts, *map(published_table, (published, "hard_pixel_counts"))])
+
+
+def _summed(frame: pd.DataFrame, prefix: str, classes: list[str]) -> pd.Series:
+    return pd.Series({key: frame[f"{prefix}.{key}"].sum() for key in classes})

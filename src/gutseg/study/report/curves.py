@@ -31,15 +31,10 @@ FAMILIES: dict[tuple[str, str], tuple[Callable[[float], Mapping[str, float]], tu
 }
 
 
-def _truth() -> Tensor:
-    """A square of 8 × 8 pixels in the middle of 32 × 32: (B, C, H, W)."""
-    truth = torch.zeros(1, 1, SIDE, SIDE)
-    truth[..., OBJECT, OBJECT] = 1
-    return truth
-
-
-def _edge() -> Tensor:
-    return Maps(["band"], {"band": {"width": BAND}}).tensors(_truth().numpy())["band"]
+# A square of 8 × 8 pixels in the middle of 32 × 32, (B, C, H, W), and the pixels near its edge.
+TRUTH = torch.zeros(1, 1, SIDE, SIDE)
+TRUTH[..., OBJECT, OBJECT] = 1
+EDGE = Maps(["band"], {"band": {"width": BAND}}).tensors(TRUTH.numpy())["band"]
 
 
 def toy(correct: Tensor) -> Tensor:
@@ -47,14 +42,14 @@ def toy(correct: Tensor) -> Tensor:
 
     Elsewhere the probability is halfway from there to 1: networks err at edges.
     """
-    chance = torch.where(_edge(), correct, (1 + correct) / 2)
-    return torch.logit(chance) * (2 * _truth() - 1)
+    chance = torch.where(EDGE, correct, (1 + correct) / 2)
+    return torch.logit(chance) * (2 * TRUTH - 1)
 
 
 def value_and_gradient(loss: str, correct: float, **params: Any) -> tuple[float, float]:
     """Return a loss on the toy prediction and its derivative by the probability."""
     chance = torch.tensor(correct, requires_grad=True)
-    value, _ = Criterion(loss, **params)(toy(chance), _truth(), band=_edge())
+    value, _ = Criterion(loss, **params)(toy(chance), TRUTH, band=EDGE)
     (gradient,) = torch.autograd.grad(value, chance)
     return value.item(), gradient.item()
 

@@ -10,17 +10,15 @@ import pandas as pd
 
 from gutseg.reporting.tables import markdown, number, with_interval
 from gutseg.study.report.published import (
+    loss_key,
     note,
     paired,
     pairing,
     published_table,
-    row_key,
     with_published,
 )
 from gutseg.study.report.view import View
 from gutseg.study.statistics import interval
-
-Rows = Callable[[View], pd.DataFrame]
 
 BY = {"network": "network", "label": "loss"}
 # means over classes, the background among them
@@ -38,13 +36,12 @@ BINARY = METRIC_COLUMNS | {
 }
 OBJECTS = {"dice_fg": "Dice", "iou_fg": "IoU"}
 SIZE = {"parameters": "parameters, M"}
-_SCALES = {"parameters": 1e-6}
 # 95 % intervals, wherever ± stands in the head of a column or in the name of a row
 WITH_INTERVALS = {
     key: f"{name} ± 95 %" for key, name in {"accuracy": "pixel accuracy", **OBJECTS}.items()
 }
 GAINS = {f"gain.{key}": f"{name} - first ± 95 %" for key, name in OBJECTS.items()}
-_DIGITS = {"steps": 0, "batch_size": 0, "train_images": 0, "images": 0, "pixels": 0}
+_DIGITS = dict.fromkeys(("steps", "batch_size", "train_images", "images", "pixels"), 0)
 _DIGITS |= {"ratio": 1, "percent": 4}
 # what pairs the cells of two networks or inputs
 _PAIRS = ["label", "lr", "patch", "seed", "fold"]
@@ -56,7 +53,7 @@ def measures(
     *,
     columns: Mapping[str, str] | Callable[[View], Mapping[str, str]] = METRIC_COLUMNS,
     by: Mapping[str, str] = BY,
-    rows: Rows | None = None,
+    rows: Callable[[View], pd.DataFrame] | None = None,
     rivals: Callable[[pd.DataFrame, pd.DataFrame], Iterable[pd.DataFrame]] | None = None,
     whole: bool = False,
     missing: str = "",
@@ -81,7 +78,7 @@ def measures(
         ]
         lines.append([*map(str, key), *values])
     drawn = markdown([*by.values(), *columns.values()], lines, words=len(by)) if lines else missing
-    said = pairing(published) if published and lines else ""
+    said = pairing(published) if lines else ""
     said += f" {note(published)}" if said and not whole else ""
     return "\n\n".join(filter(None, [said, drawn, published_table(published) if whole else ""]))
 
@@ -91,7 +88,7 @@ def _text(cells: pd.DataFrame, column: str, heads: str, digits: int) -> str:
         return number(float("nan"))
     if "±" in heads:
         return with_interval(*interval(cells[column]), digits)
-    mean = cells[column].mean() * _SCALES.get(column, 1)
+    mean = cells[column].mean() * (1e-6 if column == "parameters" else 1)
     return number(mean, _DIGITS.get(column, digits))
 
 
@@ -124,14 +121,13 @@ def with_weights(view: View) -> pd.DataFrame:
 def bootstrapped(view: View) -> pd.DataFrame:
     """Cells of online bootstrapping by n, its number of hard pixels."""
     frame = view.frame[view.frame["loss"] == "online_bootstrapping"]
-    return frame.assign(n=[json.loads(params)["n"] for params in frame["params"]]).sort_values(
-        ["network", "n"], kind="stable"
-    )
+    counted = frame.assign(n=[json.loads(params)["n"] for params in frame["params"]])
+    return counted.sort_values(["network", "n"], kind="stable")
 
 
 def made_of(view: View, parts: set[str]) -> pd.DataFrame:
     """Cells whose loss is one of these parts or a sum of some."""
-    keys = [row_key(cell)["loss"].split("+") for cell in view.frame.to_dict("records")]
+    keys = [loss_key(cell).split("+") for cell in view.frame.to_dict("records")]
     return view.frame[[set(key) <= parts for key in keys]]
 
 
@@ -156,17 +152,16 @@ def with_reuse(view: View) -> pd.DataFrame:
     plain = view.frame[[*BY, *METRIC_COLUMNS]].assign(prediction="plain")
     new = {key: view.frame[f"reuse.{key}"] for key in METRIC_COLUMNS}
     gain = {key: new[key] - plain[key] for key in METRIC_COLUMNS}
-    parts = [plain, plain.assign(prediction="reuse", **new)]
-    parts.append(plain.assign(prediction="difference ± 95 %", **gain))
-    return pd.concat(parts).sort_index(kind="stable")
+    reused = plain.assign(prediction="reuse", **new)
+    gained = plain.assign(prediction="difference ± 95 %", **gain)
+    return pd.concat([plain, reused, gained]).sort_index(kind="stable")
 
 
 def plain_of(frame: pd.DataFrame, cells: pd.DataFrame) -> list[pd.DataFrame]:
     """The plain predictions that reused ones are compared with."""
     first = cells.iloc[0]
-    same = (frame["network"] == first["network"]) & (frame["label"] == first["label"])
-    plain = frame[same & (frame["prediction"] == "plain")]
-    return [plain] if first["prediction"] == "reuse" else []
+    plain = (frame[[*BY, "prediction"]] == [*first[[*BY]], "plain"]).all(axis=1)
+    return [frame[plain]] if first["prediction"] == "reuse" else []
 
 
 def with_gains(view: View, within: list[str]) -> pd.DataFrame:
@@ -203,9 +198,7 @@ def _attention(row: Mapping[str, str]) -> str:
 
 def with_shares(view: View) -> pd.DataFrame:
     """Add the share of the objects and the ratio of the largest to the smallest class."""
-    classes, ground = view.classes(), view.background()
-    shares = {key: view.frame[f"share.{key}"].mean() for key in classes}
-    smallest = min(shares.values())
-    ratio = max(shares.values()) / smallest if smallest > 0 else float("nan")
-    objects = sum(share for key, share in shares.items() if key != ground)
+    shares = view.shares()
+    ratio = shares.max() / shares.min() if shares.min() > 0 else float("nan")
+    objects = sum(share for key, share in shares.items() if key != view.background())
     return view.frame.assign(objects=objects, ratio=ratio)

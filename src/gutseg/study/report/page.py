@@ -9,7 +9,6 @@ from gutseg.study.grid import Study
 from gutseg.study.report.tables import TABLES
 from gutseg.study.report.view import View
 
-PAGE = "README.md"
 MEASURES = (
     "Dice, IoU, precision and recall are pooled: they are counted over all pixels of a fold's "
     "held-out images, for every class, and averaged over the classes (`_fg`: without the "
@@ -25,27 +24,19 @@ COMPETITION = (
 def write(frame: pd.DataFrame, study: Study, folder: Path) -> Path:
     """Write README.md and its figures next to bench.parquet; return the page's path."""
     view = View(frame, study.score, folder)
-    parts = [f"# {study.name}", study.describe(), _measured(frame)]
+    devices = sorted(frame["device"].dropna().unique()) if "device" in frame else []
+    measured = MEASURES + (COMPETITION if "score" in frame else "")
+    measured += f" Device: {', '.join(devices)}." if devices else ""
+    parts = [f"# {study.name}", study.describe(), measured]
     any_result = (frame["status"] == "ok").any()
     for name in study.tables:
         table = TABLES[name]
         drawn = table.drawn(view) if any_result else ""
         parts += [f"## {name}: {table.heading()}", drawn or "No cell has what this table shows."]
-    parts += ["## Cells without a result", _without_result(frame)]
-    path = folder / PAGE
+    lost = frame[frame["status"] != "ok"]
+    lines = [f"- `{row.id}` {row.status}: {row.reason}" for row in lost.itertuples()]
+    parts += ["## Cells without a result", "\n".join(lines) or "None."]
+    path = folder / "README.md"
     with replacing(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path
-
-
-def _measured(frame: pd.DataFrame) -> str:
-    """Say which Dice is meant, and on what device the cells ran."""
-    devices = sorted(frame["device"].dropna().unique()) if "device" in frame else []
-    device = f" Device: {', '.join(devices)}." if devices else ""
-    return MEASURES + (COMPETITION if "score" in frame else "") + device
-
-
-def _without_result(frame: pd.DataFrame) -> str:
-    lost = frame[frame["status"] != "ok"]
-    lines = [f"- `{row.id}` {row.status}: {row.reason}" for row in lost.itertuples()]
-    return "\n".join(lines) or "None."

@@ -1,10 +1,10 @@
 """Numbers that papers print, read from published/*.csv and shown next to ours.
 
 index.csv names the paper of every file. In a file the first column says of which data (or epoch)
-a row is, `network` and `loss` name it as row_key does, and the other columns are called by what
-they hold: [Tongji 2022] has precision and recall swapped in every table. Row ③ of its table 4.12
-predicts background alone and so has a mean recall of 1/7 = .1429, printed under precision; its
-table 4.19 is possible only with the background's two columns swapped as well.
+a row is, `network` and `loss` name it as network_key and loss_key do, and the others are called
+by what they hold: [Tongji 2022] has precision and recall swapped in every table. Row ③ of its
+table 4.12 predicts background alone and so has a mean recall of 1/7 = .1429, printed under
+precision; its table 4.19 is possible only with the background's two columns swapped as well.
 """
 
 import json
@@ -42,8 +42,8 @@ def read(name: str) -> pd.DataFrame:
 
 def cite(name: str) -> str:
     """Return the paper and its table: '[Xu 2022], table 8'."""
-    row = read("index").set_index("name").loc[name]
-    return f"{row['source']}, {row['where']}"
+    source, where, _ = read("index").set_index("name").loc[name]
+    return f"{source}, {where}"
 
 
 def note(name: str) -> str:
@@ -53,9 +53,10 @@ def note(name: str) -> str:
 
 def pairing(name: str) -> str:
     """Say what the numbers in parentheses are; empty where no row is a network or a loss."""
+    if not _keys(name):
+        return ""
     parts = read(name).iloc[:, 0]
-    said = f"In parentheses: {cite(name)} ({parts.name}: {'; '.join(parts.unique())})."
-    return said if _keys(name) else ""
+    return f"In parentheses: {cite(name)} ({parts.name}: {'; '.join(parts.unique())})."
 
 
 def published_table(name: str) -> str:
@@ -79,7 +80,8 @@ def with_published(cells: pd.DataFrame, columns: Iterable[str], name: str) -> li
     keys = _keys(name)
     if not keys:
         return [[] for _ in columns]
-    printed, wanted = read(name), row_key(cells.iloc[0].to_dict())
+    printed, cell = read(name), cells.iloc[0].to_dict()
+    wanted = {"network": network_key(cell["network"]), "loss": loss_key(cell)}
     rows = printed[(printed[keys] == [wanted[key] for key in keys]).all(axis=1)]
     lines = rows.drop_duplicates(printed.columns[0]).set_index(printed.columns[0])
     lines = lines.reindex(printed.iloc[:, 0].unique(), fill_value="").to_dict("records")
@@ -90,11 +92,6 @@ def paired(ours: str, printed: Iterable[float]) -> str:
     """Return 'ours (printed; printed)', or ours alone where nothing is printed."""
     inside = [number(value) for value in printed]
     return ours if all(text == "–" for text in inside) else f"{ours} ({'; '.join(inside)})"
-
-
-def row_key(cell: Mapping[str, Any]) -> dict[str, str]:
-    """Return how the printed tables name the network and the loss of a cell."""
-    return {"network": network_key(cell["network"]), "loss": loss_key(cell)}
 
 
 def network_key(label: str) -> str:
@@ -116,14 +113,10 @@ def loss_key(cell: Mapping[str, Any]) -> str:
     terms = params.get("terms", [])
     if not terms or any(term.get("weight", 1) != 1 for term in terms):
         return cell["loss"]
-    parts = (
-        _part(
-            term["loss"],
-            check(LOSSES, term["loss"], term.get("params", {})),
-            kind if term["loss"] == "focal_softmax" else "",
-        )
-        for term in terms
-    )
+    parts = []
+    for term in terms:
+        name, params = term["loss"], check(LOSSES, term["loss"], term.get("params", {}))
+        parts.append(_part(name, params, kind if name == "focal_softmax" else ""))
     return "+".join(sorted(parts))
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from gutseg.reporting.tables import markdown, number, with_interval
 from gutseg.study.report.figures import bars, critical_difference
-from gutseg.study.report.view import View, blocks
+from gutseg.study.report.view import View
 from gutseg.study.statistics import against_best, interval, ranks, smallest_p
 
 # of data with whole scans: column -> head
@@ -18,8 +18,7 @@ def main(view: View) -> str:
 
 
 def _ranked(view: View, order: int, network: str) -> str:
-    frame = view.tuned(network)
-    scores = blocks(frame, view.score)
+    frame, scores = view.tuned(network), view.blocks(network)
     scores = scores[scores.mean().sort_values(ascending=False).index]
     if scores.isna().all(axis=None):
         return ""
@@ -67,13 +66,10 @@ def _tested(view: View, order: int, scores: pd.DataFrame) -> list[str]:
 def networks(view: View) -> str:
     """Score of the losses that were run with more than one network."""
     names = view.networks()
-    scores = {name: blocks(view.tuned(name), view.score) for name in names}
-    labels = [
-        label
-        for label in view.frame["label"].unique()
-        if sum(label in found for found in scores.values()) > 1
-    ]
-    if not labels:
+    scores = {name: view.blocks(name) for name in names}
+    counts = view.frame.groupby("label", sort=False)["network"].nunique()
+    labels = counts.index[counts > 1]
+    if labels.empty:
         return ""
     first, second = (scores[name].reindex(columns=labels) for name in names[:2])
     gains = second - first

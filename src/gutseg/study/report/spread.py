@@ -36,8 +36,8 @@ def held_out(view: View) -> str:
     for order, network in enumerate(view.networks()):
         frame, panels = view.of(network), {}
         for key in ("lr", "patch"):
-            named = frame.assign(**{key: [f"{v:g}" if key == "lr" else v for v in frame[key]]})
-            groups = named.groupby(["label", key], sort=False)["dice_fg"]
+            names = [f"{value:g}" if key == "lr" else value for value in frame[key]]
+            groups = frame.assign(**{key: names}).groupby(["label", key], sort=False)["dice_fg"]
             found = groups.quantile([0.25, 0.5, 0.75]).unstack()
             parts.append(_quartiles(f"{network}, {key}", found, frame["label"]))
             panels[key] = {", ".join(names): cells.to_numpy() for names, cells in groups}

@@ -96,21 +96,11 @@ TABLES = {
     "curves": Table("value and gradient of losses over a parameter", curves,
                     source="[Chen 2023]"),
 }
-# what configs called the tables until they had names
-CODES = {
-    "T1": "losses", "T2": "losses", "T3": "losses_by_class", "T4": "sums", "T5": "class_weights",
-    "T6": "weighted_losses", "T7": "hard_pixel_numbers", "T8": "hard_pixel_classes",
-    "T9": "combinations", "T10": "binary", "T11": "background_reuse", "U1": "augmentation",
-    "U2": "depth", "U3": "bce_and_dice", "U4": "attention", "U5": "data", "G1": "patches",
-    "G2": "lr_by_patch", "G3": "spread", "M1": "pixel_accuracy", "S1": "curves",
-}
 # fmt: on
 
 
 def check_tables(names: Iterable[str]) -> None:
     """Raise ValueError for a table that does not exist."""
     for name in names:
-        if name in CODES:
-            raise ValueError(f"tables: {name!r} is now called {CODES[name]!r}; write that name")
         if name not in TABLES:
             raise ValueError(f"tables: unknown name {shown(name)}; {suggest(name, list(TABLES))}")

@@ -6,10 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gutseg.study.grid import tuned
-
-BLOCK = ["seed", "fold"]
-
 
 @dataclass(frozen=True)
 class View:
@@ -28,8 +24,13 @@ class View:
         return self.frame[self.frame["network"] == network]
 
     def tuned(self, network: str) -> pd.DataFrame:
-        """The cells of a network, those of every loss at its best learning rate and patch."""
-        return tuned(self.of(network), self.score)
+        """The cells of every loss at its best learning rate and patch; no result counts 0."""
+        frame, score = self.of(network), self.score
+        filled = frame.assign(score=frame[score].fillna(0) if score in frame else 0.0)
+        means = filled.groupby(["label", "lr", "patch"], sort=False)["score"].mean()
+        best = set(means.groupby("label", sort=False).idxmax())
+        places = zip(frame["label"], frame["lr"], frame["patch"], strict=True)
+        return frame[[place in best for place in places]]
 
     def background(self) -> str:
         """The name of the background class, empty where classes overlap."""
@@ -39,9 +40,14 @@ class View:
         """Classes, in the order of the data."""
         return [key.removeprefix("iou.") for key in self.frame if key.startswith("iou.")]
 
+    def shares(self) -> pd.Series:
+        """The share of the training pixels by class, mean over cells."""
+        return pd.Series({key: self.frame[f"share.{key}"].mean() for key in self.classes()})
 
-def blocks(frame: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return scores with one row per block (seed, fold) and one column per loss; frame: tuned."""
-    if score not in frame:
-        frame = frame.assign(**{score: np.nan})
-    return frame.pivot(index=BLOCK, columns="label", values=score)[frame["label"].unique()]
+    def blocks(self, network: str) -> pd.DataFrame:
+        """Scores of a network, tuned: one row per block (seed, fold), one column per loss."""
+        frame = self.tuned(network)
+        if self.score not in frame:
+            frame = frame.assign(**{self.score: np.nan})
+        table = frame.pivot(index=["seed", "fold"], columns="label", values=self.score)
+        return table[frame["label"].unique()]
