@@ -9,7 +9,7 @@ from torch import nn
 
 from gutseg.config import Predict
 from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
-from gutseg.inference.predictor import MARGIN, Predictor, _spans
+from gutseg.inference.predictor import MARGIN, Predictor
 from gutseg.models.deepmedic import deepmedic
 from gutseg.models.gdl_unet import gdl_unet
 from gutseg.models.two_path_cnn import two_path_cnn
@@ -147,4 +147,6 @@ def test_a_valid_network_states_its_margin_whatever_it_is_wrapped_in(network, ex
     ],
 )
 def test_edges_between_tiles_are_multiples_of_the_step(length, tile, step, edges):
-    assert list(_spans(length, tile, step)) == list(pairwise(edges))
+    predictor = _predictor(unet(1, 1, widths=(4, 8)), tile)
+    predictor.step = step
+    assert list(predictor._spans(length)) == list(pairwise(edges))
