@@ -63,7 +63,6 @@ def test_the_resolved_file_spells_every_default_out(path, tmp_path):
             "model={name: hybrid_unet, attention: {local_levels: [1]}}",
             "model.attention: 'hybrid_unet' has it as model.params.local_levels",
         ),
-        ("model.params={deep_supervision: true}", "loss.name: 'bce_dice' compares one output"),
         ("model.presence={gate: always}", "presence.gate: .*'off', 'multiply' or 'threshold'"),
         ("model.presence.thresh=0.1", "presence.thresh: unknown key; did you mean 'threshold'"),
         ("augment.params={shift: 1}", "augment.name: Field required"),

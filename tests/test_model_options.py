@@ -50,7 +50,8 @@ def _settings(folders, name, *overrides):
 @pytest.mark.parametrize("name", DATA)
 def test_all_options_train_together_and_resume_bit_for_bit(folders, tmp_path, monkeypatch, name):
     """And the best weights fill the network that the config.yaml beside them makes."""
-    configs = [_settings(folders, name, *ALL, DEEP[name], f"runs={tmp_path / run}") for run in "ab"]
+    loss = [DEEP["isbi"]] if name == "isbi" else []
+    configs = [_settings(folders, name, *ALL, *loss, f"runs={tmp_path / run}") for run in "ab"]
     train_fold(configs[0], 0)
     kept = loop.checkpoint.save
 
@@ -99,6 +100,25 @@ def test_the_first_bias_is_of_the_shares_of_the_training_fold(folders, name):
     bias = learner.model.head.bias
     found = bias.softmax(dim=0) if name == "nuclei" else bias.sigmoid()
     assert found.tolist() == pytest.approx(shares, rel=1e-4)
+
+
+def test_any_loss_compares_every_scale_of_a_network_with_deep_supervision(folders):
+    """As the loss of that name does around it, class weights and all."""
+    weighted = "loss={name: ce, class_weights: inverse}"
+    explicit = "loss={name: deep_supervision, class_weights: inverse, params: {loss: ce}}"
+    scales = [torch.randn(2, 3, 32 // 2**level, 32 // 2**level) for level in range(3)]
+    target = torch.randint(0, 3, (2, 32, 32))
+    found = []
+    for loss in (weighted, explicit):
+        config = _settings(folders, "nuclei", "model.params.deep_supervision=true", loss)
+        data = experiment.source(config)
+        criterion = experiment.criterion(config, data, data.index)
+        value, terms = criterion(scales, target)
+        found.append((value.item(), set(terms)))
+    assert found[0] == found[1] and found[0][1] == {"scale0", "scale1", "scale2"}
+    plain = experiment.criterion(_settings(folders, "nuclei", weighted), data, data.index)
+    assert plain(scales[0], target)[0] != criterion(scales, target)[0]
+    assert plain(scales[0], target)[0] == criterion(scales[0], target)[0]
 
 
 @pytest.mark.parametrize("name", DATA)

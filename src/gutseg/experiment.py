@@ -73,7 +73,7 @@ def network(
         built,
         channels,
         classes,
-        dims=asked.params.get("dims", row.dims[0]),
+        dims=asked.dims,
         levels=row.levels,
         deepest=row.deepest,
         attention=asked.attention.model_dump() if asked.attention else None,
@@ -196,7 +196,8 @@ def learner(
     if config.model.initial_bias:
         table = rows(config, data)
         shares = data.class_shares(table[table["fold"] != fold])
-        set_initial_bias(built, data.inputs.channels, shares, data.mode == "multiclass")
+        exclusive = data.mode == "multiclass"
+        set_initial_bias(built, data.inputs.channels, shares, exclusive, config.model.dims)
     built = built.to(world.device).to(memory_format=layout)
     return Learner(
         built,
@@ -227,7 +228,10 @@ def schedule(config: Config, batches: int) -> Schedule:
 def criterion(
     config: Config, data: Source | None = None, table: pd.DataFrame | None = None
 ) -> Criterion:
-    """Return the loss; data, table: of training, for class weights by name."""
+    """Return the loss; data, table: of training, for class weights by name.
+
+    A network with deep supervision is compared at every scale, whatever the loss is called.
+    """
     loss, params = config.loss, dict(config.loss.params)
     if data is not None:
         check_fit(loss, data.mode, len(data.classes))
@@ -235,6 +239,9 @@ def criterion(
             shares = data.class_shares(table)
             weights = class_weights(loss.class_weights, shares, data.background)
             params = with_class_weights(loss.name, params, weights)
+    if config.model.params.get("deep_supervision") and loss.name != "deep_supervision":
+        mode = params.pop("mode", None)
+        return Criterion("deep_supervision", mode=mode, loss=loss.name, params=params)
     return Criterion(loss.name, **params)
 
 

@@ -2,9 +2,10 @@ import copy
 
 import pytest
 import torch
+from network_cases import small
 from torch import nn
 
-from gutseg.models import build, extend
+from gutseg.models import MODELS, build, extend
 from gutseg.models.initial_bias import heads, set_initial_bias
 from gutseg.models.presence import Gate
 
@@ -50,6 +51,14 @@ def test_every_pixel_starts_as_likely_as_its_class(row, params, names):
     set_initial_bias(network, 3, shares.tolist(), exclusive=True)
     found = _without_weights(network.eval(), names)(images)
     torch.testing.assert_close(found.softmax(dim=1), shares[:, None, None].expand_as(found))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_row_has_heads_to_set(name):
+    count = {"unetpp_deep": 4}.get(name, 1)
+    assert len(heads(small(name), 5, 3)) == count
+    if name == "dynunet":  # of volumes too
+        assert len(heads(small(name, dims=3), 5, 3, dims=3)) == count
 
 
 def test_a_class_that_never_occurs_or_is_everywhere_starts_finite():

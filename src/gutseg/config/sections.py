@@ -115,6 +115,11 @@ class Model(Component):
     attention: Attention | None = None
 
     @property
+    def dims(self) -> int:
+        """2 where the network takes images, 3 where it takes volumes."""
+        return self.params.get("dims", MODELS[self.name].dims[0])
+
+    @property
     def is_pretrained(self) -> bool:
         """Whether published weights fill the encoder."""
         return bool(self.encoder_weights or self.params.get("encoder_weights"))
@@ -248,12 +253,6 @@ class Config(Section):
             component = getattr(self, key)
             component.params.update(check(table, component.name, component.params, where=key))
         self.model.check_options()
-        if self.model.params.get("deep_supervision") and self.loss.name != "deep_supervision":
-            raise ValueError(
-                f"loss.name: {self.loss.name!r} compares one output, but with model.params."
-                "deep_supervision there are several; write loss: {name: deep_supervision, "
-                f"params: {{loss: {self.loss.name}}}}}"
-            )
         data = self.data
         data.params.update(check(SOURCES, data.source, data.params, where="data"))
         classes = len(CLASSES) if data.source == "competition" else None
