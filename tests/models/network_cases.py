@@ -51,8 +51,8 @@ SMALL = {
     "nnunet_resenc": {"widths": [8, 8, 16, 16, 16, 16]},
 }
 
-# Another value for every parameter of every row; a new parameter needs one here. A row's own
-# values, where it needs others than the rows that share the parameter's name.
+# Another value for every parameter of every row; a new parameter needs one here. OWN: where a row
+# needs another one than the rows that share the parameter's name.
 CHANGED = {
     "widths": [8, 16, 32],
     "norm": "batch",
@@ -65,7 +65,7 @@ CHANGED = {
     "residual": False,
     "architecture": "FPN",
     "encoder": "mobilenet_v2",
-    "options": {"encoder_depth": 4},
+    "options": {"decoder_channels": [64, 32, 16, 8, 8]},
     "encoder_options": {"act_layer": "gelu"},
     "dims": 3,
     "width": 24,
@@ -91,16 +91,6 @@ CHANGED = {
     "alpha": 1.0,
 }
 OWN = {
-    "smp": {"options": {"decoder_channels": [64, 32, 16, 8, 8]}},
-    "smp_unet": {"options": {"decoder_channels": [64, 32, 16, 8, 8]}},
-    "unetpp": {"options": {"decoder_channels": [64, 32, 16, 8, 8]}},
-    "manet": {"options": {"decoder_channels": [64, 32, 16, 8, 8]}},
-    "linknet": {"options": {"decoder_use_norm": False}},
-    "dpt": {
-        "encoder": "tu-vit_tiny_patch16_224",
-        "encoder_options": {"dynamic_img_size": True, "mlp_ratio": 2},
-        "options": {"decoder_fusion_channels": 32},
-    },
     "basic_unet": {"widths": [8, 8, 8, 8, 8, 8]},
     "unetpp_deep": {"widths": [8, 8, 8, 8, 8, 8], "deep_supervision": False},
     "dynunet": {"residual": True},

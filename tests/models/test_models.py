@@ -4,7 +4,7 @@ import inspect
 import io
 import subprocess
 import sys
-from functools import partial
+from functools import cache, partial
 
 import pytest
 import torch
@@ -18,7 +18,12 @@ from gutseg.models.blueprint import blueprint
 NATIVE = [(height, width) for width, height in NATIVE_SIZES]
 OWN = ["unet", "unet4", "unet5", "hybrid_unet", "hybrid4", "hybrid5", "smp"]
 VOLUMES = [name for name, row in MODELS.items() if 3 in row.dims]
-ARGUMENTS = [(name, key) for name in MODELS for key in settings(name)]
+# one row stands for those that are built by the same code
+ARGUMENTS = {
+    (row.build.__code__, key): (name, key)
+    for name, row in reversed(MODELS.items())
+    for key in settings(name)
+}.values()
 
 
 def scales(outputs):
@@ -31,10 +36,15 @@ def shapes(construct):
     return {key: value.shape for key, value in blueprint(construct).state_dict().items()}
 
 
+@cache
+def small_shapes(name):
+    return shapes(partial(small, name))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_takes_every_native_size(name):
     network = blueprint(lambda: small(name)).eval()
-    for size in (*NATIVE, (128, 128), (37, 200)):
+    for size in (*NATIVE, (128, 128)):
         logits = network(torch.empty(1, 5, *size, device="meta"))
         assert logits.shape == (1, 3, *size)
 
@@ -123,7 +133,7 @@ def test_two_steps_reach_every_trained_parameter_and_lower_the_loss(name):
 @pytest.mark.parametrize(("name", "key"), ARGUMENTS)
 def test_every_argument_changes_the_result(name, key):
     ours, theirs = partial(small, name), partial(small, name, **{key: changed(name, key)})
-    if shapes(ours) != shapes(theirs):
+    if small_shapes(name) != shapes(theirs):
         return
     answers = []
     for construct in (ours, theirs):

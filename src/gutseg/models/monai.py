@@ -35,7 +35,7 @@ def attention_unet(
 
     strides = [2] * (len(widths) - 1)
     make = partial(AttentionUnet, dims, in_channels, classes, widths, strides, dropout=dropout)
-    network = padded(make, 2 ** len(strides))
+    network: Any = padded(make, 2 ** len(strides))
     # a level stands in the one above it: a stage and what is below it, the bottom a stage alone
     below = ["net.model.1" + ".submodule.1" * depth + ".submodule" for depth in range(len(strides))]
     stages = ["net.model.0", *(f"{name}.0" for name in below[:-1]), below[-1]]

@@ -23,7 +23,8 @@ class NetSpec(Spec):
     # gutseg.models.places, where the network does not say so itself
     levels: tuple[str, ...] = ()
     deepest: str = ""
-    # whether torch.onnx can export it
+    # whether torch.onnx can export it: not where a padded size is pooled to a fixed one, or
+    # positions are interpolated with antialiasing
     onnx: bool = True
     # the module of an optional package, without which it cannot be built
     package: str = ""
