@@ -1,5 +1,8 @@
 """What `model:` adds to a row, from a YAML to trained weights and predictions."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 import torch
@@ -141,3 +144,15 @@ def test_the_class_head_of_unet_3_is_trained_though_no_other_is_asked_for(folder
     assert (table["train_presence"] > 0).all()
     assert table["train_loss"].to_numpy() == pytest.approx(table[terms].sum(axis=1).to_numpy())
     assert runs.predictor(runs.open_fold(folder), HERE.device).model.gate.exclusive
+
+
+@pytest.mark.slow
+def test_all_options_train_under_torchrun(folders, tmp_path):
+    """DistributedDataParallel stops at a parameter that no rank's loss reaches."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "gutseg.train", str(folders / "nuclei.yaml"), "--fold", "0", *ALL]
+    command += [f"runs={tmp_path}", "train.accumulate=2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    last = pd.read_csv(tmp_path / "nuclei" / "fold0" / "metrics.csv").iloc[-1]
+    assert last["steps"] == 6 and last["train_presence"] > 0

@@ -11,7 +11,7 @@ from gutseg.models.places import channels_of
 from gutseg.models.presence import Gate, Outputs, PresenceHead
 
 WIDTHS = {"widths": [8, 16, 32]}
-SMP = {"encoder": "resnet18"}
+SMP = {"encoder": "tu-test_resnet"}
 U_SHAPED = ["Unet", "UnetPlusPlus", "MAnet", "Linknet"]
 
 
@@ -240,7 +240,7 @@ def test_where_nothing_names_the_deepest_features_no_head_is_added():
 
 
 def test_channels_are_counted_without_a_trace():
-    network = _smp().train()
+    network = _smp(encoder="resnet18").train()
     before = copy.deepcopy(network.state_dict())
     places = [place for level in network.levels for place in level]
     images = torch.empty(1, 3, 64, 64, device="meta")
