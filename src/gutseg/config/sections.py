@@ -67,8 +67,9 @@ class Presence(Section):
 
     # of its binary cross-entropy, beside the loss of the masks
     weight: Positive = 0.2
-    # what it does to the masks when they are predicted: off; multiply: the probability of every
-    # pixel by that of the class being shown; threshold: 0 where that is below the threshold
+    # what it does to the masks of an image, or of a tile of a large one, when they are predicted:
+    # off; multiply: every pixel's probability by that of the class being shown; threshold: 0 where
+    # that is below the threshold
     gate: Effect = "off"
     # of gate threshold
     threshold: Share = 0.5
