@@ -62,7 +62,7 @@ Count = Annotated[int, Field(ge=1, le=MOST)]
 Natural = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, AfterValidator(folder_name)]
-Place = Annotated[Path, BeforeValidator(_place)]
+GivenPath = Annotated[Path, BeforeValidator(_place)]
 # of the network's input
 Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
 # of the classes: they may overlap, or exclude each other

@@ -9,14 +9,14 @@ from pydantic.dataclasses import dataclass
 
 from gutseg.metrics.competition import METRICS
 from gutseg.registry import require
-from gutseg.settings import Natural, Place, Positive, Section, Share, Tta
+from gutseg.settings import GivenPath, Natural, Positive, Section, Share, Tta
 
 
 class Member(Section):
     """A trained run in a blend; its folds are averaged."""
 
     # its folder, relative to the blend's file
-    run: Place
+    run: GivenPath
     # the folds whose networks predict
     folds: Annotated[list[Natural], Field(min_length=1)]
     # of the run in the mean over runs; the folds of a run share it

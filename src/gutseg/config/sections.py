@@ -14,16 +14,16 @@ from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
 from gutseg.data.sources import SOURCES, mode_of
 from gutseg.models import MODELS
-from gutseg.models.hybrid_unet import Window
+from gutseg.models.hybrid_unet import WindowSide
 from gutseg.models.limits import Drop, Size
 from gutseg.models.presence import Effect
 from gutseg.registry import check
 from gutseg.settings import (
     LARGEST_SIDE,
     Count,
+    GivenPath,
     Name,
     Natural,
-    Place,
     Positive,
     Section,
     Seed,
@@ -42,7 +42,7 @@ class Data(Section):
     # a row of SOURCES (`gutseg list datasets`): competition, isbi, png_folder, conic or monusac
     source: str = "competition"
     # what `gutseg prepare` wrote, or the downloaded data set
-    folder: Place = Path("cache")
+    folder: GivenPath = Path("cache")
     # arguments of the source, e.g. {blacklist: [winners2]} of the competition
     params: dict[str, Any] = Field({})
     # a file that says who is held out in which fold, or a number: so many folds, drawn by groups
@@ -83,7 +83,7 @@ class Attention(Section):
     # levels with attention to a learned memory
     external_levels: tuple[int, ...] = ()
     # side of a window, in pixels of the level
-    window: Window = 4
+    window: WindowSide = 4
     # heads of local attention, which divide the level's channels
     local_heads: Size = 8
     # heads of external attention, which divide four times the level's channels
@@ -98,7 +98,7 @@ class Model(Component):
     # a row of MODELS (`gutseg list networks`)
     name: str = "hybrid4"
     # a local file that fills the encoder; nothing is ever fetched for it
-    encoder_weights: Place | None = None
+    encoder_weights: GivenPath | None = None
     # images get the mean and deviation that the encoder was pretrained with: auto is on with
     # encoder_weights, off without
     input_norm: Literal["auto", "on", "off"] = "auto"
@@ -231,7 +231,7 @@ class Config(Section):
     # of the first weights, batches, crops and augmentation
     seed: Seed = 0
     # the folder that run folders are written to
-    runs: Place = Path("runs")
+    runs: GivenPath = Path("runs")
     data: Data = Data()
     stack: Stack = Stack()
     scaling: Scaling = Scaling()

@@ -9,7 +9,7 @@ from gutseg.models.attention import AttentionLevels
 from gutseg.models.limits import Drop, Size, check_size
 from gutseg.models.unet import PLAIN_WIDTHS, Norm, UNet, Widths, check_widths, unet
 
-Window = Annotated[int, Field(ge=1, le=64)]
+WindowSide = Annotated[int, Field(ge=1, le=64)]
 
 HYBRID_WIDTHS = (16, 32, 64, 128, 256)
 
@@ -21,7 +21,7 @@ def hybrid_unet(
     widths: Widths = HYBRID_WIDTHS,
     local_levels: tuple[int, ...] = (2,),
     external_levels: tuple[int, ...] = (-1,),
-    window: Window = 4,
+    window: WindowSide = 4,
     local_heads: Size = 8,
     external_heads: Size = 32,
     residual: bool = True,
