@@ -19,7 +19,7 @@ LAYERS = (
     ("runs", "training"),
     ("study",),
     ("phantom", "prepare", "split", "train", "predict", "blend", "score", "submit"),
-    ("kernel", "bench", "report", "demo", "list"),
+    ("kernel", "bench", "report", "reuse", "demo", "list"),
     ("cli",),
     ("__main__",),
 )

@@ -9,14 +9,14 @@ import optuna
 import typer
 
 from gutseg.config import Blend, Rule, dump
-from gutseg.config.blend import Member, Rules
+from gutseg.config.blend import Member, Predicted, Rules
 from gutseg.constants import CLASSES
 from gutseg.files import check_output
 from gutseg.inference.search import Search, volumes
 from gutseg.metrics.competition import METRICS
 from gutseg.progress import progress
 from gutseg.registry import require
-from gutseg.runs import predictions
+from gutseg.runs import over_background, predictions
 
 MOST_TRIALS = 100_000  # beyond it the search itself, not the scoring, takes the time and memory
 # What is tried: one choice of each per class.
@@ -36,14 +36,21 @@ def blend(
     seed: Annotated[int, typer.Option(help="of the search")] = 0,
     metric: Annotated[str, typer.Option(help="a row of METRICS")] = "default",
     fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
+    background: Annotated[
+        Path | None, typer.Option(help="a run that says where there is no organ at all")
+    ] = None,
 ) -> None:
-    """Search weights, thresholds, smallest component and presence gate out of fold."""
+    """Search weights, thresholds, smallest component and presence gate out of fold.
+
+    Where a --background run, best one of data.params.binary=true, sees nothing, no organ is.
+    """
     require(metric, METRICS, "--metric")
     places = [run.resolve() for run in runs]
     if twice := [run for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"{twice[-1]} is listed twice; give every run once")
     check_output(out / "blend.yaml", begins=b"members:")
-    members = [predictions(run, fold) for run in runs]
+    members = over_background([predictions(run, fold) for run in runs], background)
+    over = members[0].background
     floor = min(CHOICES["threshold"])
     search = Search(volumes(members, floor), METRICS[metric], os.cpu_count() or 1)
     study = _search(search, len(runs), trials, seed)
@@ -59,6 +66,8 @@ def blend(
             if weight > 0
         ],
         rules=Rules(**dict(zip(CLASSES, _rules(study.best_trial), strict=True))),
+        background=over
+        and Predicted(run=Path(os.path.relpath(over.run, out)), folds=over.folds, tta=over.tta),
         metric=metric,
         score=study.best_value,
     )

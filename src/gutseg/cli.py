@@ -26,6 +26,7 @@ VERBS = {
     "submit": "write submission.csv from images and a blend",
     "kernel": "build, check and push the Kaggle kernel and its dataset",
     "bench": "compare losses and networks at an equal budget, with intervals and tests",
+    "reuse": "train two networks, lay the background of one over the classes of the other",
     "demo": "run the whole job on a synthetic competition folder",
 }
 # Verbs whose file is not called like them.

@@ -30,6 +30,7 @@ KEPT = {
     "submit": "no submission was written",
     "kernel": "no build was replaced",
     "bench": "finished cells are kept; the same command continues",
+    "reuse": "finished epochs are kept; the same command resumes",
     "demo": "finished steps are kept; the same command continues",
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -82,22 +82,26 @@ def build_bundle(blend: Path, folder: Path, user: str, wheels: bool) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", user):
         raise ValueError(f"{user!r} is not a Kaggle name; give --user, as in kaggle.com/<user>")
     solved = load_blend(blend)
-    runs = [blend.parent / member.run for member in solved.members]
+    used = [*solved.members, *([solved.background] if solved.background else [])]
+    runs = [blend.parent / member.run for member in used]
     files.check_output_folder(folder, WRITTEN, marker=MARKER, inputs=[blend, *runs])
     ensemble(blend)  # opens all networks as the kernel will: what is wrong is better known here
     with files.replacing_folder(folder, WRITTEN, marker=MARKER) as build:
         bundle = build / "bundle"
-        members = []
-        for number, member in enumerate(solved.members):
+        packed = []
+        for number, member in enumerate(used):
             run = Path("runs") / f"{number}-{(blend.parent / member.run).resolve().name}"
-            members.append(member.model_copy(update={"run": run}))
+            packed.append(member.model_copy(update={"run": run}))
             for fold in member.folds:
                 source = blend.parent / member.run / f"fold{fold}"
                 target = bundle / run / f"fold{fold}"
                 target.mkdir(parents=True)
                 for name in ("config.yaml", "best.pt"):
                     shutil.copy(files.need_file(source / name, "train and predict first"), target)
-        dump(solved.model_copy(update={"members": members}), bundle / "blend.yaml")
+        places: dict[str, Any] = {"members": packed[: len(solved.members)]}
+        if solved.background:
+            places["background"] = packed[-1]
+        dump(solved.model_copy(update=places), bundle / "blend.yaml")
         code = Path(gutseg.__file__).parent
         ignored = shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc")
         shutil.copytree(code, bundle / "code" / "gutseg", ignore=ignored)

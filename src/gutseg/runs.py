@@ -12,9 +12,11 @@ import numpy as np
 from gutseg import config as configuration
 from gutseg import experiment
 from gutseg.config import Blend, Config, Rule
+from gutseg.config.blend import Predicted
 from gutseg.constants import CLASSES
 from gutseg.data.folds import chosen
 from gutseg.data.inputs import Inputs
+from gutseg.data.sources.competition import BINARY
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import is_finished, spent
@@ -208,28 +210,53 @@ def ensemble(path: Path) -> Ensemble:
     They predict scans of the competition; no labelled data are needed.
     """
     solved = configuration.load_blend(path)
-    predictors, weights = [], []
-    folds = [(member, fold) for member in solved.members for fold in member.folds]
-    for member, fold in folds:
-        folder = path.parent / member.run / f"fold{fold}"
-        config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
-        if config.data.source != "competition":
-            problem = (
-                f"was trained on {config.data.source}; a blend predicts the competition's scans"
-            )
-            raise ValueError(f"{folder} {problem}, so leave this run out")
-        seen = experiment.inputs(config)
-        predictors.append(_predictor(folder, config, seen, CLASSES, member.tta))
-        weights.append(member.weight / len(member.folds))
-    return Ensemble(predictors, weights, rules(solved))
+    members = [(member, fold) for member in solved.members for fold in member.folds]
+    over = solved.background
+    return Ensemble(
+        [_member(path, member, fold) for member, fold in members],
+        [member.weight / len(member.folds) for member, _ in members],
+        rules(solved),
+        background=[_member(path, over, fold, any_class=True) for fold in over.folds]
+        if over
+        else (),
+    )
+
+
+def _member(path: Path, member: Predicted, fold: int, *, any_class: bool = False) -> Predictor:
+    """Load a network of the blend at path; any_class: it may know one class, `organ`."""
+    folder = path.parent / member.run / f"fold{fold}"
+    config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
+    if config.data.source != "competition":
+        problem = f"was trained on {config.data.source}; a blend predicts the competition's scans"
+        raise ValueError(f"{folder} {problem}, so leave this run out")
+    classes = BINARY if config.data.params["binary"] else CLASSES
+    if classes != CLASSES and not any_class:
+        problem = f"predicts {', '.join(classes)}; members of a blend predict {', '.join(CLASSES)}"
+        raise ValueError(f"{folder} {problem}, so give this run as its background")
+    return _predictor(folder, config, experiment.inputs(config), classes, member.tta)
+
+
+def over_background(
+    members: Sequence[OutOfFold], run: Path | None, missing: Missing = "refuse"
+) -> list[OutOfFold]:
+    """Lay the background that a run predicts over predictions of the same folds; None: nothing."""
+    if run is None:
+        return list(members)
+    other = predictions(run, ",".join(map(str, members[0].folds)), missing)
+    return [oof.with_background(member, other) for member in members]
 
 
 def out_of_fold(
-    source: Path, metric: Metric, wanted: str = "all", missing: Missing = "refuse"
+    source: Path,
+    metric: Metric,
+    wanted: str = "all",
+    missing: Missing = "refuse",
+    background: Path | None = None,
 ) -> Scored:
     """Score a run folder (thresholds of 0.5) or a blend.yaml out of fold, fold by fold.
 
     wanted: as in `--fold`; "all" are the folds that a blend lists. missing: as in `predictions`.
+    background: a run whose background is laid over the predictions, in place of the blend's.
     """
     if source.is_dir():
         members, weights = [predictions(source, wanted, missing)], [1.0]
@@ -241,7 +268,10 @@ def out_of_fold(
         for member in solved.members:
             folds = ",".join(map(str, member.folds)) if wanted == "all" else wanted
             members.append(predictions(source.parent / member.run, folds, missing))
+        if solved.background and background is None:
+            background = source.parent / solved.background.run
     oof.check_same_scans(members)
+    members = over_background(members, background, missing)
     data = members[0].data
     if not (data.has_volumes or source.is_dir()):
         raise ValueError(

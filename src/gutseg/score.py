@@ -42,6 +42,9 @@ def score(
     folds: Annotated[Path | None, typer.Option(help="fold file, for --by fold of a csv")] = None,
     missing: Annotated[Missing, typer.Option(help="rows or scans that are not there")] = "refuse",
     fold: Annotated[str, typer.Option(help="of a run: a number, several (0,2) or all")] = "all",
+    background: Annotated[
+        Path | None, typer.Option(help="a run whose background is laid over the predictions")
+    ] = None,
 ) -> None:
     """Score a submission, or the out-of-fold probabilities of a run or a blend.
 
@@ -58,6 +61,8 @@ def score(
             raise ValueError("a csv is scored against --truth TRUTH.csv and --slices SLICES")
         if fold != "all":
             raise ValueError(f"--fold is for a run or a blend, {source} is scored whole")
+        if background:
+            raise ValueError(f"--background is for a run or a blend, {source} holds masks")
         fold_of = _fold_of_cases(folds) if "fold" in wanted else {}
         results = score_csv(source, truth, slices, METRICS[metric], missing)
         by_fold = _by_fold(results, fold_of, folds) if folds and "fold" in wanted else {}
@@ -66,7 +71,7 @@ def score(
             raise ValueError(f"--truth, --slices, --folds are for a csv, {source} brings its own")
         from gutseg import runs  # torch takes seconds to import, a csv does not need it
 
-        scored = runs.out_of_fold(source, METRICS[metric], fold, missing)
+        scored = runs.out_of_fold(source, METRICS[metric], fold, missing, background)
         pooled = scored.pooled
         if not scored.results:
             _score_pictures(source, metric, scored, wanted, json)

@@ -12,15 +12,13 @@ from gutseg.registry import require
 from gutseg.settings import GivenPath, Natural, Positive, Section, Share, Tta
 
 
-class Member(Section):
-    """A trained run in a blend; its folds are averaged."""
+class Predicted(Section):
+    """A trained run that predicts; its folds are averaged."""
 
     # its folder, relative to the blend's file
     run: GivenPath
     # the folds whose networks predict
     folds: Annotated[list[Natural], Field(min_length=1)]
-    # of the run in the mean over runs; the folds of a run share it
-    weight: Positive = 1.0
     # flips whose predictions are averaged
     tta: Tta = "none"
 
@@ -30,6 +28,13 @@ class Member(Section):
         if twice := [fold for fold, count in Counter(folds).items() if count > 1]:
             raise ValueError(f"fold {twice[0]} is listed twice; list every fold once")
         return folds
+
+
+class Member(Predicted):
+    """A run whose classes are blended."""
+
+    # of the run in the mean over runs; the folds of a run share it
+    weight: Positive = 1.0
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -60,6 +65,8 @@ class Blend(Section):
     # the runs whose probabilities are averaged
     members: Annotated[list[Member], Field(min_length=1)]
     rules: Rules = Rules()
+    # the run that says where there is no organ at all, whatever the members say; null: none
+    background: Predicted | None = None
     # the reading of the competition's metric that the rules were chosen under
     metric: str = "default"
     # out of fold

@@ -13,6 +13,7 @@ from gutseg.constants import CLASSES
 from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
 from gutseg.data.sources import SOURCES, mode_of
+from gutseg.data.sources.competition import BINARY
 from gutseg.models import MODELS
 from gutseg.models.hybrid_unet import WindowSide
 from gutseg.models.limits import Drop, Size
@@ -256,7 +257,9 @@ class Config(Section):
         self.model.check_options()
         data = self.data
         data.params.update(check(SOURCES, data.source, data.params, where="data"))
-        classes = len(CLASSES) if data.source == "competition" else None
+        classes = None
+        if data.source == "competition":
+            classes = len(BINARY if data.params["binary"] else CLASSES)
         complete(self.loss, mode_of(data.source), classes)
         last, slices = max(self.channels or [0]), self.stack.slices
         if data.source == "competition" and last >= slices:

@@ -7,6 +7,7 @@ import numpy as np
 
 from gutseg.config import Rule
 from gutseg.data.volume import Scan
+from gutseg.inference.background import is_background, reuse_background
 from gutseg.inference.postprocess import finish_scan
 from gutseg.inference.predictor import Predictor
 from gutseg.masks.bit_rows import BitRows
@@ -37,11 +38,16 @@ class Ensemble:
     predictors: Sequence[Predictor]
     weights: Sequence[float]
     rules: Sequence[Rule]
+    # the networks whose mean says where there is background; without them all pixels count
+    background: Sequence[Predictor] = ()
 
     def __call__(self, scan: Scan, z: np.ndarray) -> BitRows:
         """Return the masks of a scan (C, Z, H, W); planes that are not in z stay empty."""
         members = (predictor(scan, z) for predictor in self.predictors)
         mean = weighted_mean(members, self.weights)
+        if self.background:
+            said = weighted_mean((p(scan, z) for p in self.background), [1] * len(self.background))
+            mean = reuse_background(mean, is_background(said, "multilabel", None), None)
         whole = np.zeros((len(mean), *scan.shape), np.uint8)
         whole[:, z] = mean
         return finish_scan(whole, self.rules)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from gutseg.config import Rule
 from gutseg.data.sources.source import Source
 from gutseg.files import need_file, replacing
+from gutseg.inference.background import is_background, reuse_background
 from gutseg.inference.ensemble import weighted_mean
 from gutseg.inference.made_with import MadeWith
 from gutseg.inference.postprocess import finish_scan
@@ -63,6 +64,8 @@ class OutOfFold:
     made: Mapping[int, MadeWith]
     # what was predicted
     data: Source
+    # of another network, whose background is laid over these; see `with_background`
+    background: "OutOfFold | None" = None
 
     @property
     def folds(self) -> list[int]:
@@ -99,6 +102,10 @@ class OutOfFold:
             path = folder(self.run, number) / f"{scan}.npz"
             if os.path.lexists(path):  # broken links count
                 whole[:, z] = load(path, classes, z, shape[1:])
+        if self.background is not None:
+            other, said = self.background.data, self.background.load(scan, shape, fold)[0]
+            covered = is_background(said, other.mode, other.background)  # (Z, H, W)
+            whole = reuse_background(whole, covered, self.data.background)
         return whole, seen
 
 
@@ -118,8 +125,37 @@ def folder(run: Path, fold: int) -> Path:
     return run / f"fold{fold}" / "oof"
 
 
+def with_background(member: OutOfFold, other: OutOfFold) -> OutOfFold:
+    """Return predictions over which the background that another run predicts is laid.
+
+    Raises ValueError unless both predicted the same planes of the same images, by fold, and
+    classes overlap in both or in neither.
+    """
+    modes = (member.data.mode, other.data.mode)
+    if modes[0] != modes[1]:
+        raise ValueError(
+            f"{other.run} predicts {modes[1]} classes and {member.run} {modes[0]} ones; its "
+            "background can be laid over runs of its own kind alone"
+        )
+    for fold in member.folds:
+        same = member.made[fold].folds == other.made[fold].folds
+        parts = (
+            {scan: facts["planes"] for scan, facts in one.made[fold].scans.items()}
+            for one in (member, other)
+        )
+        if not same or next(parts) != next(parts):
+            raise ValueError(
+                f"{member.run} and {other.run} hold out other images in fold {fold}; train and "
+                "predict both on the same data and folds"
+            )
+    return replace(member, background=other)
+
+
 def check_same_scans(members: Sequence[OutOfFold]) -> None:
-    """Raise ValueError unless all runs predicted the same planes of the same images, by fold."""
+    """Raise ValueError unless all runs predicted the same planes of the same images, by fold.
+
+    So it does where their classes differ.
+    """
     parts = [
         {
             (scan, fold, *sorted(facts.items()))
@@ -129,6 +165,11 @@ def check_same_scans(members: Sequence[OutOfFold]) -> None:
         for member in members
     ]
     for member, other in zip(members, parts, strict=True):
+        if member.data.classes != (known := members[0].data.classes):
+            raise ValueError(
+                f"{members[0].run} predicts {', '.join(known)} and {member.run} "
+                f"{', '.join(member.data.classes)}; blend runs of the same classes"
+            )
         if differing := sorted(parts[0] ^ other):
             scan, fold, *_ = differing[0]
             raise ValueError(

@@ -11,6 +11,7 @@ import torch
 from gutseg import runs
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
+from gutseg.inference.background import is_background, reuse_background
 from gutseg.inference.predictor import activation
 from gutseg.metrics import pooled
 
@@ -63,10 +64,9 @@ def reuse(folder: Path, binary: Path) -> dict[str, float]:
         _predicted(fold), _predicted(second), strict=True
     ):
         decided = pooled.decided(found, data.mode)  # (C, H, W)
-        covered = pooled.decided(objects, data.mode)[second.data.background]  # (H, W)
-        decided[:, covered] = False
-        decided[data.background, covered] = True
-        counts += pooled.count(decided, truth, data.mode, ignored)
+        covered = is_background(objects, data.mode, second.data.background)  # (H, W)
+        laid = reuse_background(decided, covered, data.background)
+        counts += pooled.count(laid, truth, data.mode, ignored)
     measured = pooled.measures(counts, data.classes, data.mode, data.background)
     return {f"reuse.{key}": value for key, value in measured.items()}
 

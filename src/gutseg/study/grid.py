@@ -244,16 +244,22 @@ class Study(Section):
 
 def read_study(path: Path, overrides: list[str] | None = None) -> Study:
     """Read a study and apply `key=value` overrides, as in axes.seed=[0] or set.train.steps=9."""
-    content = read_with(path, overrides)
+    content = read_with_base(path, overrides)
     if old := sorted({"dataset", "losses", "networks"} & set(content)):
         raise ValueError(
             f"{path}: {', '.join(old)}: a study of an older version; it is a base and axes now, "
             "as in configs/bench/losses_nuclei.yaml"
         )
+    return validate(Study, content, str(path))
+
+
+def read_with_base(path: Path, overrides: list[str] | None = None) -> dict[str, Any]:
+    """Read a YAML whose `base` may be the name of another one; overrides: as in `read_with`."""
+    content = read_with(path, overrides)
     base = content.get("base")
     if isinstance(base, str):
         content["base"] = read_with(path.parent / base)
-    return validate(Study, content, str(path))
+    return content
 
 
 def _combined(axes: Sequence[Axis]) -> Iterator[tuple[Choice, ...]]:

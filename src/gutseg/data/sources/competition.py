@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import AfterValidator
 
 from gutseg.constants import BLACKLISTS, CLASSES
@@ -21,28 +22,42 @@ def _scan_or_list(name: str) -> str:
     return name
 
 
+# the class of a network that tells organ from background
+BINARY = ("organ",)
 Blacklist = tuple[Annotated[str, AfterValidator(_scan_or_list)], ...]
 
 
 class Competition(Source):
     """Slices of volumes with three organs that may overlap; a group is a patient."""
 
-    classes = CLASSES
+    classes: tuple[str, ...] = CLASSES
     mode = "multilabel"
     has_volumes = True
 
-    def __init__(self, folder: Path, inputs: Inputs, *, blacklist: Blacklist = ()) -> None:
-        """blacklist: scans to leave out, by name (case7_day0) or by list (a key of BLACKLISTS)."""
+    def __init__(
+        self, folder: Path, inputs: Inputs, *, blacklist: Blacklist = (), binary: bool = False
+    ) -> None:
+        """blacklist: scans to leave out, by name (case7_day0) or by list (a key of BLACKLISTS).
+
+        binary: take all organs for one class; the competition's measures do not apply then.
+        """
         self.cache, self.inputs = Cache(folder), inputs
         excluded = {scan for name in blacklist for scan in BLACKLISTS.get(name, (name,))}
         index = self.cache.index[~self.cache.index["scan"].isin(excluded)]
         self.index = index.assign(group="case" + index["case"].astype(str))
         # planes in place of pixels: drawing folds should not read every mask
         self.amounts = index[list(CLASSES)].to_numpy().astype(int)
+        if binary:
+            self.classes, self.has_volumes = BINARY, False
+            self.index[BINARY[0]] = self.amounts.any(axis=1)
 
     def scan(self, name: str) -> Scan:
         """Open a scan, or return it again; its arrays are read-only memory maps."""
         return self.cache.scan(name)
+
+    def masks(self, labels: np.ndarray) -> np.ndarray:
+        """Spread labels over classes; of a binary source any organ is the one class."""
+        return super().masks(np.minimum(labels, 1) if self.classes == BINARY else labels)
 
     def fingerprint(self, name: str) -> str:
         """Return a hash of the files that a scan was made from."""
