@@ -39,7 +39,7 @@ def attention_unet(
     # a level stands in the one above it: a stage and what is below it, the bottom a stage alone
     below = ["net.model.1" + ".submodule.1" * depth + ".submodule" for depth in range(len(strides))]
     stages = ["net.model.0", *(f"{name}.0" for name in below[:-1]), below[-1]]
-    network.levels = [[Place(stage)] for stage in stages]  # type: ignore[assignment]
+    network.levels = [[Place(stage)] for stage in stages]
     return network
 
 
