@@ -31,7 +31,7 @@ HIDDEN = {"case7_day0": (3, 32, 40), "case8_day3": (3, 32, 32)}
 
 EXPERIMENT = {
     "name": "tiny",
-    "data": {"cache": "cache", "folds": "folds.csv"},
+    "data": {"folder": "cache", "folds": "folds.csv"},
     "geometry": {"kind": "pad", "size": [32, 48]},
     "stack": {"slices": 3},
     "model": {"name": "unet", "params": {"widths": [4, 8], "norm": "batch"}},

@@ -9,6 +9,7 @@ import pytest
 from bench_cases import blob_source, tiny
 
 from gutseg.config import Config
+from gutseg.config.sections import Attention, Presence
 from gutseg.settings import Section
 from gutseg.study.store import HARMLESS, Store, changes, fingerprint
 
@@ -44,7 +45,13 @@ def _with(config, path, value):
     return config.model_copy(update={name: value})
 
 
-CONFIG = tiny().first_config
+def _whole(config):
+    """The config with the sections that it may leave out."""
+    model = config.model.model_copy(update={"presence": Presence(), "attention": Attention()})
+    return config.model_copy(update={"model": model})
+
+
+CONFIG = _whole(tiny().first_config)
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer")  # of a value that no check let through
