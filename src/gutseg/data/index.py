@@ -144,7 +144,8 @@ class Slices:
         number = table["id"].str[-4:].astype(int)
         self.scan, self.names = pd.factorize(names)
         grouped = table[["height", "width"]].assign(number=number).groupby(self.scan)
-        low, high = grouped.min().to_numpy(), grouped.max().to_numpy()
+        # of a folder without `train` the columns are objects
+        low, high = grouped.min().to_numpy(int), grouped.max().to_numpy(int)
         mixed = (low != high)[:, :2].any(axis=1)
         if mixed.any():
             raise ValueError(f"{source}: {self.names[mixed.argmax()]} has slices of two sizes")
