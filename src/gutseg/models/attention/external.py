@@ -23,7 +23,7 @@ class ExternalAttention(nn.Module):
     """Multi-head attention of every pixel to learned memory keys and values.
 
     features: (B, C, H, W), returned in the same shape; with residual the block adds to its input.
-    Channels widen to 4C, so each of the heads holds HS = 4C / heads of them and `slots` memory
+    Channels grow to 4C, so each of the heads holds HS = 4C / heads of them and `slots` memory
     slots, by default 2·HS: 529 760 parameters at C = 256 with 32 heads. The keys, the softmax and
     the quotient run in float32 (float64 stays float64) whatever the autocast.
     The softmax runs over all H·W pixels, padding included, so the answer for one pixel depends on
