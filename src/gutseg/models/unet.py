@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gutseg.models.limits import Drop, Size, check_size
 from gutseg.models.padding import run_padded
 from gutseg.models.places import Levels, Place
+from gutseg.models.valid import initialise
 from gutseg.registry import shown, suggest
 
 Norm = Literal["none", "batch", "instance", "group"]
@@ -88,7 +89,7 @@ class UNet(nn.Module):
             stage = conv_stage(2 * width, width, norm)
             self.decoder.append(nn.Sequential(stage, attention(level, width)))
         self.head = nn.Conv2d(widths[0], classes, 1)
-        self._initialise()
+        self.apply(initialise)
         # after all that draws weights, so that both kinds of training start from the same
         self.side_heads = nn.ModuleList(
             nn.Conv2d(width, classes, 1) for width in (widths[1:-1] if deep_supervision else ())
@@ -120,19 +121,6 @@ class UNet(nn.Module):
             return masks
         coarser = zip(self.side_heads, found[-2::-1], strict=True)
         return [masks, *(head(below) for head, below in coarser)]  # (B, C, H/2^k, W/2^k)
-
-    def _initialise(self) -> None:
-        """He for the convolutions, unit gain for the upsampling, which no ReLU follows."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            elif isinstance(module, nn.ConvTranspose2d):
-                # Kernel 2, stride 2: every output pixel sees each input channel exactly once.
-                nn.init.normal_(module.weight, std=module.in_channels**-0.5)
-            else:
-                continue
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 def check_widths(widths: Sequence[int]) -> None:
