@@ -11,7 +11,9 @@ import pytest
 from gutseg import experiment
 from gutseg.config import Config, dump, validate
 from gutseg.engine import checkpoint
-from gutseg.kernel import build_bundle, kernel, run_like_kaggle
+from gutseg.kaggle.bundle import build_bundle
+from gutseg.kaggle.sandbox import run_like_kaggle
+from gutseg.kernel import kernel
 
 INFER = Path(__file__).parents[1] / "kernels" / "infer" / "infer.py"
 

@@ -17,7 +17,7 @@ LAYERS = (
     ("reporting",),
     ("experiment",),
     ("runs", "training"),
-    ("study",),
+    ("study", "kaggle"),
     ("phantom", "prepare", "split", "train", "predict", "blend", "score", "submit"),
     ("kernel", "bench", "report", "reuse", "demo", "list"),
     ("cli",),

@@ -24,7 +24,7 @@ from gutseg.claims import claimed
 from gutseg.data.folds import read_folds
 from gutseg.demo import demo
 from gutseg.engine import checkpoint
-from gutseg.kernel import build_bundle
+from gutseg.kaggle.bundle import build_bundle
 from gutseg.predict import predict
 from gutseg.prepare import prepare
 from gutseg.score import score

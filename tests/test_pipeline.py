@@ -17,7 +17,8 @@ from gutseg.blend import blend
 from gutseg.config import load, load_blend
 from gutseg.constants import CLASSES
 from gutseg.engine import checkpoint
-from gutseg.kernel import build_bundle, run_like_kaggle
+from gutseg.kaggle.bundle import build_bundle
+from gutseg.kaggle.sandbox import run_like_kaggle
 from gutseg.masks import rle_writing
 from gutseg.metrics.competition import METRICS, summarise
 from gutseg.predict import predict

@@ -16,7 +16,7 @@ from gutseg.constants import CLASSES
 from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 from gutseg.data.sources import read
 from gutseg.data.sources.competition import BINARY
-from gutseg.kernel import build_bundle
+from gutseg.kaggle.bundle import build_bundle
 from gutseg.metrics.competition import METRICS
 from gutseg.predict import predict
 from gutseg.reuse import reuse

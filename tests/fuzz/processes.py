@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import gutseg.kernel
+import gutseg.kaggle.commands
 
 
 @contextmanager
@@ -23,11 +23,11 @@ def instead_of_processes() -> Iterator[None]:
             return _forked(command[-1], settings["cwd"], settings["env"])
         return real(command, **settings)
 
-    gutseg.kernel.subprocess.run = run
+    gutseg.kaggle.commands.subprocess.run = run
     try:
         yield
     finally:
-        gutseg.kernel.subprocess.run = real
+        gutseg.kaggle.commands.subprocess.run = real
 
 
 def _forked(script: str, cwd: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:

@@ -17,7 +17,7 @@ from gutseg.bench import bench
 from gutseg.blend import blend
 from gutseg.engine import checkpoint
 from gutseg.files import write_json
-from gutseg.kernel import build_bundle
+from gutseg.kaggle.bundle import build_bundle
 from gutseg.predict import predict
 from gutseg.prepare import prepare
 from gutseg.split import split
