@@ -34,7 +34,6 @@ from gutseg.losses import Criterion, with_class_weights
 from gutseg.losses.weights import class_weights
 from gutseg.models.initial_bias import set_initial_bias
 from gutseg.models.presence import Gate
-from gutseg.registry import brief
 
 
 def inputs(config: Config) -> Inputs:
@@ -100,15 +99,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     remedy = "give an encoder's own file again"
     if path.suffix.lower() != ".safetensors":
         return checkpoint.load(path, remedy)
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    # KeyError for a type of numbers that torch does not have
-    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-        problem = f"is not a readable safetensors ({brief(error)})"
-        raise ValueError(f"{path} {problem}; {remedy}") from None
+    return checkpoint.read_safetensors(path, remedy)
 
 
 def rows(config: Config, data: Source) -> pd.DataFrame:

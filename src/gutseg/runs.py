@@ -191,8 +191,8 @@ def _predictor(
     classes: Sequence[str],
     tta: str | None,
 ) -> Predictor:
-    """Fill a network with best.pt; the encoder's published weights are not needed again."""
-    path = folder / "best.pt"
+    """Fill a network with its weights; the encoder's published ones are not needed again."""
+    path = checkpoint.weights_file(folder)
     network = experiment.network(config, seen.channels, len(classes))
     checkpoint.fill(network, checkpoint.weights(path), path)
     device = experiment.device()

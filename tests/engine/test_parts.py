@@ -193,3 +193,25 @@ def test_weights_of_another_network_are_refused(tmp_path, change, said):
     change(state)
     with pytest.raises(ValueError, match=f"best.pt does not fit the network .*: {said}"):
         checkpoint.fill(network, state, tmp_path / "best.pt")
+
+
+def test_weights_of_a_bundle_are_those_of_best_pt_without_a_pickle(tmp_path):
+    tied = torch.arange(6.0).reshape(2, 3)
+    state = {"a": tied, "b": tied, "turned": tied.T, "count": torch.tensor(3)}
+    checkpoint.save(tmp_path / "best.pt", {"model": state})
+    path = tmp_path / "weights.safetensors"
+    checkpoint.save_weights(path, checkpoint.weights(tmp_path / "best.pt"))
+    found = checkpoint.weights(path)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], state[key]) for key in state)
+    assert checkpoint.weights_file(tmp_path) == tmp_path / "best.pt"
+    (tmp_path / "best.pt").unlink()
+    assert checkpoint.weights_file(tmp_path) == path
+    checkpoint.save_weights(path, {"a": torch.tensor([1.0, math.nan])})
+    with pytest.raises(ValueError, match=r"safetensors holds weights that are not finite \(1 tens"):
+        checkpoint.weights(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="weights.safetensors is not a readable safetensors"):
+        checkpoint.weights(path)
+    path.unlink()
+    assert checkpoint.weights_file(tmp_path) == tmp_path / "best.pt"  # which errors then name

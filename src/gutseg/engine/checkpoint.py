@@ -1,4 +1,7 @@
-"""Run folders: last.pt to resume from, best.pt to predict with; written whole or not at all."""
+"""Run folders: last.pt to resume from, best.pt to predict with; written whole or not at all.
+
+A bundle holds the weights of a best.pt alone, as weights.safetensors.
+"""
 
 import os
 import re
@@ -12,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from gutseg.files import need_file, replacing
-from gutseg.registry import counted
+from gutseg.registry import brief, counted
 
+BEST, BUNDLED = "best.pt", "weights.safetensors"
 AGAIN = "train this fold again or copy the file again"
 
 
@@ -77,10 +81,48 @@ def _damage(path: Path) -> str | None:
     return f"is damaged: the checksum of its part {damaged} differs" if damaged else None
 
 
+def weights_file(folder: Path) -> Path:
+    """Return the best.pt of a fold's folder, or the weights.safetensors that a bundle has there."""
+    best, bundled = folder / BEST, folder / BUNDLED
+    return bundled if os.path.lexists(bundled) and not os.path.lexists(best) else best
+
+
+def save_weights(path: Path, found: Mapping[str, Tensor]) -> None:
+    """Write weights by name as safetensors, which hold no code."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        # it refuses tensors that share their memory
+        save_file(
+            {key: value.detach().clone().contiguous() for key, value in found.items()}, temporary
+        )
+
+
+def read_safetensors(path: Path, remedy: str = AGAIN) -> dict[str, Tensor]:
+    """Read the tensors of a .safetensors; raises ValueError, which ends with the remedy."""
+    need_file(path, remedy)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    # KeyError for a type of numbers that torch does not have
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+        problem = f"is not a readable safetensors ({brief(error)})"
+        raise ValueError(f"{path} {problem}; {remedy}") from None
+
+
 def weights(path: Path) -> dict[str, Tensor]:
-    """Return the weights of a best.pt; raises ValueError unless all of them are finite."""
-    content = load(path)
-    found = content.get("model") if isinstance(content, dict) else None
+    """Return the weights of a best.pt or of a .safetensors.
+
+    Raises ValueError unless all of them are finite.
+    """
+    found: Any
+    if path.suffix == ".safetensors":
+        found = read_safetensors(path)
+    else:
+        content = load(path)
+        found = content.get("model") if isinstance(content, dict) else None
     if not _is_state(found):
         raise ValueError(f"{path} holds no weights under the key 'model'; {AGAIN}")
     if bad := not_finite(found):
