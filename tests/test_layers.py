@@ -18,7 +18,7 @@ LAYERS = (
     ("experiment",),
     ("runs", "training"),
     ("study", "kaggle"),
-    ("phantom", "prepare", "split", "train", "predict", "blend", "score", "submit"),
+    ("phantom", "prepare", "split", "train", "predict", "blend", "score", "submit", "validate"),
     ("kernel", "bench", "report", "reuse", "demo", "list"),
     ("cli",),
     ("__main__",),

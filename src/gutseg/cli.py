@@ -24,6 +24,7 @@ VERBS = {
     "blend": "search weights, thresholds and post-processing on out-of-fold predictions",
     "score": "compute the competition score of probabilities or of a submission",
     "submit": "write submission.csv from images and a blend",
+    "validate": "check a submission.csv as Kaggle would, every fault with its row",
     "kernel": "build, check and push the Kaggle kernel and its dataset",
     "bench": "compare losses and networks at an equal budget, with intervals and tests",
     "reuse": "train two networks, lay the background of one over the classes of the other",

@@ -28,6 +28,7 @@ KEPT = {
     "blend": "no blend.yaml was written",
     "score": "nothing was written",
     "submit": "no submission was written",
+    "validate": "nothing was written",
     "kernel": "no build was replaced",
     "bench": "finished cells are kept; the same command continues",
     "reuse": "finished epochs are kept; the same command resumes",

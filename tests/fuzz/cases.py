@@ -19,6 +19,7 @@ TURNS = {
     "score": 4,
     "predict": 3,
     "submit": 3,
+    "validate": 1,
     "kernel": 3,
     "bench": 3,
     "blend": 2,

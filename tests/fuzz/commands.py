@@ -197,6 +197,17 @@ COMMANDS: dict[str, Command] = {
         writes=("new.csv",),
         bad={7: (*COUNT, "0")},
     ),
+    "validate": Command(
+        (
+            *("validate", "submission.csv", "--sample", "hidden/sample_submission.csv"),
+            *("--images", "hidden", "--max-faults", "3"),
+        ),
+        (
+            Reads("submission.csv", "submission"),
+            Reads("hidden/sample_submission.csv", "sample", without=("only_header",)),
+        ),
+        bad={1: (*NO_INPUT, "folds.csv", "raw/train.csv"), 3: NO_INPUT, 5: NO_INPUT, 7: COUNT},
+    ),
     "kernel build": Command(
         (
             *("kernel", "build", "--blend", "blends/first/blend.yaml", "--folder", "built"),

@@ -48,6 +48,7 @@ KINDS: dict[str, tuple[dict[str, Step], dict[str, Verdict]]] = {
         CSV | {"swap_rows": "either", "drop_row": "either"},
     ),
     "masks": (_csv("bad_number"), CSV),
+    "submission": (_csv("bad_number"), CSV | {"swap_rows": "fail"}),
     "sample": (
         _csv("bad_number", "bad_runs"),
         CSV | dict.fromkeys(("swap_rows", "drop_row", "double_row", "shorter_row"), "either"),
