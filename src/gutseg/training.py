@@ -89,8 +89,9 @@ def _train_here(
         history = fit(learner, train_batches, evaluate, folder, journal)
     except FloatingPointError as error:
         raise FloatingPointError(f"{folder}: {error}") from None
-    if journal:
-        journal.close()
+    finally:
+        if journal:
+            journal.close()  # W&B would write the next fold of this process into an open run
     best = best_epoch(history, config.train)
     return history[-1 if best is None else best]
 

@@ -380,11 +380,3 @@ def test_journal_keeps_every_epoch(tmp_path):
     sums = table["train_bce"] + table["train_dice"]
     assert sums.tolist() == pytest.approx(table["train_loss"].tolist())
     assert list((tmp_path / "tensorboard").iterdir())
-
-
-def test_wandb_asked_for_and_absent(tmp_path, monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(ValueError, match="wandb is not installed"):
-        Journal(tmp_path, tensorboard=False, wandb={"project": "x"})

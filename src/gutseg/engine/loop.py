@@ -50,6 +50,8 @@ def fit(
     """
     train = learner.train
     history = _resume(learner, folder)
+    if journal:
+        journal.resume(history)
     while not is_finished(history, train):
         epoch = len(history)
         row = {"epoch": epoch, **_train_epoch(learner, loader, history)}
