@@ -1,5 +1,6 @@
 """The kernel's build, check and push when the network, the token or Kaggle says no."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -8,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+import gutseg
 from gutseg import experiment
-from gutseg.config import Config, dump, validate
+from gutseg.config import Config, dump, load_blend, validate
 from gutseg.engine import checkpoint
+from gutseg.kaggle import manifest, metadata
 from gutseg.kaggle.bundle import build_bundle
 from gutseg.kaggle.sandbox import run_like_kaggle
 from gutseg.kernel import kernel
 
+PACKAGE = Path(gutseg.__file__).parents[1]
 INFER = Path(__file__).parents[1] / "kernels" / "infer" / "infer.py"
 
 
@@ -42,8 +46,12 @@ def built(tmp_path):
         for name in ("infer", "bundle"):
             (folder / name).mkdir(parents=True)
         (folder / "infer" / "infer.py").write_text(script)
-        (folder / "bundle" / "bundle.json").write_text("{}")
-        (folder / "bundle" / "dataset-metadata.json").write_text("{}")
+        (folder / "bundle" / "blend.yaml").write_text("members: []\n")
+        metadata.write_dataset(folder / "bundle", "somebody", "gutseg")
+        metadata.write_kernel(
+            INFER.with_name(metadata.KERNEL), folder / "infer", "somebody", "gutseg"
+        )
+        manifest.write(folder / "bundle", None)
         (tmp_path / "sample_submission.csv").write_text("id,class,predicted\n")
         (tmp_path / "work").mkdir()
         return folder
@@ -53,8 +61,9 @@ def built(tmp_path):
 
 def test_a_bundle_that_holds_a_device_is_not_copied_for_ever(built, tmp_path):
     folder = built("")
-    (folder / "bundle" / "best.pt").symlink_to("/dev/zero")
-    with pytest.raises(FileNotFoundError, match="bundle/best.pt is a device or a pipe.* build ag"):
+    (folder / "bundle" / "blend.yaml").unlink()
+    (folder / "bundle" / "blend.yaml").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="bundle/blend.yaml is a device or a pipe.*build it again"):
         run_like_kaggle(folder, tmp_path, tmp_path / "work")
 
 
@@ -100,7 +109,7 @@ def test_two_bundles_are_refused_by_name(tmp_path, places):
         (tmp_path / place / "bundle.json").write_text("{}")
     done = subprocess.run(
         [sys.executable, INFER],
-        env=os.environ | {"GUTSEG_INPUT": str(tmp_path)},
+        env=os.environ | {"GUTSEG_INPUT": str(tmp_path), "PYTHONPATH": str(PACKAGE)},
         capture_output=True,
         text=True,
     )
@@ -109,16 +118,31 @@ def test_two_bundles_are_refused_by_name(tmp_path, places):
     assert done.stderr == f"2 bundles are attached, keep one: {names}\n"
 
 
-def test_a_build_without_network_says_what_to_do_and_leaves_nothing(blend, tmp_path, monkeypatch):
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_RETRIES", "0")
-    before = sorted(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="pip cannot fetch segmentation-models.*--no-wheels"):
-        build_bundle(blend, tmp_path / "kaggle", "somebody", wheels=True)
-    assert sorted(tmp_path.iterdir()) == before
-    build_bundle(blend, tmp_path / "kaggle", "somebody", wheels=False)
-    data = json.loads((tmp_path / "kaggle/bundle/dataset-metadata.json").read_text())
-    assert data["id"] == "somebody/gutseg-bundle"
+def test_a_build_is_what_it_says_and_nothing_that_must_be_unpickled(blend, tmp_path):
+    build_bundle(blend, tmp_path / "kaggle", "somebody", name="Gut two")
+    bundle = tmp_path / "kaggle" / "bundle"
+    data = json.loads((bundle / "dataset-metadata.json").read_text())
+    assert (data["id"], data["title"]) == ("somebody/gut-two-bundle", "Gut two bundle")
+    kernel = json.loads((tmp_path / "kaggle" / "infer" / "kernel-metadata.json").read_text())
+    assert (kernel["id"], kernel["title"]) == ("somebody/gut-two-infer", "Gut two infer")
+    assert kernel["dataset_sources"] == ["somebody/gut-two-bundle"]
+    assert kernel["machine_shape"] == "NvidiaTeslaT4" and kernel["enable_internet"] is False
+    names = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
+    fold = "runs/0-tiny/fold0"
+    assert names == {
+        *("bundle.json", "dataset-metadata.json", "blend.yaml"),
+        *(f"{fold}/config.yaml", f"{fold}/weights.safetensors"),
+        "wheels/gutseg-0.1.0-py3-none-any.whl",
+    }
+    listed = json.loads((bundle / "bundle.json").read_text())["files"]
+    assert set(listed) == names - {"bundle.json", "dataset-metadata.json"}
+    weights = bundle / fold / "weights.safetensors"
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert listed[f"{fold}/weights.safetensors"] == {
+        "bytes": weights.stat().st_size,
+        "sha256": digest,
+    }
+    assert load_blend(bundle / "blend.yaml").members[0].run == Path("runs/0-tiny")
 
 
 @pytest.mark.parametrize("name", ["best.pt", "config.yaml"])

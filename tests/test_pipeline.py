@@ -222,7 +222,7 @@ def test_the_kernel_is_short_and_its_metadata_is_what_kaggle_wants():
 
     folder = Path(__file__).parents[1] / "kernels" / "infer"
     metadata = json.loads((folder / "kernel-metadata.json").read_text())
-    assert len((folder / metadata["code_file"]).read_text().splitlines()) < 40
+    assert len((folder / metadata["code_file"]).read_text().splitlines()) < 60
     assert metadata["enable_internet"] is False and metadata["enable_gpu"] is True
     assert metadata["competition_sources"] == ["uw-madison-gi-tract-image-segmentation"]
     assert metadata["id"].split("/")[1] == metadata["title"].replace(" ", "-")

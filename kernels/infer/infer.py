@@ -1,32 +1,41 @@
-"""Kaggle kernel: the same `submit` as at home, from the attached bundle, without internet."""
+"""Kaggle kernel: the same `submit` as at home, from the attached bundle, without internet.
+
+`gutseg kernel build` replaces the import by the text of opening.py, so that the kernel brings
+along what verifies the bundle, and writes down which bundle it was built with.
+"""
 
 import os
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from gutseg.kaggle.opening import find_bundle, unpack, verify
+
 INPUT = Path(os.environ.get("GUTSEG_INPUT", "/kaggle/input"))
+BUNDLE_SHA256 = ""
 
-# Kaggle mounts a dataset at <slug> or at datasets/<owner>/<slug>.
-marks = [*INPUT.glob("*/bundle.json"), *INPUT.glob("datasets/*/*/bundle.json")]
-bundles = sorted(str(mark.parent) for mark in marks)
-if not bundles:
-    sys.exit(f"no bundle.json below {INPUT}; attach the dataset that `gutseg kernel push` made")
-if len(bundles) > 1:
-    sys.exit(f"{len(bundles)} bundles are attached, keep one: {', '.join(bundles)}")
-bundle = Path(bundles[0])
 
-# What Kaggle's image lacks travels as wheels; nothing is fetched.
-wheels = [str(wheel) for wheel in sorted(bundle.glob("wheels/*.whl"))]
-if wheels:
-    offline = ["install", "--quiet", "--no-index", "--no-deps"]
-    if subprocess.run([sys.executable, "-m", "pip", *offline, *wheels]).returncode:
-        print("the wheels do not install; going on with what the image has", file=sys.stderr)
+def open_bundle() -> Path:
+    """Verify the attached bundle, put its wheels on the path and return its folder."""
+    bundle = find_bundle(INPUT)
+    verify(bundle, BUNDLE_SHA256)
+    code = tempfile.mkdtemp(prefix="gutseg-")
+    unpack(bundle, Path(code))
+    sys.path.insert(0, code)
+    return bundle
 
-sys.path.insert(0, str(bundle / "code"))
-from gutseg.submit import submit  # noqa: E402 (the bundle is not on the path before)
 
-try:
+def predict(bundle: Path) -> None:
+    """Write submission.csv, on a machine that can."""
+    from gutseg.kaggle.machine import check_gpu
+    from gutseg.submit import submit
+
+    check_gpu(bundle / "blend.yaml", INPUT)
     submit(bundle / "blend.yaml", images=INPUT, out=Path("submission.csv"), skip_bad=True)
-except (ValueError, OSError) as error:
-    sys.exit(str(error))  # the last line of Kaggle's log is a sentence
+
+
+if __name__ == "__main__":
+    try:
+        predict(open_bundle())
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))  # the last line of Kaggle's log is a sentence

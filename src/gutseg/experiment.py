@@ -1,5 +1,6 @@
 """From a config to the objects it names; the only place that hands settings to components."""
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
 from gutseg.data.sampler import BatchSampler, Endless, StepSampler
 from gutseg.data.sources.source import Source
-from gutseg.engine import checkpoint, precision
+from gutseg.engine import checkpoint, gpu, precision
 from gutseg.engine.distributed import INITIAL, World, seed_everything
 from gutseg.engine.learner import Learner
 from gutseg.engine.memory import PeakMemory, warm_up
@@ -34,6 +35,8 @@ from gutseg.losses import Criterion, with_class_weights
 from gutseg.losses.weights import class_weights
 from gutseg.models.initial_bias import set_initial_bias
 from gutseg.models.presence import Gate
+
+log = logging.getLogger(__name__)
 
 
 def inputs(config: Config) -> Inputs:
@@ -263,5 +266,8 @@ def as_predictor(
 
 
 def device() -> torch.device:
-    """Return the GPU when there is one."""
+    """Return the GPU when there is one that torch can compute on."""
+    if problem := gpu.unsupported():
+        log.warning("%s; the CPU computes", problem)
+        return torch.device("cpu")
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

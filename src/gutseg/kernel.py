@@ -17,7 +17,8 @@ def kernel(
     blend: Annotated[Path | None, typer.Option(help="the blend.yaml to build from")] = None,
     folder: Annotated[Path, typer.Option(help="where the build lies")] = Path("build/kaggle"),
     user: Annotated[str | None, typer.Option(help="Kaggle name; else KAGGLE_USERNAME")] = None,
-    wheels: Annotated[bool, typer.Option(help="also fetch what Kaggle's image lacks")] = True,
+    wheels: Annotated[bool, typer.Option(help="attach what Kaggle's image lacks")] = True,
+    name: Annotated[str, typer.Option(help="begins the titles on Kaggle")] = "gutseg",
     images: Annotated[Path | None, typer.Option(help="check: a competition's folder")] = None,
 ) -> None:
     """Build the kernel and its dataset, check them offline, or push them to Kaggle.
@@ -33,7 +34,7 @@ def kernel(
         print(f"{folder}: the kernel wrote {rows} rows for {images}")
         return
     if blend is not None:
-        build_bundle(blend, folder, user or kaggle_user(), wheels)
+        build_bundle(blend, folder, user or kaggle_user(), wheels, name)
     elif action == "build":
         raise ValueError("kernel build needs --blend blends/NAME/blend.yaml")
     if action == "push":

@@ -227,7 +227,7 @@ COMMANDS: dict[str, Command] = {
         ("kernel", "check", "--folder", "kaggle", "--images", "hidden"),
         (
             Reads("kaggle/bundle/blend.yaml", "blend"),
-            Reads("kaggle/bundle/runs/*/fold0/best.pt", "weights"),
+            Reads("kaggle/bundle/runs/*/fold0/weights.safetensors", "weights"),
             Reads("kaggle/bundle/runs/*/fold0/config.yaml", "resolved"),
         ),
         bad={3: (*NO_INPUT, "built", "cache"), 5: (*NO_INPUT, "cache")},

@@ -67,7 +67,6 @@ def build(root: Path) -> None:
     blend([Path("runs/tiny")], Path("blends/first"), trials=2)
     submit(Path("blends/first/blend.yaml"), Path("hidden"), Path("submission.csv"))
     build_bundle(Path("blends/first/blend.yaml"), Path("kaggle"), user="somebody", wheels=False)
-    _shorten(Path("kaggle/bundle/code/gutseg"))
     _write_listings()
     _write_encoders()
     _write_pictures()
@@ -78,13 +77,6 @@ def build(root: Path) -> None:
     write_json(Path("phantom") / SETTINGS, settings)
     Path("notes").mkdir()
     Path("notes/keep.txt").write_text("somebody's notes\n")
-
-
-def _shorten(code: Path) -> None:
-    """Drop most of the bundled code: the case's process has it loaded, and copies get cheaper."""
-    for path in code.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
 
 
 def _write_raw(root: Path) -> None:

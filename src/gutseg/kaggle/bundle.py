@@ -1,66 +1,97 @@
-"""What `gutseg kernel build` writes."""
+"""What `gutseg kernel build` writes: the bundle (a dataset) and the kernel that reads it."""
 
-import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import gutseg
 from gutseg import files
-from gutseg.config import dump, load_blend
-from gutseg.kaggle import manifest
-from gutseg.kaggle.commands import last_line, run_command
-from gutseg.kaggle.metadata import write_metadata
+from gutseg.config import Blend, dump, load_blend
+from gutseg.kaggle import manifest, metadata, opening, packages
 
-# Not on Kaggle's image; pure Python or manylinux wheels, fetched by `build --wheels`.
-WHEELS = ("segmentation-models-pytorch",)
+KERNELS = Path(gutseg.__file__).parents[2] / "kernels"
+# What `build` completes in a kernel's script.
+IMPORT = "from gutseg.kaggle.opening import find_bundle, unpack, verify\n"
+UNSET = 'BUNDLE_SHA256 = ""\n'
 
 
-def build_bundle(blend: Path, folder: Path, user: str, wheels: bool) -> None:
-    """Write folder/bundle (code, weights, blend, wheels) and folder/infer (the kernel)."""
+def build_bundle(
+    blend: Path, folder: Path, user: str, wheels: bool = True, name: str = "gutseg"
+) -> None:
+    """Write folder/bundle (code, weights, blend, wheels) and folder/infer (the kernel).
+
+    wheels: also the wheels that Kaggle's image lacks and the networks need. name: begins the
+    titles on Kaggle.
+    """
     from gutseg.runs import ensemble  # torch takes seconds to import, push and check need none
 
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", user):
-        raise ValueError(f"{user!r} is not a Kaggle name; give --user, as in kaggle.com/<user>")
+    metadata.check_user(user)
     solved = load_blend(blend)
     used = [*solved.members, *([solved.background] if solved.background else [])]
     runs = [blend.parent / member.run for member in used]
     written, marker = manifest.WRITTEN, manifest.MARKER
     files.check_output_folder(folder, written, marker=marker, inputs=[blend, *runs])
-    ensemble(blend)  # opens all networks as the kernel will: what is wrong is better known here
+    # opens all networks as the kernel will: what is wrong is better known here
+    opened = ensemble(blend)
     with files.replacing_folder(folder, written, marker=marker) as build:
         bundle = build / "bundle"
-        packed = []
-        for number, member in enumerate(used):
-            run = Path("runs") / f"{number}-{(blend.parent / member.run).resolve().name}"
-            packed.append(member.model_copy(update={"run": run}))
-            for fold in member.folds:
-                source = blend.parent / member.run / f"fold{fold}"
-                target = bundle / run / f"fold{fold}"
-                target.mkdir(parents=True)
-                for name in ("config.yaml", "best.pt"):
-                    shutil.copy(files.need_file(source / name, "train and predict first"), target)
-        places: dict[str, Any] = {"members": packed[: len(solved.members)]}
-        if solved.background:
-            places["background"] = packed[-1]
-        dump(solved.model_copy(update=places), bundle / "blend.yaml")
-        code = Path(gutseg.__file__).parent
-        ignored = shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc")
-        shutil.copytree(code, bundle / "code" / "gutseg", ignore=ignored)
-        manifest.write(bundle, solved.score)
-        write_metadata(bundle, build / "infer", user)
+        _pack_runs(solved, blend.parent, bundle)
+        packages.write_own(bundle / "wheels")
         if wheels:
-            _fetch_wheels(bundle / "wheels")
+            members = [*opened.predictors, *opened.background]
+            parts = [part for member in members for part in member.model.modules()]
+            for distribution in packages.needed(parts):
+                packages.write_installed(bundle / "wheels", distribution)
+        metadata.write_dataset(bundle, user, name)
+        digest = manifest.write(bundle, solved.score)
+        write_kernel("infer", build / "infer", user, name, digest)
 
 
-def _fetch_wheels(folder: Path) -> None:
+def _pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
+    """Copy configs and weights of all folds that predict, and the blend with their new places.
+
+    home: what the runs of the blend are relative to.
+    """
+    from gutseg.engine import checkpoint
+
+    packed = []
+    for number, member in enumerate([*solved.members, *filter(None, [solved.background])]):
+        run = Path("runs") / f"{number}-{metadata.slug((home / member.run).resolve().name)}"
+        packed.append(member.model_copy(update={"run": run}))
+        for fold in member.folds:
+            source, target = home / member.run / f"fold{fold}", bundle / run / f"fold{fold}"
+            target.mkdir(parents=True)
+            config = files.need_file(source / "config.yaml", "train and predict first")
+            shutil.copyfile(config, target / "config.yaml")
+            weights = checkpoint.weights(checkpoint.weights_file(source))
+            checkpoint.save_weights(target / checkpoint.BUNDLED, weights)
+    places: dict[str, Any] = {"members": packed[: len(solved.members)]}
+    if solved.background:
+        places["background"] = packed[-1]
+    dump(solved.model_copy(update=places), bundle / "blend.yaml")
+
+
+def write_kernel(kind: str, folder: Path, user: str, name: str, digest: str) -> None:
+    """Write kernels/KIND and its metadata into a folder; digest: the sha256 of its manifest."""
+    source = KERNELS / kind
+    remedy = "run `gutseg kernel build` from a clone of the repository"
+    script = files.need_file(source / f"{kind}.py", remedy)
     folder.mkdir()
-    kaggle = ["--python-version", "3.12", "--only-binary=:all:", "--no-deps"]
-    platforms = [f"--platform=manylinux{tag}_x86_64" for tag in ("2014", "_2_17", "_2_28")]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", *kaggle, *platforms]
-    done = run_command([*command, "--dest", str(folder), *WHEELS])
-    if done.returncode:
-        problem = f"pip cannot fetch {', '.join(WHEELS)} ({last_line(done.stderr)})"
-        remedy = "check the network, or build with --no-wheels and attach a dataset that holds them"
-        raise ValueError(f"{problem}; {remedy}")
+    metadata.write_kernel(source / metadata.KERNEL, folder, user, name)
+    (folder / script.name).write_text(complete(script.read_text(), digest))
+
+
+def complete(script: str, digest: str) -> str:
+    """Return a kernel that needs nothing but the bundle with this manifest.
+
+    Its import of opening.py is replaced by the text of that file, the digest filled in.
+    """
+    text = Path(opening.__file__).read_text().rstrip()
+    # the docstring as a comment, so that the script's own stays the first
+    _, about, code = text.split('"""', 2)
+    head = "\n".join(f"# {line}".rstrip() for line in about.splitlines())
+    for old, new in ((IMPORT, f"{head}{code}\n"), (UNSET, f'BUNDLE_SHA256 = "{digest}"\n')):
+        if script.count(old) != 1:
+            raise ValueError(f"the kernel's script has no line {old.strip()!r} to complete")
+        script = script.replace(old, new)
+    return script

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from gutseg import files
 from gutseg.constants import COMPETITION
+from gutseg.kaggle import metadata
 from gutseg.kaggle.commands import last_line, run_command
 from gutseg.kaggle.manifest import MARKER
+from gutseg.kaggle.opening import verify
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +32,13 @@ def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool
     """Run the built kernel on a Kaggle-shaped input tree; return the csv it wrote.
 
     As on Kaggle there is no network and none of the user's caches. workplace: an empty folder.
-    nested: the newer mount form, competitions/<slug> and datasets/<owner>/<slug>. The wheels are
-    left out: they are for Kaggle's Python. Raises ValueError when the kernel fails.
+    nested: the newer mount form, competitions/<slug> and datasets/<owner>/<slug>. Raises
+    ValueError when the bundle is not what was built, and when the kernel fails.
     """
     script = files.need_file(folder / "infer" / "infer.py", "run: gutseg kernel build")
     files.need_file(folder / MARKER, "run: gutseg kernel build")
-    for path in (folder / "bundle").rglob("*"):
-        if not path.is_dir():  # of a link to a device there would be no end
-            files.need_file(path, "run gutseg kernel build again")
+    metadata.check(folder)
+    verify(folder / "bundle")
     names = ("input", "working", "home", "offline")
     inputs, working, home, offline = (workplace / name for name in names)
     competition = inputs / ("competitions" if nested else "") / COMPETITION
@@ -45,7 +46,7 @@ def run_like_kaggle(folder: Path, images: Path, workplace: Path, *, nested: bool
     for target in (competition, dataset, working):
         target.parent.mkdir(parents=True, exist_ok=True)
     competition.symlink_to(files.competition_folder(images).resolve())
-    shutil.copytree(folder / "bundle", dataset, ignore=shutil.ignore_patterns("wheels"))
+    shutil.copytree(folder / "bundle", dataset)
     for target in (working, home, offline):
         target.mkdir()
     (offline / "sitecustomize.py").write_text(OFFLINE)
