@@ -28,6 +28,7 @@ VERBS = {
     "kernel": "build, check and push the Kaggle kernel and its dataset",
     "bench": "compare losses and networks at an equal budget, with intervals and tests",
     "reuse": "train two networks, lay the background of one over the classes of the other",
+    "doctor": "look at Python, torch, GPU, packages, disk and data: what to mend, and how",
     "demo": "run the whole job on a synthetic competition folder",
 }
 # Verbs whose file is not called like them.

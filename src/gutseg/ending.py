@@ -32,6 +32,7 @@ KEPT = {
     "kernel": "no build was replaced",
     "bench": "finished cells are kept; the same command continues",
     "reuse": "finished epochs are kept; the same command resumes",
+    "doctor": "nothing was written",
     "demo": "finished steps are kept; the same command continues",
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -93,6 +94,9 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
         first = text.strip().splitlines()[0]
         return f"out of memory ({first}); take smaller images, networks or batches, or fewer jobs"
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("gutseg"):
+        remedy = "pip install -e . (gutseg doctor names all that is missing)"
+        return f"the package {error.name} is not installed; {remedy}"
     if isinstance(error, RecursionError):
         return "the input is nested too deeply"
     if type(error).__name__ == "BrokenProcessPool":  # its module is slow to import
