@@ -57,7 +57,7 @@ def use(monkeypatch):
         inputs = Inputs(Stack(slices=3), Scaling(kind="scan"), geometry)
         predictor = Predictor(network, inputs, Predict(batch_size=4), device=torch.device("cpu"))
         ensemble = Ensemble([predictor], [1.0], [Rule()] * len(CLASSES))
-        monkeypatch.setattr(runs, "ensemble", lambda path: ensemble)
+        monkeypatch.setattr(runs, "ensemble", lambda path, device: ensemble)
 
     return replace
 

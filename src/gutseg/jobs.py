@@ -30,6 +30,9 @@ Jobs = Annotated[int, typer.Option(help="at a time; 0: one per GPU, else one per
 RayAddress = Annotated[
     str, typer.Option(help="address of a Ray cluster that sees the same folders, or auto")
 ]
+Gpus = Annotated[
+    int | None, typer.Option(help="GPUs to use, 0: the processor; default: all there are", min=0)
+]
 KILLED = "its process was killed, perhaps for want of memory (then fewer --jobs help)"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from gutseg import config as configuration
 from gutseg import experiment
@@ -30,7 +31,7 @@ from gutseg.inference.predictor import Predictor
 from gutseg.metrics.competition import Metric
 from gutseg.metrics.pooled import measures
 from gutseg.registry import counted
-from gutseg.settings import Missing
+from gutseg.settings import Missing, Tta
 
 log = logging.getLogger(__name__)
 
@@ -190,13 +191,14 @@ def _predictor(
     seen: Inputs,
     classes: Sequence[str],
     tta: str | None,
+    device: torch.device | None = None,
 ) -> Predictor:
     """Fill a network with its weights; the encoder's published ones are not needed again."""
     path = checkpoint.weights_file(folder)
     network = experiment.network(config, seen.channels, len(classes))
     checkpoint.fill(network, checkpoint.weights(path), path)
-    device = experiment.device()
-    return experiment.as_predictor(config, network, seen, device, tta=tta, name=str(folder))
+    place = device or experiment.device()
+    return experiment.as_predictor(config, network, seen, place, tta=tta, name=str(folder))
 
 
 def rules(solved: Blend) -> list[Rule]:
@@ -204,27 +206,28 @@ def rules(solved: Blend) -> list[Rule]:
     return [getattr(solved.rules, organ) for organ in CLASSES]
 
 
-def ensemble(path: Path) -> Ensemble:
+def ensemble(path: Path, device: torch.device | None = None) -> Ensemble:
     """Load all networks of a blend.yaml; its runs are found relative to it.
 
-    They predict scans of the competition; no labelled data are needed.
+    They predict scans of the competition; no labelled data are needed. device: None is the GPU
+    when there is one.
     """
+
+    def load(member: Predicted, *, any_class: bool = False) -> list[Predictor]:
+        folders = (path.parent / member.run / f"fold{fold}" for fold in member.folds)
+        return [_member(folder, member.tta, device, any_class) for folder in folders]
+
     solved = configuration.load_blend(path)
-    members = [(member, fold) for member in solved.members for fold in member.folds]
-    over = solved.background
     return Ensemble(
-        [_member(path, member, fold) for member, fold in members],
-        [member.weight / len(member.folds) for member, _ in members],
+        [predictor for member in solved.members for predictor in load(member)],
+        [member.weight / len(member.folds) for member in solved.members for _ in member.folds],
         rules(solved),
-        background=[_member(path, over, fold, any_class=True) for fold in over.folds]
-        if over
-        else (),
+        background=load(solved.background, any_class=True) if solved.background else (),
     )
 
 
-def _member(path: Path, member: Predicted, fold: int, *, any_class: bool = False) -> Predictor:
-    """Load a network of the blend at path; any_class: it may know one class, `organ`."""
-    folder = path.parent / member.run / f"fold{fold}"
+def _member(folder: Path, tta: Tta, device: torch.device | None, any_class: bool) -> Predictor:
+    """Load a network of a blend; any_class: it may know one class, `organ`."""
     config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
     if config.data.source != "competition":
         problem = f"was trained on {config.data.source}; a blend predicts the competition's scans"
@@ -233,7 +236,7 @@ def _member(path: Path, member: Predicted, fold: int, *, any_class: bool = False
     if classes != CLASSES and not any_class:
         problem = f"predicts {', '.join(classes)}; members of a blend predict {', '.join(CLASSES)}"
         raise ValueError(f"{folder} {problem}, so give this run as its background")
-    return _predictor(folder, config, experiment.inputs(config), classes, member.tta)
+    return _predictor(folder, config, experiment.inputs(config), classes, tta, device)
 
 
 def over_background(

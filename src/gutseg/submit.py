@@ -1,29 +1,21 @@
 """gutseg submit BLEND --images FOLDER --out submission.csv: predict, post-process, encode."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
-import cv2
-import pandas as pd
 import typer
 
 from gutseg import runs
-from gutseg.constants import CLASSES
 from gutseg.data.index import Issues
 from gutseg.data.submission import wanted_rows, write_submission
-from gutseg.data.volume import read_file, read_scan
+from gutseg.data.volume import read_file
 from gutseg.files import SUBMISSION, check_output, competition_folder
-from gutseg.inference.ensemble import Ensemble
-from gutseg.masks.rle_writing import encode_scan
-from gutseg.progress import progress
+from gutseg.inference import dealing
+from gutseg.inference.scan_texts import scan_texts
+from gutseg.jobs import Gpus
 
 log = logging.getLogger(__name__)
-
-# How the prediction of one scan can end because of its images or the memory they ask for
-# (torch reports that as RuntimeError). A TypeError or a NameError is a bug and stays loud.
-FAILURES = (ValueError, OSError, ArithmeticError, LookupError, RuntimeError, MemoryError, cv2.error)
 
 
 def submit(
@@ -32,6 +24,7 @@ def submit(
     out: Annotated[Path, typer.Option(help="the file to write")] = Path(SUBMISSION),
     debug_scans: Annotated[int, typer.Option(help="train scans, where no test is", min=1)] = 3,
     skip_bad: Annotated[bool, typer.Option(help="empty masks where something fails")] = False,
+    gpus: Gpus = None,
 ) -> None:
     """Write submission.csv in the sample's row order, scan by scan.
 
@@ -43,41 +36,13 @@ def submit(
     check_output(out, [blend, *read], begins=b"id,class,predicted")
     issues = Issues(collect=skip_bad)
     rows, slices = wanted_rows(root, debug_scans, issues)
-    ensemble = runs.ensemble(blend)
-    masks: dict[tuple[str, str], str] = {}
-    with ThreadPoolExecutor() as pool:
-        for _, scan in progress(slices.groupby("scan", sort=False), desc="submit", unit="scan"):
-            masks |= _texts(scan, root, ensemble, issues, pool)
+    devices = dealing.devices(gpus)
+    with dealing.threads_of(devices) as threads:
+        workers = [runs.ensemble(blend, device) for device in devices] * threads
+        fill = devices[0].type != "cpu"
+        masks = scan_texts(slices, lambda file: read_file(root / file), workers, issues, fill=fill)
     for line in issues.summary():
         log.warning("%s", line)
     write_submission(out, rows, masks)
     skipped = f", {len(issues.rows)} issues skipped: their masks are empty" if issues.rows else ""
     print(f"{out}: {len(rows)} rows, {sum(map(bool, masks.values()))} not empty{skipped}")
-
-
-def _texts(
-    slices: pd.DataFrame, root: Path, ensemble: Ensemble, issues: Issues, pool: ThreadPoolExecutor
-) -> dict[tuple[str, str], str]:
-    """Return the run-length text of every wanted (id, class) of one scan.
-
-    A scan that cannot be predicted gives an issue and no text.
-    """
-    try:
-        scan, readable = read_scan(slices, lambda file: read_file(root / file), issues, pool.map)
-        wanted = readable[readable["wanted"]].sort_values("z")
-        if wanted.empty:
-            return {}
-        texts = encode_scan(ensemble(scan, wanted["z"].to_numpy()))
-    except FAILURES as error:
-        if not issues.collect and isinstance(error, (ValueError, OSError)):
-            raise  # such an error says what is wrong
-        reason = (str(error).splitlines() or ["no reason given"])[0]
-        name = slices["scan"].iloc[0]
-        issues.add(name, f"cannot be predicted ({type(error).__name__}: {reason})")
-        return {}
-    classes = len(CLASSES)
-    return {
-        (slice_id, organ): text
-        for slice_id, z in zip(wanted["id"], wanted["z"], strict=True)
-        for organ, text in zip(CLASSES, texts[z * classes : (z + 1) * classes], strict=True)
-    }

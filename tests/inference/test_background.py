@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gutseg.config import Rule
+from gutseg.config import Predict, Rule
 from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 from gutseg.data.sources.pictures import Pictures, picture
 from gutseg.inference import oof
@@ -111,13 +111,28 @@ def test_runs_of_other_classes_are_not_blended(tmp_path):
         oof.check_same_scans(members)
 
 
+class Says:
+    """In the place of a Predictor: always the same bytes."""
+
+    inputs, settings = None, Predict()
+
+    def __init__(self, found):
+        self.found = found
+
+    def stacks(self, parts):
+        yield parts, np.zeros(1)
+
+    def predict(self, batch, images):
+        return self.found
+
+
 def test_an_ensemble_has_no_organ_where_the_mean_of_its_gates_sees_none():
     scan, z = SimpleNamespace(shape=(1, 4, 4)), np.array([0])
-    organs = np.full((1, 1, 4, 4), 255, np.uint8)
-    gates = [np.where(OBJECT == 1, high, 0).astype(np.uint8)[None, None] for high in (255, 1)]
-    plain = Ensemble([lambda *_: organs], [1.0], [Rule()])
+    organs = Says(np.full((1, 1, 4, 4), 255, np.uint8))
+    gates = [Says(np.where(OBJECT == 1, top, 0).astype(np.uint8)[None, None]) for top in (255, 1)]
+    plain = Ensemble([organs], [1.0], [Rule()])
     assert plain(scan, z).to_arrays().all()
-    gated = Ensemble([lambda *_: organs], [1.0], [Rule()], [lambda *_, g=g: g for g in gates])
+    gated = Ensemble([organs], [1.0], [Rule()], gates)
     assert np.array_equal(gated(scan, z).to_arrays()[0, 0], OBJECT == 1)  # mean 128
-    none = Ensemble([lambda *_: organs], [1.0], [Rule()], [lambda *_: gates[1]])
+    none = Ensemble([organs], [1.0], [Rule()], gates[1:])
     assert not none(scan, z).to_arrays().any()

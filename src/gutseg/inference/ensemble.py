@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from gutseg.config import Rule
 from gutseg.data.volume import Scan
 from gutseg.inference.background import is_background, reuse_background
 from gutseg.inference.postprocess import finish_scan
-from gutseg.inference.predictor import Predictor
+from gutseg.inference.predictor import Part, Predictor
 from gutseg.masks.bit_rows import BitRows
 
 
@@ -18,17 +19,21 @@ def weighted_mean(members: Iterable[np.ndarray], weights: Sequence[float]) -> np
 
     members: may be a generator, one is held at a time. weights: need not add up to 1.
     """
+    parts = (member * share for member, share in zip(members, shares(weights), strict=True))
+    mean = next(parts)
+    for part in parts:
+        mean += part
+    return np.rint(mean).astype(np.uint8)
+
+
+def shares(weights: Sequence[float]) -> list[np.float32]:
+    """Return weights that add up to 1; raises ValueError where they cannot."""
     total = sum(weights)
     if not np.isfinite(total) or total <= 0 or min(weights) < 0:
         raise ValueError(
             f"weights {list(weights)}; expected finite ones, none below 0 and one above"
         )
-    shares = (np.float32(weight / total) for weight in weights)
-    parts = (member * share for member, share in zip(members, shares, strict=True))
-    mean = next(parts)
-    for part in parts:
-        mean += part
-    return np.rint(mean).astype(np.uint8)
+    return [np.float32(weight / total) for weight in weights]
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,41 @@ class Ensemble:
 
     def __call__(self, scan: Scan, z: np.ndarray) -> BitRows:
         """Return the masks of a scan (C, Z, H, W); planes that are not in z stay empty."""
-        members = (predictor(scan, z) for predictor in self.predictors)
-        mean = weighted_mean(members, self.weights)
+        return self.masks([Part(scan, z)])[0]
+
+    def masks(self, parts: Sequence[Part]) -> list[BitRows]:
+        """Return the masks of scans of one size (H, W), in batches that they fill together."""
+        mean = mean_of(self.predictors, self.weights, parts)  # (C, N, H, W)
         if self.background:
-            said = weighted_mean((p(scan, z) for p in self.background), [1] * len(self.background))
+            said = mean_of(self.background, [1.0] * len(self.background), parts)
             mean = reuse_background(mean, is_background(said, "multilabel", None), None)
-        whole = np.zeros((len(mean), *scan.shape), np.uint8)
-        whole[:, z] = mean
-        return finish_scan(whole, self.rules)
+        masks, first = [], 0
+        for part in parts:
+            whole = np.zeros((len(mean), *part.scan.shape), np.uint8)
+            whole[:, part.z] = mean[:, first : first + len(part.z)]
+            masks.append(finish_scan(whole, self.rules))
+            first += len(part.z)
+        return masks
+
+
+def mean_of(
+    predictors: Sequence[Predictor], weights: Sequence[float], parts: Sequence[Part]
+) -> np.ndarray:
+    """Return the weighted mean (C, N, H, W) uint8 of what networks predict of scans of one size.
+
+    N: planes of all parts. It is `weighted_mean` to the bit. Networks that see the same, such as
+    the folds of a run, share the work of preparing it.
+    """
+    count, size = sum(len(part.z) for part in parts), parts[0].scan.shape[1:]
+    total = np.zeros(0, np.float32)
+    pairs = zip(predictors, shares(weights), strict=True)
+    for _, group in groupby(pairs, lambda pair: (pair[0].inputs, pair[0].settings.batch_size)):
+        alike, first = list(group), 0
+        for batch, images in alike[0][0].stacks(parts):
+            for predictor, share in alike:
+                found = predictor.predict(batch, images)  # (C, B, H, W)
+                if not total.size:
+                    total = np.zeros((len(found), count, *size), np.float32)
+                total[:, first : first + len(images)] += found * share
+            first += len(images)
+    return np.rint(total, out=total).astype(np.uint8)

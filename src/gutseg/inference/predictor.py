@@ -1,7 +1,9 @@
-"""A trained network over a whole scan, at native size."""
+"""A trained network over planes of scans, at native size."""
 
+import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +16,8 @@ from gutseg.data.volume import Scan
 from gutseg.losses.reductions import Mode
 from gutseg.models.valid import ValidNet
 
+log = logging.getLogger(__name__)
+
 # Pixels of context around a tile, of which nothing is kept, where a network states none itself.
 MARGIN = 32
 # Test-time augmentation: what is flipped of (B, C, H, W), besides the image as it is.
@@ -24,8 +28,35 @@ class NotFinite(ValueError, FloatingPointError):
     """The probabilities of a network that has diverged."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """Planes z (N,) of one scan."""
+
+    scan: Scan
+    z: np.ndarray
+
+
+Batch = list[Part]
+
+
+def cut(parts: Sequence[Part], size: int) -> Iterator[Batch]:
+    """Cut parts into batches of `size` planes, filled up with planes of the next part."""
+    batch: Batch = []
+    room = size
+    for part in parts:
+        z = part.z
+        while len(z):
+            batch.append(Part(part.scan, z[:room]))
+            z, room = z[room:], room - len(batch[-1].z)
+            if not room:
+                yield batch
+                batch, room = [], size
+    if batch:
+        yield batch
+
+
 class Predictor:
-    """Predicts class probabilities of a scan, quantised to uint8 (255 = 1).
+    """Predicts class probabilities of planes, quantised to uint8 (255 = 1).
 
     A byte is what the out-of-fold files hold and what thresholds are chosen on, so the kernel
     sees the same numbers: a few MB a scan instead of 61 in float16.
@@ -53,6 +84,8 @@ class Predictor:
         self.dtype = dtype
         self.settings = settings or Predict()
         self.mode = mode
+        # planes that the device has the memory for; None: no limit was met so far
+        self.most: int | None = None
         # a window is never larger than what the network was trained on
         fixed = inputs.geometry.kind != "native"
         self.tile = max(self.settings.tile, *inputs.geometry.size) if fixed else self.settings.tile
@@ -94,26 +127,59 @@ class Predictor:
         edges = np.linspace(0, steps, parts + 1).round().astype(int) * self.step
         return pairwise(np.minimum(edges, length).tolist())
 
-    def batches(self, scan: Scan, z: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Yield (planes, stacks on the device) batch by batch."""
+    def batch_size(self, scan: Scan) -> int:
+        """Return how many planes of a scan are predicted together."""
         # where the input has grown as many planes as take the memory of a usual batch
         usual, grown = self.inputs.geometry.size, self.inputs.window(scan).size
-        size = max(self.settings.batch_size * math.prod(usual) // math.prod(grown), 1)
-        for first in range(0, len(z), size):
-            planes = z[first : first + size]
-            images = torch.from_numpy(self.inputs.images(scan, planes))
-            yield planes, images.to(self.device)
+        return max(self.settings.batch_size * math.prod(usual) // math.prod(grown), 1)
 
-    @torch.inference_mode()
+    def batches(self, scan: Scan, z: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Yield (planes, stacks on the device) batch by batch."""
+        for batch, images in self.stacks([Part(scan, z)]):
+            yield batch[0].z, images.to(self.device)
+
+    def stacks(self, parts: Sequence[Part]) -> Iterator[tuple[Batch, Tensor]]:
+        """Yield batches of planes with what the network sees of them, (B, S, h, w) float32.
+
+        parts: of scans of one size (H, W).
+        """
+        for batch in cut(parts, self.batch_size(parts[0].scan)):
+            images = [self.inputs.images(part.scan, part.z) for part in batch]
+            yield batch, torch.from_numpy(images[0] if len(images) == 1 else np.concatenate(images))
+
     def __call__(self, scan: Scan, z: np.ndarray | None = None) -> np.ndarray:
         """Return (C, len(z), H, W) uint8 probabilities of the planes z, by default all."""
-        z = np.arange(scan.shape[0]) if z is None else z
-        tta = self.settings.tta
-        parts = [
-            to_bytes(self.native(scan, probabilities(self.logits, images, tta, self.mode)))
-            for _, images in self.batches(scan, z)
-        ]
-        return np.concatenate(parts, axis=1)
+        whole = Part(scan, np.arange(scan.shape[0]) if z is None else z)
+        found = [self.predict(batch, images) for batch, images in self.stacks([whole])]
+        return np.concatenate(found, axis=1)
+
+    @torch.inference_mode()
+    def predict(self, batch: Batch, images: Tensor) -> np.ndarray:
+        """Return (C, B, H, W) uint8 probabilities of a batch and its images (B, S, h, w)."""
+        found = self._within_memory(images).split([len(part.z) for part in batch])
+        native = [self.native(part.scan, rows) for part, rows in zip(batch, found, strict=True)]
+        return to_bytes(native[0] if len(native) == 1 else np.concatenate(native, axis=1))
+
+    def _within_memory(self, images: Tensor) -> Tensor:
+        """Return probabilities (B, C, h, w); where memory runs out, from now on in half batches."""
+        found: list[Tensor] = []
+        while len(images):
+            size = min(self.most or len(images), len(images))
+            try:
+                some = images[:size].to(self.device)
+                found.append(probabilities(self.logits, some, self.settings.tta, self.mode))
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                self.most = size // 2
+                log.warning(
+                    "%s: out of memory at %d planes; %d at a time from now on",
+                    *(self.name, size, self.most),
+                )
+                torch.cuda.empty_cache()
+                continue
+            images = images[size:]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def native(self, scan: Scan, found: Tensor) -> np.ndarray:
         """Bring probabilities (B, C, h, w) back to the slice: (C, B, H, W) float32.
