@@ -17,6 +17,7 @@ LAYERS = (
     ("reporting",),
     ("experiment",),
     ("runs", "training"),
+    ("blends",),
     ("study", "kaggle"),
     (
         "phantom",

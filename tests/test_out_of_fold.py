@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from gutseg import runs
+from gutseg import blends, runs
 from gutseg.blend import blend
 from gutseg.config import load, load_blend
 from gutseg.demo import write_prior
@@ -148,9 +148,9 @@ def test_a_changed_fold_file_stops_predict_and_train(own, trained):
 
 
 def test_a_part_of_the_folds_is_scored_when_chosen_and_said(own, tmp_path, caplog):
-    whole = runs.out_of_fold(own, METRICS["default"]).results
+    whole = blends.out_of_fold(own, METRICS["default"]).results
     assert "folds" not in caplog.text
-    part = runs.out_of_fold(own, METRICS["default"], "1").results
+    part = blends.out_of_fold(own, METRICS["default"], "1").results
     assert f"{own}: folds 1 of 2" in caplog.text
     assert [one.scan for one in part["all"]] == [one.scan for one in whole["fold 1"]]
     shutil.rmtree(own / "fold0")
@@ -172,7 +172,7 @@ def test_a_part_of_the_folds_is_scored_when_chosen_and_said(own, tmp_path, caplo
 def test_a_missing_scan_can_be_taken_for_empty(own, caplog):
     name = _scans(own, 1)[0]
     (own / "fold1" / "oof" / f"{name}.npz").unlink()
-    results = runs.out_of_fold(own, METRICS["default"], "1", "empty").results["all"]
+    results = blends.out_of_fold(own, METRICS["default"], "1", "empty").results["all"]
     found = {one.scan: one for one in results}
     assert found.keys() == {*_scans(own, 1), name}
     assert not found[name].prediction.any() and found[name].truth.any()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from folders import draw, write_csv, write_scan
 
-from gutseg import experiment, runs
+from gutseg import blends, experiment, runs
 from gutseg.blend import blend
 from gutseg.config import load, load_blend
 from gutseg.constants import CLASSES
@@ -72,7 +72,7 @@ def test_another_config_under_the_same_name_is_refused(trained):
 def test_blend_and_score_and_submission_agree(trained, tmp_path):
     """The search, the probabilities and a csv made of them give one and the same number."""
     solved = load_blend(trained.blend)
-    groups = runs.out_of_fold(trained.blend, METRICS["default"]).results
+    groups = blends.out_of_fold(trained.blend, METRICS["default"]).results
     assert summarise(groups["all"], METRICS["default"]).score == pytest.approx(solved.score)
     from gutseg.data.cache import Cache
     from gutseg.inference.postprocess import finish_scan
@@ -125,7 +125,7 @@ def test_two_runs_blend_no_worse_than_the_first(trained, tmp_path):
     shutil.copytree(trained.run, copy)
     blend([trained.run, copy], tmp_path / "b", trials=12, seed=1)
     solved = load_blend(tmp_path / "b" / "blend.yaml")
-    found = runs.out_of_fold(trained.run, METRICS["default"]).results["all"]
+    found = blends.out_of_fold(trained.run, METRICS["default"]).results["all"]
     plain = summarise(found, METRICS["default"])
     assert solved.score >= plain.score - 1e-9
     assert (tmp_path / "b" / solved.members[0].run).resolve() == trained.run
@@ -339,7 +339,7 @@ def test_slices_of_one_scan_can_be_divided(cache, tmp_path):
     places = [f"data.folder={cache}", f"data.folds={tmp_path / 'folds.csv'}", f"runs={tmp_path}"]
     train(tmp_path / "tiny.yaml", [*places, "train.epochs=1"])
     predict(tmp_path / "tiny")
-    groups = runs.out_of_fold(tmp_path / "tiny", METRICS["default"]).results
+    groups = blends.out_of_fold(tmp_path / "tiny", METRICS["default"]).results
     assert len(groups["all"]) == len(groups["fold 0"]) == 6
     parts = [
         np.isfinite(group[0].dice).any(axis=0)

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from bench_cases import CONTENT, write_pictures
 
+from gutseg import blends, runs
 from gutseg import reuse as verb
-from gutseg import runs
 from gutseg.blend import blend
 from gutseg.config import load_blend
 from gutseg.constants import CLASSES
@@ -214,13 +214,13 @@ def test_organs_are_blended_where_a_binary_run_sees_one(trained, gate, tmp_path,
     score(path, json=tmp_path / "s.json")
     found = json.loads((tmp_path / "s.json").read_text())
     assert found["score"] == pytest.approx(solved.score, abs=1e-9)
-    (member,) = runs.over_background([runs.predictions(trained.run)], gate)
+    (member,) = blends.over_background([runs.predictions(trained.run)], gate)
     other, name = runs.predictions(gate), member.scans[0]
     shape = member.data.scan(name).shape
     laid, said = member.load(name, shape)[0], other.load(name, shape)[0]
     plain = runs.predictions(trained.run).load(name, shape)[0]
     assert np.array_equal(laid, np.where(said >= 128, plain, 0)) and (laid != plain).any()
-    results = runs.out_of_fold(trained.run, METRICS["default"], background=gate).results["all"]
+    results = blends.out_of_fold(trained.run, METRICS["default"], background=gate).results["all"]
     assert {one.scan for one in results} == {*member.scans}
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pictures import SMALL, write_isbi, write_nuclei
 
-from gutseg import experiment, models, runs
+from gutseg import blends, experiment, models, runs
 from gutseg.blend import blend
 from gutseg.config import Blend, Train, dump, load
 from gutseg.config.blend import Member
@@ -65,7 +65,7 @@ def test_images_that_stand_alone_are_trained_predicted_and_scored(folders, name,
         last = pd.read_csv(run / f"fold{fold}" / "metrics.csv").iloc[-1]
         assert last["steps"] == 30 and last["parameters"] > 1000
         # of bytes, whose rounding may turn a pixel over
-        scored = runs.out_of_fold(run, None, str(fold)).pooled["all"]
+        scored = blends.out_of_fold(run, None, str(fold)).pooled["all"]
         for key, value in scored.items():
             assert value == pytest.approx(last[f"pooled.{key}"], abs=0.01, nan_ok=True)
     with pytest.raises(ValueError, match="--by case: .* holds no volumes; choices: class, fold"):

@@ -8,15 +8,17 @@ from typing import Annotated, Any
 import optuna
 import typer
 
+from gutseg.blends import check_full, over_background
 from gutseg.config import Blend, Rule, dump
 from gutseg.config.blend import Member, Predicted, Rules
 from gutseg.constants import CLASSES
+from gutseg.data.folds import FULL
 from gutseg.files import check_output
 from gutseg.inference.search import Search, volumes
 from gutseg.metrics.competition import METRICS
 from gutseg.progress import progress
 from gutseg.registry import require
-from gutseg.runs import over_background, predictions
+from gutseg.runs import predictions
 
 MOST_TRIALS = 100_000  # beyond it the search itself, not the scoring, takes the time and memory
 # What is tried: one choice of each per class.
@@ -39,16 +41,20 @@ def blend(
     background: Annotated[
         Path | None, typer.Option(help="a run that says where there is no organ at all")
     ] = None,
+    full: Annotated[bool, typer.Option(help="submit with the networks of --fold full")] = False,
 ) -> None:
     """Search weights, thresholds, smallest component and presence gate out of fold.
 
-    Where a --background run, best one of data.params.binary=true, sees nothing, no organ is.
+    Where a --background run, best one of data.params.binary=true, sees nothing, no organ is. With
+    --full the search is the same, and blend.yaml names the networks that saw all patients.
     """
     require(metric, METRICS, "--metric")
     places = [run.resolve() for run in runs]
     if twice := [run for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"{twice[-1]} is listed twice; give every run once")
     check_output(out / "blend.yaml", begins=b"members:")
+    for run in [*runs, *filter(None, [background])] if full else ():
+        check_full(run)
     members = over_background([predictions(run, fold) for run in runs], background)
     over = members[0].background
     floor = min(CHOICES["threshold"])
@@ -58,7 +64,7 @@ def blend(
         members=[
             Member(
                 run=Path(os.path.relpath(member.run, out)),
-                folds=member.folds,
+                folds=[FULL] if full else member.folds,
                 weight=weight,
                 tta=member.tta,
             )
@@ -67,7 +73,11 @@ def blend(
         ],
         rules=Rules(**dict(zip(CLASSES, _rules(study.best_trial), strict=True))),
         background=over
-        and Predicted(run=Path(os.path.relpath(over.run, out)), folds=over.folds, tta=over.tta),
+        and Predicted(
+            run=Path(os.path.relpath(over.run, out)),
+            folds=[FULL] if full else over.folds,
+            tta=over.tta,
+        ),
         metric=metric,
         score=study.best_value,
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from gutseg import experiment, runs
+from gutseg import blends, experiment, runs
 from gutseg.blend import MOST_TRIALS, blend
 from gutseg.claims import CLAIM, check_claim
 from gutseg.config import Config, dump, load, load_blend
@@ -100,7 +100,8 @@ def picture(path: Path, run: Path, blend_file: Path) -> None:
 def report(out: Path, submission: Path, hidden: Summary) -> None:
     """Print the tables and where everything lies."""
     network, prior = (
-        runs.out_of_fold(out / name / "blend.yaml", METRIC).results for name in ("network", "prior")
+        blends.out_of_fold(out / name / "blend.yaml", METRIC).results
+        for name in ("network", "prior")
     )
     gain = summarise(network["all"], METRIC).score - summarise(prior["all"], METRIC).score
     print(

@@ -16,7 +16,7 @@ from gutseg.config.losses import check_fit
 from gutseg.data import sources
 from gutseg.data.augment import Augmenter
 from gutseg.data.batches import Crops, Whole
-from gutseg.data.folds import assign, chosen, read_folds
+from gutseg.data.folds import FULL, Held, assign, chosen, fold_name, read_folds
 from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
 from gutseg.data.sampler import BatchSampler, Endless, StepSampler
@@ -35,6 +35,7 @@ from gutseg.losses import Criterion, with_class_weights
 from gutseg.losses.weights import class_weights
 from gutseg.models.initial_bias import set_initial_bias
 from gutseg.models.presence import Gate
+from gutseg.settings import MOST_FOLDS
 
 log = logging.getLogger(__name__)
 
@@ -123,17 +124,25 @@ def fold_hash(config: Config, table: pd.DataFrame) -> str:
     return fold_identity(config.data.folds, dict(zip(table["id"], table["fold"], strict=True)))
 
 
-def chosen_folds(table: pd.DataFrame, wanted: str) -> list[int]:
-    """Return the folds that `--fold` names: a number, several (0,2) or all."""
-    return chosen(wanted, sorted(table["fold"].unique().tolist()), "those with cases in the cache")
+def chosen_folds(table: pd.DataFrame, wanted: str) -> list[Held]:
+    """Return the folds that `--fold` names: a number, several (0,2), all, or full for no fold."""
+    if wanted == FULL:
+        return [FULL]
+    known = sorted(table["fold"].unique().tolist())
+    return [*chosen(wanted, known, "those with cases in the cache; full holds none out")]
 
 
-def run_folder(config: Config, fold: int) -> Path:
+def run_folder(config: Config, fold: Held) -> Path:
     """Return where a fold's weights and records lie."""
-    return config.runs / config.name / f"fold{fold}"
+    return config.runs / config.name / fold_name(fold)
 
 
-def batches(config: Config, data: Source, table: pd.DataFrame, fold: int) -> Whole | Crops:
+def stream(fold: Held) -> int:
+    """Return what random numbers of a fold are drawn by; no fold has the number of FULL."""
+    return MOST_FOLDS if fold == FULL else fold
+
+
+def batches(config: Config, data: Source, table: pd.DataFrame, fold: Held) -> Whole | Crops:
     """Return the batches of training rows; fold: the one that is held out."""
     augment = Augmenter(config.augment.name, **config.augment.params)
     if config.crop is None:
@@ -148,7 +157,7 @@ def batches(config: Config, data: Source, table: pd.DataFrame, fold: int) -> Who
         config.crop,
         config.train.batch_size,
         seed=config.seed,
-        fold=fold,
+        fold=stream(fold),
         augment=augment,
         maps=maps(config),
     )
@@ -177,14 +186,14 @@ def sampler(
 
 
 def learner(
-    config: Config, data: Source, loss: Criterion, batches: int, fold: int, world: World
+    config: Config, data: Source, loss: Criterion, batches: int, fold: Held, world: World
 ) -> Learner:
     """Build the network and everything that trains it; batches: of one epoch."""
     warm_up(world.device)
     memory = PeakMemory(world.device)
     # crops are drawn by (seed, fold, step), and so is all else that is random about them
-    stream = fold if config.crop else 0
-    seed_everything(config.seed, INITIAL, stream)
+    drawn = stream(fold) if config.crop else 0
+    seed_everything(config.seed, INITIAL, drawn)
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     built = model(config, data.inputs.channels, len(data.classes))
     if config.model.initial_bias:
@@ -202,7 +211,7 @@ def learner(
         world,
         config.train,
         seed=config.seed,
-        stream=stream,
+        stream=drawn,
         dice=partial(batch_dice, data) if config.train.tail else None,
         memory=memory,
     )

@@ -1,4 +1,4 @@
-"""Run folders and blends, opened for prediction and scoring."""
+"""Run folders and blends, opened for prediction."""
 
 import logging
 import re
@@ -15,7 +15,7 @@ from gutseg import experiment
 from gutseg.config import Blend, Config, Rule
 from gutseg.config.blend import Predicted
 from gutseg.constants import CLASSES
-from gutseg.data.folds import chosen
+from gutseg.data.folds import FULL, chosen, fold_name
 from gutseg.data.inputs import Inputs
 from gutseg.data.sources.competition import BINARY
 from gutseg.data.sources.source import Source
@@ -23,13 +23,11 @@ from gutseg.engine import checkpoint
 from gutseg.engine.budget import is_finished, spent
 from gutseg.engine.provenance import check_folds
 from gutseg.files import need_file
-from gutseg.inference import made_with, oof
+from gutseg.inference import made_with
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.made_with import NOTE, MadeWith
-from gutseg.inference.oof import OutOfFold, Scored
+from gutseg.inference.oof import OutOfFold
 from gutseg.inference.predictor import Predictor
-from gutseg.metrics.competition import Metric
-from gutseg.metrics.pooled import measures
 from gutseg.registry import counted
 from gutseg.settings import Missing, Tta
 
@@ -107,7 +105,15 @@ def open_fold(folder: Path) -> Fold:
 
 
 def fold_folders(run: Path, wanted: str) -> list[Path]:
-    """Return the folds of a run that `--fold` names, in the order of their numbers."""
+    """Return the folds of a run that `--fold` names, in the order of their numbers.
+
+    Raises ValueError for FULL, which has seen all patients.
+    """
+    if FULL in wanted.split(","):
+        raise ValueError(
+            f"--fold {wanted}: {run / FULL} was trained on all patients, so that nothing is out of "
+            "fold; give numbers or all. A blend.yaml takes it for submit (folds: [full])"
+        )
     found = {
         int(folder.name.removeprefix("fold")): folder
         for folder in run.glob("fold*")
@@ -212,12 +218,16 @@ def ensemble(path: Path, device: torch.device | None = None) -> Ensemble:
     They predict scans of the competition; no labelled data are needed. device: None is the GPU
     when there is one.
     """
+    return assemble(configuration.load_blend(path), path.parent, device)
+
+
+def assemble(solved: Blend, home: Path, device: torch.device | None = None) -> Ensemble:
+    """Load all networks of a blend, whose runs are found relative to home."""
 
     def load(member: Predicted, *, any_class: bool = False) -> list[Predictor]:
-        folders = (path.parent / member.run / f"fold{fold}" for fold in member.folds)
+        folders = (home / member.run / fold_name(fold) for fold in member.folds)
         return [_member(folder, member.tta, device, any_class) for folder in folders]
 
-    solved = configuration.load_blend(path)
     return Ensemble(
         [predictor for member in solved.members for predictor in load(member)],
         [member.weight / len(member.folds) for member in solved.members for _ in member.folds],
@@ -237,61 +247,3 @@ def _member(folder: Path, tta: Tta, device: torch.device | None, any_class: bool
         problem = f"predicts {', '.join(classes)}; members of a blend predict {', '.join(CLASSES)}"
         raise ValueError(f"{folder} {problem}, so give this run as its background")
     return _predictor(folder, config, experiment.inputs(config), classes, tta, device)
-
-
-def over_background(
-    members: Sequence[OutOfFold], run: Path | None, missing: Missing = "refuse"
-) -> list[OutOfFold]:
-    """Lay the background that a run predicts over predictions of the same folds; None: nothing."""
-    if run is None:
-        return list(members)
-    other = predictions(run, ",".join(map(str, members[0].folds)), missing)
-    return [oof.with_background(member, other) for member in members]
-
-
-def out_of_fold(
-    source: Path,
-    metric: Metric,
-    wanted: str = "all",
-    missing: Missing = "refuse",
-    background: Path | None = None,
-) -> Scored:
-    """Score a run folder (thresholds of 0.5) or a blend.yaml out of fold, fold by fold.
-
-    wanted: as in `--fold`; "all" are the folds that a blend lists. missing: as in `predictions`.
-    background: a run whose background is laid over the predictions, in place of the blend's.
-    """
-    if source.is_dir():
-        members, weights = [predictions(source, wanted, missing)], [1.0]
-        by_class = [Rule()] * len(CLASSES)
-    else:
-        solved = configuration.load_blend(source)
-        weights, by_class = [member.weight for member in solved.members], rules(solved)
-        members = []
-        for member in solved.members:
-            folds = ",".join(map(str, member.folds)) if wanted == "all" else wanted
-            members.append(predictions(source.parent / member.run, folds, missing))
-        if solved.background and background is None:
-            background = source.parent / solved.background.run
-    oof.check_same_scans(members)
-    members = over_background(members, background, missing)
-    data = members[0].data
-    if not (data.has_volumes or source.is_dir()):
-        raise ValueError(
-            f"{source}: the rules of a blend are for volumes, and {members[0].run} predicts images "
-            f"that stand alone; score each run by itself: gutseg score {members[0].run}"
-        )
-    if data.has_volumes:
-        results = oof.compare_scans(members, weights, by_class, metric)
-        groups = {f"fold {fold}": [fold] for fold in members[0].folds} | {"all": members[0].folds}
-        counts = {
-            name: oof.count_results(members[0], results[name], group)
-            for name, group in groups.items()
-        }
-    else:
-        results, counts = {}, oof.count_pictures(members[0])
-    pooled = {
-        name: measures(found, data.classes, data.mode, data.background)
-        for name, found in counts.items()
-    }
-    return Scored(results, pooled, data.classes)

@@ -69,9 +69,9 @@ def score(
     else:
         if truth or slices or folds:
             raise ValueError(f"--truth, --slices, --folds are for a csv, {source} brings its own")
-        from gutseg import runs  # torch takes seconds to import, a csv does not need it
+        from gutseg import blends  # torch takes seconds to import, a csv does not need it
 
-        scored = runs.out_of_fold(source, METRICS[metric], fold, missing, background)
+        scored = blends.out_of_fold(source, METRICS[metric], fold, missing, background)
         pooled = scored.pooled
         if not scored.results:
             _score_pictures(source, metric, scored, wanted, json)

@@ -20,11 +20,16 @@ log = logging.getLogger(__name__)
 def train(
     config: Annotated[Path, typer.Argument(help="a YAML of configs/")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value ...")] = None,
-    fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
+    fold: Annotated[
+        str, typer.Option(help="a number, several (0,2), all, or full: no fold")
+    ] = "all",
     jobs: Jobs = 0,
     ray: RayAddress = "",
 ) -> None:
-    """Train one fold or all of them; a run that was stopped resumes bit-exactly."""
+    """Train one fold or all of them; a run that was stopped resumes bit-exactly.
+
+    --fold full trains on all patients for a stated number of epochs and keeps the last weights.
+    """
     settings = load(config, overrides)
     table = experiment.rows(settings, experiment.source(settings))
     folds = experiment.chosen_folds(table, fold)
@@ -35,11 +40,11 @@ def train(
     try:
         for number, best in run(folds, work, jobs=jobs, ray=ray, desc="train", unit="fold"):
             if world.is_main:
-                keys = dict.fromkeys(("epoch", "val_loss", "dice", "score", settings.train.monitor))
+                names = ("val_loss", "dice", "score", settings.train.monitor or "train_loss")
+                keys = dict.fromkeys(("epoch", *names))
                 shown = ", ".join(f"{key} {best[key]:.4g}" for key in keys if key in best)
-                log.info(
-                    "fold %d, best: %s, %s", number, shown, experiment.run_folder(settings, number)
-                )
+                folder = experiment.run_folder(settings, number)
+                log.info("%s, kept: %s, %s", folder.name, shown, folder)
     finally:
         destroy(world)
 

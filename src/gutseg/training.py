@@ -6,12 +6,14 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from torch import nn
 
 from gutseg import experiment
 from gutseg.claims import claimed
 from gutseg.config import Config, dump, load
 from gutseg.config.files import flat
 from gutseg.data.batches import loader
+from gutseg.data.folds import FULL, Held, fold_name
 from gutseg.data.sources.source import Source
 from gutseg.engine.budget import best_epoch
 from gutseg.engine.distributed import World, init
@@ -32,14 +34,15 @@ HARMLESS = (
 TRAINED = ("last.pt", "best.pt", "metrics.csv")
 
 
-def train_fold(config: Config, fold: int, data: Source | None = None) -> dict[str, float]:
-    """Train with one fold held out; return the best row of its history.
+def train_fold(config: Config, fold: Held, data: Source | None = None) -> dict[str, float]:
+    """Train with one fold, or none, held out; return the row of its history that was kept.
 
     Writes config.yaml, meta.json, last.pt, best.pt and metrics.csv into the run folder; a training
     that was stopped resumes bit-exactly. data: `experiment.source(config)`, where it is open.
     Raises FileExistsError where another config made the folder, and FloatingPointError when
     losses or weights are not finite.
     """
+    config = _without_held_out(config) if fold == FULL else config
     world, data = init(), data or experiment.source(config)
     folder, table = experiment.run_folder(config, fold), experiment.rows(config, data)
     with claimed(folder, [CONFIG, META, *TRAINED]) if world.is_main else nullcontext():
@@ -50,7 +53,7 @@ def train_fold(config: Config, fold: int, data: Source | None = None) -> dict[st
 
 
 def _train_here(
-    folder: Path, config: Config, data: Source, table: pd.DataFrame, fold: int, world: World
+    folder: Path, config: Config, data: Source, table: pd.DataFrame, fold: Held, world: World
 ) -> dict[str, float]:
     training, held_out = table[table["fold"] != fold], table[table["fold"] == fold]
     criterion = experiment.criterion(config, data, training)
@@ -67,7 +70,7 @@ def _train_here(
         world_size=world.size,
         all_reduce=world.all_reduce,
     )
-    if (column := config.train.monitor) not in evaluate.columns:
+    if (column := config.train.monitor) and column not in evaluate.columns:
         raise ValueError(
             f"train.monitor: {shown(column)} is not measured on data.source "
             f"{config.data.source}; {suggest(column, evaluate.columns)}"
@@ -80,13 +83,18 @@ def _train_here(
             write_json(folder / META, made | {"fold": fold})
     wandb = None
     if config.train.wandb:
-        wandb = {"project": "gutseg", "name": f"{config.name}-fold{fold}", "dir": str(folder)}
+        wandb = {
+            "project": "gutseg",
+            "name": f"{config.name}-{fold_name(fold)}",
+            "dir": str(folder),
+        }
     tensorboard = config.train.tensorboard
     journal = Journal(folder, tensorboard=tensorboard, wandb=wandb) if world.is_main else None
     pin = world.device.type == "cuda"
     train_batches = loader(batches, sampler, config.train.workers, pin)
     try:
-        history = fit(learner, train_batches, evaluate, folder, journal)
+        measure = _unmeasured if fold == FULL else evaluate
+        history = fit(learner, train_batches, measure, folder, journal)
     except FloatingPointError as error:
         raise FloatingPointError(f"{folder}: {error}") from None
     finally:
@@ -96,7 +104,35 @@ def _train_here(
     return history[-1 if best is None else best]
 
 
-def _check_opened(folder: Path, config: Config, fold: int, folds: str) -> None:
+def _unmeasured(_network: nn.Module, _with_score: bool) -> dict[str, float]:
+    return {}
+
+
+def _without_held_out(config: Config) -> Config:
+    """Return the settings of a training that sees all rows: its last weights are kept.
+
+    Raises ValueError for settings that look at held-out data or leave its length open.
+    """
+    train, none = config.train, "and --fold full holds nobody out; give"
+    if train.patience:
+        raise ValueError(
+            f"train.patience: {train.patience} stops by held-out patients, {none} null and a fixed "
+            "train.epochs, such as the folds needed"
+        )
+    if train.seconds:
+        raise ValueError(
+            f"train.seconds: {train.seconds:g} mean other weights on another machine, {none} "
+            "train.epochs or train.steps"
+        )
+    if train.monitor and "monitor" in train.model_fields_set:
+        raise ValueError(
+            f"train.monitor: {shown(train.monitor)} chooses an epoch by held-out patients, {none} "
+            "train.monitor=null, which keeps the last weights"
+        )
+    return config.model_copy(update={"train": train.model_copy(update={"monitor": None})})
+
+
+def _check_opened(folder: Path, config: Config, fold: Held, folds: str) -> None:
     """Refuse to resume in a run folder that another config or other folds made."""
     path = folder / CONFIG
     if is_trained(folder):

@@ -4,12 +4,20 @@ import os
 from collections import Counter
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, PlainValidator, field_validator
 from pydantic.dataclasses import dataclass
 
+from gutseg.data.folds import FULL, Held
 from gutseg.metrics.competition import METRICS
-from gutseg.registry import require
-from gutseg.settings import GivenPath, Natural, Positive, Section, Share, Tta
+from gutseg.registry import require, shown
+from gutseg.settings import MOST_FOLDS, GivenPath, Natural, Positive, Section, Share, Tta
+
+
+def _held(value: Any) -> Held:
+    number = not isinstance(value, bool) and isinstance(value, int) and 0 <= value < MOST_FOLDS
+    if not number and value != FULL:
+        raise ValueError(f"found {shown(value)}, expected the number of a fold, or {FULL}")
+    return value
 
 
 class Predicted(Section):
@@ -17,14 +25,14 @@ class Predicted(Section):
 
     # its folder, relative to the blend's file
     run: GivenPath
-    # the folds whose networks predict
-    folds: Annotated[list[Natural], Field(min_length=1)]
+    # the folds whose networks predict; full is the network of `gutseg train --fold full`
+    folds: Annotated[list[Annotated[Held, PlainValidator(_held)]], Field(min_length=1)]
     # flips whose predictions are averaged
     tta: Tta = "none"
 
     @field_validator("folds")
     @classmethod
-    def _once(cls, folds: list[int]) -> list[int]:
+    def _once(cls, folds: list[Held]) -> list[Held]:
         if twice := [fold for fold, count in Counter(folds).items() if count > 1]:
             raise ValueError(f"fold {twice[0]} is listed twice; list every fold once")
         return folds

@@ -179,8 +179,8 @@ class Train(Section):
     # measured epochs without a better monitored value after which training stops; null: never
     patience: Count | None = None
     # the column of metrics.csv that chooses the best epoch: val_loss, pooled.iou, pooled.dice_fg,
-    # ...; with volumes also score, dice, iou, accuracy and hausdorff
-    monitor: str = "score"
+    # ...; with volumes also score, dice, iou, accuracy and hausdorff; null: the last one is kept
+    monitor: str | None = "score"
     # epochs between two computations of the distances that the score needs
     score_every: Count = 1
     # the last batches whose Dice is kept, as quartiles
@@ -211,6 +211,15 @@ class Train(Section):
         if not given and any(key in content for key in budgets):
             raise ValueError(f"{', '.join(budgets)}: all are null; give one of them")
         return content if given else content | {"epochs": 40}
+
+    @model_validator(mode="after")
+    def _measured(self) -> "Train":
+        if self.patience and self.monitor is None:
+            raise ValueError(
+                f"patience: {self.patience} counts epochs without a better train.monitor, which is "
+                "null; give one of the two"
+            )
+        return self
 
 
 class Predict(Section):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,18 @@ from gutseg.data.tables import read_csv, refuse_repeated, whole_numbers
 from gutseg.registry import as_is, listed
 from gutseg.settings import MOST_FOLDS
 
+# what is trained on all rows and holds none out
+Full = Literal["full"]
+FULL: Full = get_args(Full)[0]
+# the number of the fold that is held out, or FULL
+Held = int | Full
 # the names of scans have at most nine digits
 MOST_CASES = 10**9 - 1
+
+
+def fold_name(held: Held) -> str:
+    """Return what the folder of a fold is called: fold0, ... or full."""
+    return FULL if held == FULL else f"fold{held}"
 
 
 def draw(groups: pd.Series, stratum: pd.Series | np.ndarray, folds: int, seed: int) -> np.ndarray:

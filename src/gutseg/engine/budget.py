@@ -62,8 +62,11 @@ def is_spent(history: History, train: Train) -> bool:
 def best_epoch(history: History, train: Train) -> int | None:
     """Return the position of the first best row, None when no row counts.
 
-    Rows without the monitored column do not count, nor do those where it is NaN or infinite.
+    Rows without the monitored column do not count, nor do those where it is NaN or infinite. Where
+    nothing is monitored the last row is the best.
     """
+    if train.monitor is None:
+        return len(history) - 1 if history else None
     # losses and distances are best where they are lowest
     sign = -1 if train.monitor.startswith(("val_", "hausdorff")) else 1
     values = [sign * row.get(train.monitor, math.nan) for row in history]

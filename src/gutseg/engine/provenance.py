@@ -53,7 +53,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def check_folds(folder: Path, fold: int, folds: Path | int, identity: str | None = None) -> None:
+def check_folds(
+    folder: Path, fold: int | str, folds: Path | int, identity: str | None = None
+) -> None:
     """Raise ValueError unless a run folder's meta.json names this fold and these folds.
 
     identity: what `fold_identity` returned; of a file it is computed here.

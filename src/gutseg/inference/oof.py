@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gutseg.config import Rule
+from gutseg.data.folds import Held, fold_name
 from gutseg.data.sources.source import Source
 from gutseg.files import need_file, replacing
 from gutseg.inference.background import is_background, reuse_background
@@ -120,9 +121,9 @@ class Scored:
     classes: tuple[str, ...]
 
 
-def folder(run: Path, fold: int) -> Path:
+def folder(run: Path, fold: Held) -> Path:
     """Return where a fold's predictions lie."""
-    return run / f"fold{fold}" / "oof"
+    return run / fold_name(fold) / "oof"
 
 
 def with_background(member: OutOfFold, other: OutOfFold) -> OutOfFold:

@@ -7,6 +7,7 @@ from typing import Any
 import gutseg
 from gutseg import files
 from gutseg.config import Blend, dump, load_blend
+from gutseg.data.folds import fold_name
 from gutseg.kaggle import manifest, metadata, opening, packages
 
 KERNELS = Path(gutseg.__file__).parents[2] / "kernels"
@@ -35,7 +36,7 @@ def build_bundle(
     opened = ensemble(blend)
     with files.replacing_folder(folder, written, marker=marker) as build:
         bundle = build / "bundle"
-        _pack_runs(solved, blend.parent, bundle)
+        pack_runs(solved, blend.parent, bundle)
         packages.write_own(bundle / "wheels")
         if wheels:
             members = [*opened.predictors, *opened.background]
@@ -47,7 +48,7 @@ def build_bundle(
         write_kernel("infer", build / "infer", user, name, digest)
 
 
-def _pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
+def pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
     """Copy configs and weights of all folds that predict, and the blend with their new places.
 
     home: what the runs of the blend are relative to.
@@ -59,7 +60,7 @@ def _pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
         run = Path("runs") / f"{number}-{metadata.slug((home / member.run).resolve().name)}"
         packed.append(member.model_copy(update={"run": run}))
         for fold in member.folds:
-            source, target = home / member.run / f"fold{fold}", bundle / run / f"fold{fold}"
+            source, target = (at / fold_name(fold) for at in (home / member.run, bundle / run))
             target.mkdir(parents=True)
             config = files.need_file(source / "config.yaml", "train and predict first")
             shutil.copyfile(config, target / "config.yaml")

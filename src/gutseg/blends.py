@@ -1,0 +1,95 @@
+"""Runs and blends against the labels that their networks have not seen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gutseg import config as configuration
+from gutseg import runs
+from gutseg.config import Blend, Rule
+from gutseg.constants import CLASSES
+from gutseg.data.folds import FULL
+from gutseg.engine import checkpoint
+from gutseg.engine.budget import is_finished, spent
+from gutseg.files import need_file
+from gutseg.inference import oof
+from gutseg.inference.oof import OutOfFold, Scored
+from gutseg.metrics.competition import Metric
+from gutseg.metrics.pooled import measures
+from gutseg.settings import Missing
+
+
+def over_background(
+    members: Sequence[OutOfFold], run: Path | None, missing: Missing = "refuse"
+) -> list[OutOfFold]:
+    """Lay the background that a run predicts over predictions of the same folds; None: nothing."""
+    if run is None:
+        return list(members)
+    other = runs.predictions(run, ",".join(map(str, members[0].folds)), missing)
+    return [oof.with_background(member, other) for member in members]
+
+
+def out_of_fold(
+    source: Path,
+    metric: Metric,
+    wanted: str = "all",
+    missing: Missing = "refuse",
+    background: Path | None = None,
+) -> Scored:
+    """Score a run folder (thresholds of 0.5) or a blend.yaml out of fold, fold by fold.
+
+    wanted: as in `--fold`; "all" are the folds that a blend lists. missing: as in `predictions`.
+    background: a run whose background is laid over the predictions, in place of the blend's.
+    """
+    if source.is_dir():
+        members, weights = [runs.predictions(source, wanted, missing)], [1.0]
+        by_class = [Rule()] * len(CLASSES)
+    else:
+        solved = configuration.load_blend(source)
+        _check_holds_out(source, solved)
+        weights, by_class = [member.weight for member in solved.members], runs.rules(solved)
+        members = []
+        for member in solved.members:
+            folds = ",".join(map(str, member.folds)) if wanted == "all" else wanted
+            members.append(runs.predictions(source.parent / member.run, folds, missing))
+        if solved.background and background is None:
+            background = source.parent / solved.background.run
+    oof.check_same_scans(members)
+    members = over_background(members, background, missing)
+    data = members[0].data
+    if not (data.has_volumes or source.is_dir()):
+        raise ValueError(
+            f"{source}: the rules of a blend are for volumes, and {members[0].run} predicts images "
+            f"that stand alone; score each run by itself: gutseg score {members[0].run}"
+        )
+    if data.has_volumes:
+        results = oof.compare_scans(members, weights, by_class, metric)
+        groups = {f"fold {fold}": [fold] for fold in members[0].folds} | {"all": members[0].folds}
+        counts = {
+            name: oof.count_results(members[0], results[name], group)
+            for name, group in groups.items()
+        }
+    else:
+        results, counts = {}, oof.count_pictures(members[0])
+    pooled = {
+        name: measures(found, data.classes, data.mode, data.background)
+        for name, found in counts.items()
+    }
+    return Scored(results, pooled, data.classes)
+
+
+def _check_holds_out(path: Path, solved: Blend) -> None:
+    for member in [*solved.members, *([solved.background] if solved.background else [])]:
+        if FULL in member.folds:
+            raise ValueError(
+                f"{path}: {member.run} predicts with `{FULL}`, which was trained on all patients, "
+                "so that nothing is out of fold; score the blend whose folds are numbers"
+            )
+
+
+def check_full(run: Path) -> None:
+    """Raise unless a run has weights that were trained on all patients, to their end."""
+    folder, again = run / FULL, f"run: gutseg train CONFIG --fold {FULL}"
+    config = configuration.load(need_file(folder / "config.yaml", again))
+    history = checkpoint.history(need_file(folder / "last.pt", again))
+    if not is_finished(history, config.train):
+        raise ValueError(f"{folder} has {spent(history, config.train)} so far; {again}")
