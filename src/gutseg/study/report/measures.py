@@ -183,19 +183,6 @@ def several_inputs(view: View) -> pd.DataFrame:
     return with_gains(view, ["architecture", "network_params"])
 
 
-def attention_kinds(view: View) -> pd.DataFrame:
-    """Networks with gains over the first, named by their attention blocks."""
-    frame = with_gains(view, [])
-    return frame.assign(attention=[_attention(row) for row in frame.to_dict("records")])
-
-
-def _attention(row: Mapping[str, str]) -> str:
-    """Say which blocks a network has; hybrid4 and hybrid5 have both and no choice of levels."""
-    params, both = json.loads(row["network_params"]), row["architecture"] in ("hybrid4", "hybrid5")
-    kinds = [kind for kind in ("local", "external") if params.get(f"{kind}_levels", both)]
-    return " + ".join(kinds) or "none"
-
-
 def with_shares(view: View) -> pd.DataFrame:
     """Add the share of the objects and the ratio of the largest to the smallest class."""
     shares = view.shares()

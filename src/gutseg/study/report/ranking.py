@@ -13,39 +13,62 @@ COMPETITION = {"score": "score", "competition_dice": "competition Dice", "hausdo
 
 def main(view: View) -> str:
     """Losses of every network, best first: score, corrected p, IoU by class, cost."""
-    parts = [_ranked(view, order, name) for order, name in enumerate(view.networks())]
-    return "\n\n".join(filter(None, parts))
+    parts = []
+    for order, name in enumerate(view.networks()):
+        scores = view.blocks(name)
+        drawn = _ranked(view, view.tuned(name), scores, ("label", "loss"), str(order))
+        parts += [f"### {name}\n\n{drawn}"] if drawn else []
+    return "\n\n".join(parts)
 
 
-def _ranked(view: View, order: int, network: str) -> str:
-    frame, scores = view.tuned(network), view.blocks(network)
+def networks_ranked(view: View) -> str:
+    """Networks trained with each loss, best first: score, corrected p, IoU by class, cost, size."""
+    tuned = pd.concat([view.tuned(name) for name in view.networks()])
+    parts = []
+    for order, label in enumerate(tuned["label"].unique()):
+        frame = tuned[tuned["label"] == label]
+        scores = frame.reindex(columns=[*frame, *({view.score} - set(frame))]).pivot(
+            index=["seed", "fold"], columns="network", values=view.score
+        )
+        drawn = _ranked(view, frame, scores, ("network", "network"), f"_networks{order}")
+        parts += [f"### {label}\n\n{drawn}"] if drawn else []
+    return "\n\n".join(parts)
+
+
+def _ranked(
+    view: View, frame: pd.DataFrame, scores: pd.DataFrame, contender: tuple[str, str], suffix: str
+) -> str:
+    """Rank contenders, a column of the frame and its head, by the columns of scores."""
     scores = scores[scores.mean().sort_values(ascending=False).index]
     if scores.isna().all(axis=None):
         return ""
+    column, head = contender
     p = against_best(scores)
     columns = {key: COMPETITION[key] for key in COMPETITION if key in frame and key != view.score}
     columns |= {f"iou.{key}": f"IoU {key}" for key in view.classes()}
     rows = []
     for label in scores:
-        cells = frame[frame["label"] == label]
+        cells = frame[frame[column] == label]
         row = [label, with_interval(*interval(scores[label])), number(p[label])]
         row += [number(cells[key].mean()) for key in columns]
+        row += [number(cells["parameters"].mean() / 1e6)] if column == "network" else []
         row += [number(1000 * cells["seconds_per_step"].mean(), 1)]
         row += [number(cells["peak_mb"].mean(), 0)]
         rows.append([*row, f"{(cells['status'] == 'ok').sum()}/{len(cells)}"])
-    header = ["loss", f"{view.score} ± 95 %", "p (Holm)", *columns.values()]
+    header = [head, f"{view.score} ± 95 %", "p (Holm)", *columns.values()]
+    header += ["parameters, M"] if column == "network" else []
     drawn = markdown([*header, "ms/step", "MB", "cells"], rows)
-    return "\n\n".join([f"### {network}", drawn, *_tested(view, order, scores)])
+    return "\n\n".join([drawn, *_tested(view, scores, suffix)])
 
 
-def _tested(view: View, order: int, scores: pd.DataFrame) -> list[str]:
+def _tested(view: View, scores: pd.DataFrame, suffix: str) -> list[str]:
     """Say what the tests can show, and draw the figures. scores: columns best first."""
     intervals = {label: interval(scores[label]) for label in scores}
-    bars(view.folder / f"scores{order}.png", intervals, f"{view.score}, mean and 95 % interval")
+    bars(view.folder / f"scores{suffix}.png", intervals, f"{view.score}, mean and 95 % interval")
     one_setting = len(view.frame[["lr", "patch"]].drop_duplicates()) == 1
     tuned = (
-        "Every loss is shown at the learning rate and patch that are best on these same held-out "
-        "images, which flatters all losses. "
+        "Everything is shown at the learning rate and patch that are best on these same held-out "
+        "images, which flatters all. "
     )
     said = (
         f"p: paired Wilcoxon signed-rank test against the first row on {len(scores)} blocks; "
@@ -54,12 +77,12 @@ def _tested(view: View, order: int, scores: pd.DataFrame) -> list[str]:
         f"{'' if one_setting else tuned}A cell without a result is left out of the means and "
         "ranks last. Milliseconds were measured while other cells were running."
     )
-    parts = [said, f"![scores](scores{order}.png)"]
+    parts = [said, f"![scores](scores{suffix}.png)"]
     found = ranks(scores)
     if found.critical == found.critical:
-        critical_difference(view.folder / f"ranks{order}.png", found)
+        critical_difference(view.folder / f"ranks{suffix}.png", found)
         parts.append(f"Friedman p = {found.p:.2g}, critical difference {found.critical:.2f} ranks.")
-        parts.append(f"![average ranks](ranks{order}.png)")
+        parts.append(f"![average ranks](ranks{suffix}.png)")
     return parts
 
 

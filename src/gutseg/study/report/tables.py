@@ -9,8 +9,9 @@ from gutseg.registry import shown, suggest
 from gutseg.study.report import classes, spread
 from gutseg.study.report import measures as of
 from gutseg.study.report.curves import curves
+from gutseg.study.report.factors import worth
 from gutseg.study.report.published import cite
-from gutseg.study.report.ranking import main, networks
+from gutseg.study.report.ranking import main, networks, networks_ranked
 from gutseg.study.report.view import View
 
 
@@ -79,10 +80,8 @@ TABLES = {
     "depth": _of("depth of the network", "depth", columns=of.SIZE | of.OBJECTS, whole=True),
     "bce_and_dice": _of("BCE, Dice and their sums", "bce_and_dice", whole=True,
                         columns={"steps": "steps", **of.OBJECTS, "accuracy": "accuracy"}),
-    "attention": _of("local attention, external attention and neighbouring slices",
-                     source="[Xu 2022], section II", rows=of.attention_kinds,
-                     by={"attention": "attention", **of.BY},
-                     columns=of.OBJECTS | of.GAINS | of.SIZE),
+    "networks_ranked": Table("networks ranked by score, with tests and cost", networks_ranked),
+    "worth": Table("what each part is worth, all others equal", worth),
     "data": Table("images, pixels and shares of the classes", classes.data, "slices"),
     "patches": _of("batches, patches and class imbalance", "patches",
                    rows=of.with_shares, by={"network": "network", "patch": "patch"},
