@@ -1,5 +1,6 @@
 """Fixtures of the whole suite: small competition folders, a prepared cache, a trained run."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,17 @@ import pytest
 from folders import draw, write_csv, write_scan
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector off what was imported: every training calls it, for seconds."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Give the collector back what was kept from it, or libraries complain at the end."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,13 @@
 """The verbs one after the other, on a folder small enough for seconds."""
 
 import json
+import multiprocessing
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -228,27 +231,45 @@ def test_the_kernel_is_short_and_its_metadata_is_what_kaggle_wants():
     assert metadata["id"].split("/")[1] == metadata["title"].replace(" ", "-")
 
 
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _rank(rank, port, config, settings):
+    """What one of torchrun's processes does."""
+    torch.set_num_threads(1)
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": port}
+    if port:
+        os.environ |= {key: str(value) for key, value in places.items()}
+        os.environ["MASTER_ADDR"] = "127.0.0.1"
+    train(config, settings, fold="0")
+
+
 def _train(trained, runs, epochs, processes, until=None):
     """Train fold 0 in fresh processes; kill -9 once the csv holds `until` rows."""
-    launch = [sys.executable, "-m", "gutseg.train"]
-    if processes > 1:
-        run = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        launch = [sys.executable, "-m", *run, "-m", "gutseg.train"]
-    settings = ["model.params={widths: [8, 16], norm: batch, dropout: 0.2}", "train.ema=0.9"]
-    settings += ["train.steps_per_epoch=4", f"train.epochs={epochs}", f"runs={runs}", "--fold", "0"]
-    process = subprocess.Popen(
-        [*launch, str(trained.config), *trained.overrides[:2], *settings],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-        stderr=subprocess.DEVNULL,
-    )
+    settings = [*trained.overrides[:2], "train.ema=0.9"]
+    settings += ["model.params={widths: [8, 16], norm: batch, dropout: 0.2}"]
+    settings += ["train.steps_per_epoch=4", f"train.epochs={epochs}", f"runs={runs}"]
+    # forked from a process that has imported and done nothing else
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gutseg.train", "torch._dynamo", "torch.distributed"])
+    arguments = _free_port() if processes > 1 else 0, trained.config, settings
+    ranks = [context.Process(target=_rank, args=(n, *arguments)) for n in range(processes)]
+    for rank in ranks:
+        rank.start()
     journal = runs / "tiny" / "fold0" / "metrics.csv"
-    while process.poll() is None and until:
+    while until and all(rank.is_alive() for rank in ranks):
         if journal.is_file() and journal.read_text().count("\n") > until:
-            os.killpg(process.pid, 9)
-            process.wait()
+            for rank in ranks:
+                rank.kill()
+                rank.join()
             return
-    assert process.wait() == 0
+        time.sleep(0.01)
+    for rank in ranks:
+        rank.join()
+    assert [rank.exitcode for rank in ranks] == [0] * processes
     assert not until, "the run ended before it could be killed"
 
 
@@ -268,7 +289,7 @@ def test_killed_and_resumed_is_the_same_to_the_bit(trained, tmp_path, processes)
         one, two = (state["learner"][part] for state in states)
         assert all(torch.equal(one[key], two[key]) for key in one)
     # every column but those of the clock and of the memory
-    measured = ["seconds", "seconds_test", "seconds_per_step", "peak_mb"]
+    measured = ["seconds", "seconds_test", "seconds_per_step", "data_wait", "peak_mb"]
     histories = [pd.DataFrame(state["history"]).drop(columns=measured) for state in states]
     pd.testing.assert_frame_equal(*histories, check_exact=True)
 

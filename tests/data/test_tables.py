@@ -100,8 +100,9 @@ def test_slices_that_cannot_be_read_are_named(tmp_path, case):
         ("s.csv", SLICES.encode("utf-8-sig")),
         ("s.csv", SLICES.replace("\n", "\r\n").encode()),
         ("s.csv", SLICES.encode()[:-1]),
-        ("s.csv.gz", gzip.compress(SLICES.encode())),
-        ("s.csv", gzip.compress(SLICES.encode())),
+        # without the time: processes that share the work compare the names of their tests
+        ("s.csv.gz", gzip.compress(SLICES.encode(), mtime=0)),
+        ("s.csv", gzip.compress(SLICES.encode(), mtime=0)),
         ("s.parquet", _parquet(GOOD)),
         ("s.PARQUET", _parquet(GOOD.assign(width=GOOD["width"].astype("uint8")))),
     ],

@@ -254,7 +254,8 @@ def test_channels_are_counted_without_a_trace():
 def test_compiles_without_a_graph_break(network):
     options = {"attention": {"local_levels": [2], "window": 3}, "gate": Gate(), "input_norm": False}
     found = extend(network(), 3, 2, dropout=0.1, **options)
-    compiled = torch.compile(found, backend="aot_eager", fullgraph=True)
+    # what traces the graph; another backend would only differ in what it makes of it
+    compiled = torch.compile(found, backend="eager", fullgraph=True)
     images = torch.rand(1, 3, 50, 64)
     with torch.no_grad():
         found.eval()
