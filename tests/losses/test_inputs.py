@@ -267,7 +267,9 @@ def test_an_ignored_image_is_not_in_the_mean_of_generalised_dice():
 
 
 def test_criterion_refuses_what_configs_are_refused():
-    with pytest.raises(ValueError, match=r"logits: expected a tensor \(B, C, H, W\), found list"):
+    with pytest.raises(
+        ValueError, match=r"logits: expected a tensor \(B, C, \[Z,\] H, W\), found list"
+    ):
         Criterion("dice")([[0.5]], torch.zeros(1, 1, 1, 1))
     with pytest.raises(ValueError, match="loss: unknown name 'dise'; did you mean 'dice'"):
         Criterion("dise")

@@ -41,7 +41,7 @@ def d_bce(x: Pixels, annotated: Mask = None, *, gamma: NotNegative = 1.0) -> Ter
     return {"dice": dice(*given), "bce": gamma * bce(*given)}
 
 
-@loss(modes=MULTILABEL)
+@loss(modes=MULTILABEL, planar=True)
 def bce_iou_ssim(
     x: Pixels, *, weights: tuple[NotNegative, NotNegative, NotNegative] = (1.0, 1.0, 1.0)
 ) -> Terms:
@@ -77,7 +77,7 @@ def dice_focal(
     return {"dice": overlap, "focal": focal_weight * pixels}
 
 
-@loss
+@loss(planar=True)
 def ssim(x: Pixels) -> Tensor:
     """One minus the mean structural similarity of probabilities and target.
 

@@ -14,11 +14,14 @@ from gutseg.registry import suggest
 VOID = -100  # the class number that torch's cross-entropy leaves out
 
 
-def checked(function: Callable, signature: inspect.Signature, name: str) -> Callable:
+def checked(
+    function: Callable, signature: inspect.Signature, name: str, *, planar: bool = False
+) -> Callable:
     """Return a function of that signature which cleans what it is given and passes it on.
 
-    function: of Pixels and what else the signature has. Class numbers of -100 are ignored pixels.
-    Logits of ignored pixels, and of classes that were not annotated in an image, become 0:
+    function: of Pixels and what else the signature has; volumes are laid out as images for it, as
+    `_as_images` says. planar: it sees one slice at a time. Class numbers of -100 are ignored
+    pixels. Logits of ignored pixels, and of classes that were not annotated in an image, become 0:
     whatever they hold, NaN included, has no gradient. All runs outside autocast, on logits in
     float32 (float64 stays).
     Raises ValueError for shapes that do not fit, an empty batch, class numbers beyond the
@@ -41,6 +44,8 @@ def checked(function: Callable, signature: inspect.Signature, name: str) -> Call
                 hint = suggest(str(given[key]), list(choices))
                 raise ValueError(f"{name}: unknown {key} {given[key]!r}; {hint}")
         _check_shapes({key: given[key] for key in tensors}, given["mode"])
+        if given["logits"].dim() == 5:
+            given |= {key: _as_images(given[key], key, planar) for key in tensors}
         given |= _cleaned(given)
         logits = given.pop("logits")
         with torch.autocast(logits.device.type, enabled=False):
@@ -49,6 +54,19 @@ def checked(function: Callable, signature: inspect.Signature, name: str) -> Call
             return function(pixels, **given)
 
     return call_checked
+
+
+def _as_images(value: Tensor | None, key: str, planar: bool) -> Tensor | None:
+    """Lay a tensor of volumes out as images: every slice below the one before, (..., Z * H, W).
+
+    A sum over the pixels of an image is then one over a volume. planar: every slice is an image of
+    its own, (B * Z, ...), for what looks at neighbouring pixels.
+    """
+    if value is None or key == "annotated":
+        return value
+    if not planar:
+        return value.flatten(-3, -2)
+    return value.movedim(-3, 1).flatten(0, 1)
 
 
 def _cleaned(given: dict[str, Any]) -> dict[str, Any]:
@@ -77,8 +95,8 @@ def _cleaned(given: dict[str, Any]) -> dict[str, Any]:
 def _check_shapes(tensors: dict[str, Any], mode: str) -> None:
     """Raise ValueError unless target, ignored pixels and maps fit the logits; None is absent."""
     logits = tensors["logits"]
-    if not isinstance(logits, Tensor) or logits.dim() != 4:
-        raise ValueError(f"logits: expected a tensor (B, C, H, W), found {_shape(logits)}")
+    if not isinstance(logits, Tensor) or logits.dim() not in (4, 5):
+        raise ValueError(f"logits: expected a tensor (B, C, [Z,] H, W), found {_shape(logits)}")
     if 0 in logits.shape:
         raise ValueError(f"logits: {_shape(logits)} holds no pixels; a loss needs at least one")
     batch, classes, *size = logits.shape

@@ -105,8 +105,9 @@ class DeepSupervision:
         for scale, (values, weight) in enumerate(zip(scales, weights, strict=True)):
             full = values
             if values.shape[2:] != scales[0].shape[2:]:
+                mode = "bilinear" if values.dim() == 4 else "trilinear"
                 full = functional.interpolate(
-                    values.float(), scales[0].shape[2:], mode="bilinear", align_corners=False
+                    values.float(), scales[0].shape[2:], mode=mode, align_corners=False
                 )
             loss = self.criterion(full, target, **extras)[0]
             terms[f"scale{scale}"] = weight / sum(weights) * loss

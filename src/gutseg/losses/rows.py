@@ -4,7 +4,8 @@ Arguments that mean the same in every loss:
 
 logits: (B, C, H, W). target: (B, C, H, W) in [0, 1] in mode `multilabel` (sigmoid, organs may
 overlap); class numbers (B, H, W), or planes (B, C, H, W) that add up to 1, in mode `multiclass`
-(softmax). Soft labels are welcome in both: see `region_loss` and `pixel_loss`.
+(softmax). All may be of volumes, (B, C, Z, H, W) and so on, which then are the images.
+Soft labels are welcome in both modes: see `region_loss` and `pixel_loss`.
 ignore: (B, H, W) bool, True where a pixel counts for nothing, as the class number -100 does.
 annotated: (B, C) bool, False where a class was not annotated in an image (multilabel only).
 class_weights: C numbers, none below 0.
@@ -15,8 +16,9 @@ constant 1 of a Dice without smoothing.
 A class of which no pixel counts, ignored or not annotated, adds nothing under any of them.
 
 A formula's other parameters are the maps it needs and, keyword-only, what a config may set, with
-their bounds. A decorator takes `modes` of a formula that works in one alone, and other defaults;
-what it makes has `modes` and `required_maps`.
+their bounds. A decorator takes `modes` of a formula that works in one alone, `planar` of one that
+looks at neighbouring pixels and so takes volumes slice by slice, and other defaults; what it makes
+has `modes` and `required_maps`.
 """
 
 import inspect
@@ -54,10 +56,11 @@ def _row_maker(finish: Formula) -> Callable[..., Formula]:
         /,
         *,
         modes: tuple[Mode, ...] = get_args(Mode),
+        planar: bool = False,
         **defaults: Any,
     ) -> Formula:
         if formula is None:
-            return partial(decorate, modes=modes, **defaults)
+            return partial(decorate, modes=modes, planar=planar, **defaults)
         _, *own = inspect.signature(formula).parameters.values()
         every = inspect.signature(Pixels).parameters.values()
         found = {one.name: one for one in (*every, *shared, *own)}
@@ -76,7 +79,8 @@ def _row_maker(finish: Formula) -> Callable[..., Formula]:
             ),
         )
         signature = inspect.Signature(order, return_annotation=Tensor)
-        row = wraps(formula)(checked(partial(finish, formula), signature, formula.__name__))
+        finished = partial(finish, formula)
+        row = wraps(formula)(checked(finished, signature, formula.__name__, planar=planar))
         row.__annotations__ = {one.name: one.annotation for one in order}
         maps = {one.name for one in own if one.kind is one.POSITIONAL_OR_KEYWORD} - {"annotated"}
         vars(row).update(__signature__=signature, modes=modes, required_maps=maps)

@@ -37,7 +37,7 @@ def lovasz(x: Pixels, *, symmetric: bool = True) -> Tensor:
     return sum(sum(losses) / len(losses) for losses in of_planes) / len(sides)
 
 
-@loss(modes=MULTILABEL)
+@loss(modes=MULTILABEL, planar=True)
 def hausdorff_dt(x: Pixels, *, alpha: Positive = 2.0) -> Tensor:
     """Mean of (p - g)² (d_p^α + d_g^α), d the distance to the edge of prediction or target.
 
