@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,10 @@ from gutseg.config.losses import check_fit
 from gutseg.data import sources
 from gutseg.data.augment import Augmenter
 from gutseg.data.batches import Crops, Whole
-from gutseg.data.folds import FULL, Held, assign, chosen, fold_name, read_folds
+from gutseg.data.folds import FULL, Held, assign, check_whole_scans, chosen, fold_name, read_folds
 from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
+from gutseg.data.patches import Patches
 from gutseg.data.sampler import BatchSampler, Endless, StepSampler
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint, gpu, precision
@@ -31,6 +33,7 @@ from gutseg.engine.provenance import fold_identity
 from gutseg.files import need_file
 from gutseg.inference.evaluate import batch_dice
 from gutseg.inference.predictor import Predictor
+from gutseg.inference.volumes import VolumePredictor
 from gutseg.losses import Criterion, with_class_weights
 from gutseg.losses.weights import class_weights
 from gutseg.models.initial_bias import set_initial_bias
@@ -116,7 +119,10 @@ def rows(config: Config, data: Source) -> pd.DataFrame:
             f"data.folds: {folds} is a file, which divides the competition's cases; give "
             f"data.source {config.data.source} a number of folds, for example data.folds=5"
         )
-    return data.index.assign(fold=assign(data.index, read_folds(folds), folds))
+    found = data.index.assign(fold=assign(data.index, read_folds(folds), folds))
+    if config.volume:
+        check_whole_scans(found, folds, "volume")
+    return found
 
 
 def fold_hash(config: Config, table: pd.DataFrame) -> str:
@@ -142,36 +148,39 @@ def stream(fold: Held) -> int:
     return MOST_FOLDS if fold == FULL else fold
 
 
-def batches(config: Config, data: Source, table: pd.DataFrame, fold: Held) -> Whole | Crops:
+def batches(
+    config: Config, data: Source, table: pd.DataFrame, fold: Held
+) -> Whole | Crops | Patches:
     """Return the batches of training rows; fold: the one that is held out."""
     augment = Augmenter(config.augment.name, **config.augment.params)
+    drawn: dict[str, Any] = {
+        "batch_size": config.train.batch_size,
+        "seed": config.seed,
+        "fold": stream(fold),
+        "augment": augment,
+        "maps": maps(config),
+    }
+    if config.volume:
+        return Patches(data, table, config.volume, **drawn)
     if config.crop is None:
         return Whole(data, table, augment, maps(config))
     # planes with an object, and a share of the others, drawn once
     kept = data.shows_object(table).copy()
     empty = np.random.default_rng(config.seed).permutation(np.flatnonzero(~kept))
     kept[empty[: round(config.data.empty_share * len(empty))]] = True
-    return Crops(
-        data,
-        table[kept],
-        config.crop,
-        config.train.batch_size,
-        seed=config.seed,
-        fold=stream(fold),
-        augment=augment,
-        maps=maps(config),
-    )
+    return Crops(data, table[kept], config.crop, **drawn)
 
 
 def sampler(
-    config: Config, made: Whole | Crops, world: World
+    config: Config, made: Whole | Crops | Patches, world: World
 ) -> BatchSampler | StepSampler | Endless:
     """Return the order in which an epoch takes the batches."""
     train, ranks = config.train, {"rank": world.rank, "world_size": world.size}
     steps = train.steps_per_epoch or (train.steps and train.steps * train.accumulate)
-    if isinstance(made, Crops):
-        # as many crops as there are images
-        whole = -(-len(made.rows) // (train.batch_size * world.size))
+    if not isinstance(made, Whole):
+        # as many crops as there are images, as many patches as cover the scans
+        number = made.count if isinstance(made, Patches) else len(made.rows)
+        whole = -(-number // (train.batch_size * world.size))
         found: StepSampler | BatchSampler = StepSampler(steps or whole, **ranks)
     else:
         found = BatchSampler(
@@ -192,9 +201,10 @@ def learner(
     warm_up(world.device)
     memory = PeakMemory(world.device)
     # crops are drawn by (seed, fold, step), and so is all else that is random about them
-    drawn = stream(fold) if config.crop else 0
+    drawn = stream(fold) if config.crop or config.volume else 0
     seed_everything(config.seed, INITIAL, drawn)
-    layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
+    last = torch.channels_last if config.model.dims == 2 else torch.channels_last_3d
+    layout = last if config.train.channels_last else torch.contiguous_format
     built = model(config, data.inputs.channels, len(data.classes))
     if config.model.initial_bias:
         table = rows(config, data)
@@ -263,7 +273,8 @@ def as_predictor(
     name: str = "the network",
 ) -> Predictor:
     """Wrap a network for prediction as the config says; name: what errors call it."""
-    return Predictor(
+    make = partial(VolumePredictor, patching=config.volume) if config.volume else Predictor
+    return make(
         network,
         seen,
         config.predict.model_copy(update={"tta": tta or config.predict.tta}),

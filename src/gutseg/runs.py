@@ -67,6 +67,8 @@ class Fold:
         # only where they matter, so that notes of earlier versions hold
         if self.config.channels:
             settings["channels"] = self.config.channels
+        if self.config.volume:
+            settings["volume"] = self.config.volume.model_dump(include={"patch", "overlap"})
         if self.config.geometry.kind == "native":
             settings["tile"] = self.config.predict.tile
         return MadeWith(

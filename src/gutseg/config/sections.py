@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, model_validator
 
+from gutseg.config.checks import check_batches, check_volume
 from gutseg.config.losses import Component, Loss, complete
 from gutseg.constants import CLASSES
 from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
+from gutseg.data.patches import Patching
 from gutseg.data.sources import SOURCES, mode_of
 from gutseg.data.sources.competition import BINARY
 from gutseg.models import MODELS
@@ -32,9 +34,6 @@ from gutseg.settings import (
     Tta,
     fold_file_or_number,
 )
-
-# GB that the images of one batch may take
-LARGEST_BATCH = 16
 
 
 class Data(Section):
@@ -225,7 +224,7 @@ class Train(Section):
 class Predict(Section):
     """Inference."""
 
-    # images predicted together
+    # images, or windows of volumes, predicted together
     batch_size: Count = 16
     # flips whose predictions are averaged
     tta: Tta = "none"
@@ -249,6 +248,9 @@ class Config(Section):
     # random crops of the training images, cut after the window, as {size: [128, 128], flips: true,
     # quarter_turns: true}; null: whole images
     crop: Crop | None = None
+    # of a network of volumes alone (model.params.dims 3): patches of scans it is trained on, as
+    # {patch: [16, 96, 96], foreground: 0.33, overlap: 0.5}; null: images
+    volume: Patching | None = None
     # numbers of the images' channels that are used; null: all
     channels: Annotated[list[Natural], Field(min_length=1)] | None = None
     augment: Augment = Augment(name="none")
@@ -273,13 +275,5 @@ class Config(Section):
         last, slices = max(self.channels or [0]), self.stack.slices
         if data.source == "competition" and last >= slices:
             raise ValueError(f"channels: {last}; a stack of {slices} slices has 0 to {slices - 1}")
-        whole = self.geometry.size
-        for key, size in (("train", self.crop.size if self.crop else whole), ("predict", whole)):
-            images = getattr(self, key).batch_size
-            gigabytes = images * slices * size[0] * size[1] * 4 / 2**30  # in float32
-            if gigabytes > LARGEST_BATCH:
-                raise ValueError(
-                    f"{key}.batch_size: {images} images of {slices} x {size[0]} x {size[1]} take "
-                    f"{gigabytes:,.0f} GB; at most {LARGEST_BATCH} are allowed, so take fewer or "
-                    "smaller ones"
-                )
+        check_volume(self)
+        check_batches(self)

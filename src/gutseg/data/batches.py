@@ -48,7 +48,7 @@ class Whole(Dataset):
                     "the images of a batch differ in size: {} x {} and, of {}, {} x {}; give "
                     "crop.size or a geometry that resizes".format(*first, name, *images.shape[2:])
                 )
-        planes = _augmented(self.augment, _joined(parts), batch.seed)
+        planes = augmented(self.augment, _joined(parts), batch.seed)
         return _as_batch(self.source, planes, self.maps, rows["id"].tolist())
 
 
@@ -76,7 +76,7 @@ class Crops(Dataset):
         crops = [self._crop(random, (height, width)) for _ in range(self.batch_size)]
         planes = _joined([crop for _, crop in crops])
         if margin:
-            planes = _augmented(self.augment, planes, int(random.integers(2**32)))
+            planes = augmented(self.augment, planes, int(random.integers(2**32)))
             inside = slice(margin, -margin)
             planes = _each(planes, lambda part: part[..., inside, inside])
         return _as_batch(self.source, planes, self.maps, [name for name, _ in crops])
@@ -127,7 +127,8 @@ def _joined(parts: Sequence[Planes]) -> Planes:
     return np.concatenate(images), np.concatenate(labels), None
 
 
-def _augmented(augment: Augmenter, planes: Planes, seed: int) -> Planes:
+def augmented(augment: Augmenter, planes: Planes, seed: int) -> Planes:
+    """Augment images, and labels and ignored pixels with them."""
     images, labels, ignored = planes
     if ignored is None and labels.ndim == 3:
         return *augment(images, labels, seed), None

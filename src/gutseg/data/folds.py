@@ -122,3 +122,14 @@ def assign(index: pd.DataFrame, folds: pd.DataFrame, path: Path) -> pd.Series:
     if fold.nunique() < 2:
         raise ValueError(f"{path} puts all of the cache's {key}s into one fold; {remedy}")
     return fold.astype(int)
+
+
+def check_whole_scans(table: pd.DataFrame, path: Path, asker: str) -> None:
+    """Raise ValueError where a fold file divides a scan; asker: the setting that forbids it."""
+    folds = table.groupby("scan")["fold"].nunique()
+    if (folds > 1).any():
+        raise ValueError(
+            f"{asker} needs all slices of a scan, and {path} divides those of "
+            f"{folds.index[folds > 1][0]} between folds; give whole patients: gutseg split CACHE "
+            "--out FILE"
+        )

@@ -76,13 +76,13 @@ def mean_of(
     count, size = sum(len(part.z) for part in parts), parts[0].scan.shape[1:]
     total = np.zeros(0, np.float32)
     pairs = zip(predictors, shares(weights), strict=True)
-    for _, group in groupby(pairs, lambda pair: (pair[0].inputs, pair[0].settings.batch_size)):
+    for _, group in groupby(pairs, lambda pair: pair[0].sees):
         alike, first = list(group), 0
         for batch, images in alike[0][0].stacks(parts):
             for predictor, share in alike:
                 found = predictor.predict(batch, images)  # (C, B, H, W)
                 if not total.size:
                     total = np.zeros((len(found), count, *size), np.float32)
-                total[:, first : first + len(images)] += found * share
-            first += len(images)
+                total[:, first : first + found.shape[1]] += found * share
+            first += found.shape[1]
     return np.rint(total, out=total).astype(np.uint8)

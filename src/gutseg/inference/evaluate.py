@@ -102,11 +102,14 @@ class Evaluator:
         Adds the losses, weighted by planes.
         """
         parts, pooled = [], Counts.none(len(self.source.classes))
-        for planes, images in predictor.batches(scan, z):
+        mode = self.source.mode
+
+        def answer(seen: Any, planes: np.ndarray, images: Tensor) -> Tensor:
             logits = predictor.logits(images)  # (B, C, h, w)
-            self._add_losses(scan, planes, logits, losses)
-            mode = self.source.mode
-            native = predictor.native(scan, activation(logits, predictor.mode))  # (C, B, H, W)
+            self._add_losses(seen, planes, logits, losses)
+            return activation(logits, predictor.mode)
+
+        for planes, native in predictor.parts(scan, z, answer):  # native: (C, B, H, W)
             truth, ignored = self.source.truth(scan, planes), self.source.ignored(scan, planes)
             pooled += count(decided(native, mode), truth, mode, ignored)
             if self.source.has_volumes:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 MARGIN = 32
 # Test-time augmentation: what is flipped of (B, C, H, W), besides the image as it is.
 FLIPS: dict[str, list[list[int]]] = {"none": [], "hflip": [[3]], "flips": [[3], [2], [2, 3]]}
+
+
+# A scan, planes of it and their images (B, S, h, w) -> (B, C, h, w)
+Answer = Callable[[Scan, np.ndarray, Tensor], Tensor]
 
 
 class NotFinite(ValueError, FloatingPointError):
@@ -127,6 +132,11 @@ class Predictor:
         edges = np.linspace(0, steps, parts + 1).round().astype(int) * self.step
         return pairwise(np.minimum(edges, length).tolist())
 
+    @property
+    def sees(self) -> tuple[Any, ...]:
+        """What `stacks` depends on."""
+        return type(self), self.inputs, self.settings.batch_size
+
     def batch_size(self, scan: Scan) -> int:
         """Return how many planes of a scan are predicted together."""
         # where the input has grown as many planes as take the memory of a usual batch
@@ -180,6 +190,16 @@ class Predictor:
                 continue
             images = images[size:]
         return found[0] if len(found) == 1 else torch.cat(found)
+
+    def parts(
+        self, scan: Scan, z: np.ndarray, answer: Answer
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (some of the planes z, what a network says of them (C, B, H, W) float32).
+
+        answer: what it says of a batch.
+        """
+        for planes, images in self.batches(scan, z):
+            yield planes, self.native(scan, answer(scan, planes, images))
 
     def native(self, scan: Scan, found: Tensor) -> np.ndarray:
         """Bring probabilities (B, C, h, w) back to the slice: (C, B, H, W) float32.

@@ -1,0 +1,56 @@
+"""What sections of a config must agree on."""
+
+import math
+from typing import TYPE_CHECKING
+
+from gutseg.registry import shown
+
+if TYPE_CHECKING:
+    from gutseg.config.sections import Config
+
+# GB that the images of one batch may take
+LARGEST_BATCH = 16
+
+
+def check_volume(config: "Config") -> None:
+    """Raise ValueError unless a network of volumes, and no other, gets patches of volumes."""
+    if config.model.dims == 2:
+        if config.volume:
+            raise ValueError(
+                f"volume: {config.model.name!r} takes images; give model.params.dims=3 (gutseg "
+                "list networks says which rows can) or leave volume out"
+            )
+        return
+    if not config.volume:
+        raise ValueError(
+            "model.params.dims: 3 takes volumes; say what patches of them, for example "
+            "volume={patch: [16, 96, 96]}"
+        )
+    for key, found, expected in (
+        ("data.source", config.data.source, "competition"),
+        ("data.empty_share", config.data.empty_share, 1.0),
+        ("stack.slices", config.stack.slices, 1),
+        ("crop", config.crop and list(config.crop.size), None),
+    ):
+        if found != expected:
+            raise ValueError(
+                f"{key}: {shown(found)}, but a network of volumes is trained on patches of whole "
+                f"scans, which volume describes; expected {shown(expected)}"
+            )
+
+
+def check_batches(config: "Config") -> None:
+    """Raise ValueError where a batch would take more memory than any machine should give."""
+    seen: tuple[int, ...] = (config.stack.slices, *config.geometry.size)
+    trained = (config.stack.slices, *config.crop.size) if config.crop else seen
+    if config.volume:
+        seen = trained = config.volume.patch
+    for key, sides in (("train", trained), ("predict", seen)):
+        images = getattr(config, key).batch_size
+        gigabytes = images * math.prod(sides) * 4 / 2**30  # in float32
+        if gigabytes > LARGEST_BATCH:
+            raise ValueError(
+                f"{key}.batch_size: {images} images of {' x '.join(map(str, sides))} take "
+                f"{gigabytes:,.0f} GB; at most {LARGEST_BATCH} are allowed, so take fewer or "
+                "smaller ones"
+            )
