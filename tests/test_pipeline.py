@@ -213,8 +213,8 @@ def test_the_kernel_writes_the_same_bytes_as_home(trained, hidden, tmp_path, nes
     for path in (tmp_path / "kaggle" / "bundle").rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
     folder = tmp_path / "kaggle"
-    csv = run_like_kaggle(folder, hidden, tmp_path / "work", nested=nested)
-    assert csv.read_bytes() == home.read_bytes()
+    ran = run_like_kaggle(folder, hidden, tmp_path / "work", nested=nested)
+    assert ran.csv.read_bytes() == home.read_bytes()
     assert json.loads((folder / "infer" / "kernel-metadata.json").read_text())["id"].startswith(
         "somebody/"
     )

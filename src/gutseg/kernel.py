@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from gutseg.files import competition_folder
 from gutseg.kaggle.bundle import build_bundle
 from gutseg.kaggle.metadata import kaggle_user
 from gutseg.kaggle.push import push
+from gutseg.kaggle.rehearsal import check_csv, described, rehearse
 from gutseg.kaggle.sandbox import run_like_kaggle
 
 
@@ -19,19 +21,16 @@ def kernel(
     user: Annotated[str | None, typer.Option(help="Kaggle name; else KAGGLE_USERNAME")] = None,
     wheels: Annotated[bool, typer.Option(help="attach what Kaggle's image lacks")] = True,
     name: Annotated[str, typer.Option(help="begins the titles on Kaggle")] = "gutseg",
-    images: Annotated[Path | None, typer.Option(help="check: a competition's folder")] = None,
+    images: Annotated[Path | None, typer.Option(help="check: on this folder alone")] = None,
+    full: Annotated[bool, typer.Option(help="check: on slices of real size")] = False,
 ) -> None:
-    """Build the kernel and its dataset, check them offline, or push them to Kaggle.
+    """Build the kernel and its dataset, check them as Kaggle would run them, or push them.
 
-    push with --blend builds first.
+    check draws the public view and a hidden test with faults, and runs the kernel on both: inputs
+    read-only, no network, Kaggle's memory, its packages alone. push with --blend builds first.
     """
     if action == "check":
-        if images is None:
-            raise ValueError("kernel check needs --images, the competition's folder")
-        with tempfile.TemporaryDirectory() as workplace:
-            csv = run_like_kaggle(folder, images, Path(workplace))
-            rows = csv.read_text().count("\n") - 1
-        print(f"{folder}: the kernel wrote {rows} rows for {images}")
+        check(folder, images, full)
         return
     if blend is not None:
         build_bundle(blend, folder, user or kaggle_user(), wheels, name)
@@ -40,4 +39,17 @@ def kernel(
     if action == "push":
         push(folder)
     else:
-        print(f"{folder}: bundle/ and infer/; next: gutseg kernel push --folder {folder}")
+        print(f"{folder}: bundle/ and infer/; next: gutseg kernel check --folder {folder}")
+
+
+def check(folder: Path, images: Path | None = None, full: bool = False) -> None:
+    """Run the built kernel in both views, or on a competition's folder, and print what it took."""
+    with tempfile.TemporaryDirectory() as workplace:
+        if images is None:
+            for line in rehearse(folder, Path(workplace), full):
+                print(line)
+        else:
+            ran = run_like_kaggle(folder, images, Path(workplace) / "images")
+            rows = check_csv(ran.csv, competition_folder(images))
+            print(f"{images}: {described(ran, len(rows))}")
+    print(f"{folder}: the kernel ran as on Kaggle; next: gutseg kernel push --folder {folder}")
