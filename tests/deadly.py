@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 
@@ -24,6 +25,12 @@ def double(task: int) -> int:
 
 def process_of(_: int) -> int:
     return os.getpid()
+
+
+def gpu_of(_: int) -> str | None:
+    """What its process sees; slow enough that every process gets a task."""
+    time.sleep(0.3)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def fail_on_two(task: int) -> int:

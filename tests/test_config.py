@@ -151,7 +151,7 @@ def test_a_faulty_blend_is_named(tmp_path):
     ("members", "message"),
     [
         ("{run: a, folds: [1, 0, 1]}", "members.0.folds: fold 1 is listed twice"),
-        ("{run: a, folds: [-1]}", "members.0.folds.0: .*greater than or equal to 0"),
+        ("{run: a, folds: [-1]}", "members.0.folds.0: found -1, expected the number of a fold"),
         ("{run: a, folds: [0], weight: .inf}", "members.0.weight: .*finite number, found inf"),
         ("{run: a, folds: [0], weight: .nan}", "members.0.weight: .*found nan"),
         ("{run: a, folds: [0], weight: 0}", "members.0.weight: .*greater than 0"),

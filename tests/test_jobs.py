@@ -1,12 +1,17 @@
 """Independent tasks: in this process, in others, killed, failing."""
 
 import os
+import shutil
+import sys
 from functools import partial
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from deadly import die, double, fail_on_two, process_of, worked_once
+from deadly import die, double, fail_on_two, gpu_of, process_of, worked_once
 
-from gutseg.jobs import default_jobs, run
+from gutseg.jobs import at_once, default_jobs, gpu_names, run
+from gutseg.predict import predict
 
 
 def _run(tasks, work, **settings):
@@ -55,8 +60,93 @@ def test_the_default_is_one_per_core(monkeypatch):
     assert default_jobs() == 2
 
 
+@pytest.fixture
+def four_gpus(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+
+
+def test_gpus_are_counted_and_named(four_gpus, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpu_names(None) == ["0", "1", "2", "3"] and gpu_names(2) == ["0", "1"]
+    assert gpu_names(0) == []
+    with pytest.raises(ValueError, match="--gpus 5: this machine has 4; leave it out to use all"):
+        gpu_names(5)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,5,GPU-ab,2")
+    assert gpu_names(3) == ["7", "5", "GPU-ab"]
+
+
+# jobs, gpus: how many tasks run at a time
+@pytest.mark.parametrize(
+    ("jobs", "gpus", "count"),
+    [(1, None, 1), (0, None, 4), (1, 2, 2), (0, 3, 3), (5, 2, 5), (0, 0, 6), (1, 0, 1)],
+)
+def test_every_gpu_has_a_task_at_least(four_gpus, jobs, gpus, count):
+    assert at_once(jobs, gpus) == count
+
+
+def test_each_process_sees_one_gpu(four_gpus, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,5,GPU-ab,2")
+    found = dict(_run([1, 2, 3, 4], gpu_of, jobs=1, gpus=2))
+    assert set(found.values()) == {"7", "5"}
+
+
+class FakeRay:
+    """A cluster whose nodes are this process."""
+
+    exceptions = SimpleNamespace(RayTaskError=KeyError, RayError=KeyError)
+
+    def __init__(self, **resources):
+        self.resources, self.started, self.tasks = resources, [], []
+
+    def is_initialized(self):
+        return bool(self.started)
+
+    def init(self, address, log_to_driver):
+        self.started.append(address)
+
+    def cluster_resources(self):
+        return self.resources
+
+    def remote(self, **asked):
+        def wrap(function):
+            def start(*arguments):
+                self.tasks.append((asked["num_gpus"], arguments[1]))
+                return partial(function, *arguments)
+
+            return SimpleNamespace(remote=start)
+
+        return wrap
+
+    def wait(self, running, num_returns):
+        return running[-1:], running[:-1]
+
+    def get(self, task):
+        return task()
+
+
+@pytest.mark.parametrize(("resources", "parts"), [({"CPU": 5.0}, 3), ({"CPU": 9, "GPU": 2.0}, 1)])
+def test_a_cluster_gets_as_many_parts_as_it_has_gpus_or_cores(
+    trained, tmp_path, monkeypatch, resources, parts
+):
+    run = tmp_path / "tiny"
+    shutil.copytree(trained.run, run, ignore=shutil.ignore_patterns("oof"))
+    ray = FakeRay(**resources)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    predict(run, ray="somewhere")
+    assert ray.started == ["somewhere"] and len(ray.tasks) == 2 * parts
+    assert {gpus for gpus, _ in ray.tasks} == {int("GPU" in resources)}
+    scans = sorted(scan for _, part in ray.tasks for scan in part.scans)
+    assert scans == sorted(path.stem for path in trained.run.glob("fold*/oof/*.npz"))
+    for path in trained.run.glob("fold*/oof/*.npz"):
+        with np.load(path) as here, np.load(run / path.relative_to(trained.run)) as there:
+            assert np.array_equal(here["probabilities"], there["probabilities"])
+    with pytest.raises(ValueError, match="--gpus is for this machine; a Ray cluster gives every"):
+        predict(run, ray="somewhere", gpus=1)
+
+
 def test_ray_is_asked_for_by_name(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match="--ray needs Ray: pip install"):
         _run([1], double, ray="auto")
 

@@ -16,8 +16,9 @@ LAYERS = (
     ("engine", "inference"),
     ("reporting",),
     ("experiment",),
+    ("warm_start",),
     ("runs", "training"),
-    ("blends",),
+    ("blends", "notebook"),
     ("study", "kaggle"),
     (
         "phantom",

@@ -99,7 +99,8 @@ def model(config: Config, channels: int, classes: int) -> nn.Module:
     state = None
     if path:
         state = _read_weights(need_file(path, "give a local .pth or .safetensors file"))
-    return network(config, channels, classes, published=True, encoder=state)
+    published = config.train.init_from is None
+    return network(config, channels, classes, published=published, encoder=state)
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -41,6 +41,7 @@ def run(
     work: Callable[[Task], Result],
     *,
     jobs: int = 0,
+    gpus: int | None = None,
     ray: str = "",
     failed: Callable[[Task, Exception], Result] | None = None,
     desc: str,
@@ -49,17 +50,18 @@ def run(
     """Yield every task with work(task), in the order in which they end, under a progress bar.
 
     jobs: processes at a time, 0 for one per GPU or else per core; one job runs in this process.
+    gpus: how many GPUs the processes share, None for all; of each a process sees one.
     ray: the address of a cluster to use instead. An error of a task is raised, and tasks that have
     not begun are dropped; with `failed` its result is failed(task, error) instead. Tasks whose
     process is killed are tried once more, each alone, before they fail with a ChildProcessError.
     """
-    jobs = min(jobs or default_jobs(), len(tasks))
+    jobs = min(at_once(jobs, gpus), len(tasks))
     attempt = Attempt(work, failed)
     results: Iterable[tuple[Task, Result]]
     if ray:
         results = _on_ray(tasks, attempt, ray)
     elif jobs > 1:
-        results = _in_processes(tasks, attempt, jobs, unit)
+        results = _in_processes(tasks, attempt, jobs, unit, gpu_names(gpus))
     else:
         results = ((task, attempt(task)) for task in tasks)
     is_quiet = len(tasks) < 2 or os.environ.get("RANK", "0") != "0"
@@ -67,6 +69,33 @@ def run(
         for task, result in results:
             bar.update()
             yield task, result
+
+
+def at_once(jobs: int, gpus: int | None = None, ray: str = "") -> int:
+    """Return how many tasks run at a time: as many as asked for, and on every GPU at least one.
+
+    Of a Ray cluster as many as it has GPUs, or else cores.
+    """
+    if ray:
+        if gpus is not None:
+            raise ValueError("--gpus is for this machine; a Ray cluster gives every part its own")
+        resources = _cluster(ray).cluster_resources()
+        return int(resources.get("GPU") or resources.get("CPU") or 1)
+    asked = len(gpu_names(gpus)) if gpus is not None else 0
+    return max(jobs or (num_cores() if gpus == 0 else asked or default_jobs()), asked)
+
+
+def gpu_names(wanted: int | None) -> list[str]:
+    """Return what CUDA calls so many GPUs, None for all; raises ValueError where there are fewer.
+
+    They are numbers, or what CUDA_VISIBLE_DEVICES lists.
+    """
+    count = num_gpus()
+    if wanted is not None and wanted > count:
+        raise ValueError(f"--gpus {wanted}: this machine has {count}; leave it out to use all")
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = given.split(",") if given else [str(gpu) for gpu in range(count)]
+    return names[: count if wanted is None else wanted]
 
 
 def default_jobs() -> int:
@@ -109,12 +138,16 @@ class Attempt(Generic[Task, Result]):
 
 
 def _in_processes(
-    tasks: Sequence[Task], attempt: Attempt[Task, Result], jobs: int, unit: str
+    tasks: Sequence[Task],
+    attempt: Attempt[Task, Result],
+    jobs: int,
+    unit: str,
+    gpus: Sequence[str],
 ) -> Iterator[tuple[Task, Result]]:
     """Yield tasks with their results; those of a pool that broke run again, each alone."""
     threads = max(num_cores() // jobs, 1)
     left = dict(enumerate(tasks))
-    with workers(jobs, _settle, threads, attempt) as pool:
+    with workers(jobs, _settle, threads, gpus, attempt) as pool:
         running = {pool.submit(attempt, task): number for number, task in left.items()}
         for future in as_completed(running):
             number = running[future]
@@ -129,7 +162,7 @@ def _in_processes(
                 raise
             yield left.pop(number), result
     for task in left.values():
-        with workers(1, _settle, threads, attempt) as pool:
+        with workers(1, _settle, threads, gpus, attempt) as pool:
             try:
                 result = pool.submit(attempt, task).result()
             except BrokenProcessPool:
@@ -203,15 +236,13 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _settle(threads: int, _: Callable) -> None:
-    """Prepare a process of this machine: its share of the cores, a GPU of its own."""
+def _settle(threads: int, gpus: Sequence[str], _: Callable) -> None:
+    """Prepare a process of this machine: its share of the cores, one of the GPUs."""
     # the work comes along so that whatever it imports is loaded by now
     _share_cores(threads)
-    if count := num_gpus():  # CUDA has not been started in this process
+    if gpus:  # CUDA has not been started in this process
         number = multiprocessing.current_process()._identity[-1] - 1  # among its parent's, from 1
-        given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        names = given.split(",") if given else [str(gpu) for gpu in range(count)]
-        os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
 
 
 def _share_cores(threads: int) -> None:
@@ -227,12 +258,7 @@ def _on_ray(
     """Yield tasks with their results as they end on a Ray cluster, one core or GPU a task."""
     # its workers run at niceness 15, which hardly progresses next to other work on a node
     # (RAY_worker_niceness=0 to change)
-    try:
-        import ray
-    except ImportError:
-        raise ValueError("--ray needs Ray: pip install 'gutseg[ray]'") from None
-    if not ray.is_initialized():
-        ray.init(address=address, log_to_driver=False)
+    ray = _cluster(address)
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
     remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_on_node)
     running = {remote.remote(attempt, task, Path.cwd()): task for task in tasks}
@@ -247,6 +273,17 @@ def _on_ray(
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             result = attempt.fail(task, ChildProcessError(f"{task}: {reason}"))
         yield task, result
+
+
+def _cluster(address: str) -> Any:
+    """Return the module ray, connected to a cluster."""
+    try:
+        import ray
+    except ImportError:
+        raise ValueError("--ray needs Ray: pip install 'gutseg[ray]'") from None
+    if not ray.is_initialized():
+        ray.init(address=address, log_to_driver=False)
+    return ray
 
 
 def _on_node(attempt: Attempt[Task, Result], task: Task, folder: Path) -> Result:

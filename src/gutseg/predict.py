@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import typer
 
 from gutseg import runs
 from gutseg.claims import claimed
 from gutseg.inference import made_with, oof
 from gutseg.inference.made_with import NOTE
-from gutseg.jobs import Jobs, RayAddress, default_jobs
+from gutseg.jobs import Gpus, Jobs, RayAddress, at_once
 from gutseg.jobs import run as run_tasks
 from gutseg.progress import progress
 from gutseg.registry import counted
 from gutseg.settings import Tta
 
 log = logging.getLogger(__name__)
+CPU = torch.device("cpu")
 
 
 def predict(
@@ -29,23 +31,26 @@ def predict(
     tta: Annotated[Tta | None, typer.Option(help="default: the config's")] = None,
     unfinished: Annotated[bool, typer.Option(help="also folds that are still in training")] = False,
     jobs: Jobs = 1,
+    gpus: Gpus = None,
     ray: RayAddress = "",
 ) -> None:
     """Write every fold's probabilities of the slices it was not trained on.
 
     One file a scan, RUN/fold<k>/oof/<scan>.npz: native size, uint8, 255 = 1, and made_with.json,
-    which says what made them. Whole files made with the same are left alone.
+    which says what made them. Whole files made with the same are left alone. Folds and their scans
+    are shared out over --jobs processes, over --gpus, or over a Ray cluster.
     """
+    count = at_once(jobs, gpus, ray)
     folds = [runs.open_fold(folder) for folder in runs.fold_folders(run, fold)]
     for one in folds if not unfinished else ():
         runs.check_finished(one)
     with ExitStack() as claims:
-        parts, shares = [], -(-(jobs or default_jobs()) // len(folds))
+        parts, shares = [], -(-count // len(folds))
         for one in folds:
             claims.enter_context(claimed(one.folder / "oof", [NOTE, "*.npz"]))
             parts += _parts(one, tta, shares)
-        work = partial(_predict_part, tta)
-        done = run_tasks(parts, work, jobs=jobs, ray=ray, desc="predict", unit="part")
+        work = partial(_predict_part, tta, CPU if gpus == 0 else None)
+        done = run_tasks(parts, work, jobs=jobs, gpus=gpus, ray=ray, desc="predict", unit="part")
         written = sum(count for _, count in done)
     print(f"{run}: {written} predictions written, {len(folds)} folds")
 
@@ -68,7 +73,7 @@ def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
     """
     folder = fold.folder / "oof"
     # it is loaded before anything is deleted: weights that cannot be read cost no predictions
-    predictor = runs.predictor(fold, tta)
+    predictor = runs.predictor(fold, tta, CPU)
     before, now = made_with.read(folder), fold.made_with(predictor.settings.tta)
     for path in folder.glob("*.npz"):
         if before is None or not before.holds_for(path.stem, now):
@@ -80,9 +85,9 @@ def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
     return [Part(fold.folder, share) for share in shares if share]
 
 
-def _predict_part(tta: str | None, part: Part) -> int:
+def _predict_part(tta: str | None, device: torch.device | None, part: Part) -> int:
     fold = runs.open_fold(part.folder)
-    predictor = runs.predictor(fold, tta)
+    predictor = runs.predictor(fold, tta, device)
     for name in progress(part.scans, desc=f"predict {part.folder.name}", unit="scan"):
         z = fold.planes[name]
         oof.save(part.folder / "oof" / f"{name}.npz", predictor(fold.data.scan(name), z), z)

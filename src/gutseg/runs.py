@@ -13,9 +13,9 @@ import torch
 from gutseg import config as configuration
 from gutseg import experiment
 from gutseg.config import Blend, Config, Rule
-from gutseg.config.blend import Predicted
+from gutseg.config.blend import Member, Predicted
 from gutseg.constants import CLASSES
-from gutseg.data.folds import FULL, chosen, fold_name
+from gutseg.data.folds import FULL, chosen, fold_name, held_by
 from gutseg.data.inputs import Inputs
 from gutseg.data.sources.competition import BINARY
 from gutseg.data.sources.source import Source
@@ -188,9 +188,9 @@ def _still_valid(run: Path, fold: Fold, missing: Missing) -> MadeWith:
     return before
 
 
-def predictor(fold: Fold, tta: str | None = None) -> Predictor:
-    """Load the network of an opened fold; tta: overrides the config's."""
-    return _predictor(fold.folder, fold.config, fold.data.inputs, fold.data.classes, tta)
+def predictor(fold: Fold, tta: str | None = None, device: torch.device | None = None) -> Predictor:
+    """Load the network of an opened fold; tta: overrides the config's. device: see `ensemble`."""
+    return _predictor(fold.folder, fold.config, fold.data.inputs, fold.data.classes, tta, device)
 
 
 def _predictor(
@@ -221,6 +221,25 @@ def ensemble(path: Path, device: torch.device | None = None) -> Ensemble:
     when there is one.
     """
     return assemble(configuration.load_blend(path), path.parent, device)
+
+
+def as_blend(source: Path) -> tuple[Blend, Path]:
+    """Return a blend and what its runs are relative to.
+
+    source: a blend.yaml, a folder that holds one, or a run folder: all of its folds that have
+    weights, or else the network of all patients, with thresholds of 0.5.
+    """
+    if not source.is_dir() or (source / "blend.yaml").is_file():
+        path = source / "blend.yaml" if source.is_dir() else source
+        return configuration.load_blend(path), path.parent
+    if (source / FULL / "best.pt").is_file() and not any(source.glob("fold*/best.pt")):
+        folders = [source / FULL]
+    else:
+        folders = [one for one in fold_folders(source, "all") if (one / "best.pt").is_file()]
+    path = need_file((folders or [source / "fold0"])[0] / "best.pt", "run gutseg train")
+    tta = configuration.load(path.with_name("config.yaml")).predict.tta
+    held = [held_by(one.name) for one in folders]
+    return Blend(members=[Member(run=Path(source.name), folds=held, tta=tta)]), source.parent
 
 
 def assemble(solved: Blend, home: Path, device: torch.device | None = None) -> Ensemble:

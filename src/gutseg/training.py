@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from gutseg import experiment
+from gutseg import experiment, warm_start
 from gutseg.claims import claimed
 from gutseg.config import Config, dump, load
 from gutseg.config.files import flat
@@ -19,7 +19,7 @@ from gutseg.engine.budget import best_epoch
 from gutseg.engine.distributed import World, init
 from gutseg.engine.journal import Journal
 from gutseg.engine.loop import fit
-from gutseg.engine.provenance import check_encoder, check_folds, provenance
+from gutseg.engine.provenance import ENCODER, START, check_folds, check_weights, provenance
 from gutseg.files import need_file, write_json
 from gutseg.inference.evaluate import Evaluator
 from gutseg.registry import listed, shown, suggest
@@ -60,6 +60,10 @@ def _train_here(
     batches = experiment.batches(config, data, training, fold)
     sampler = experiment.sampler(config, batches, world)
     learner = experiment.learner(config, data, criterion, len(sampler), fold, world)
+    start = warm_start.weights_of(config, fold)
+    if start and not is_trained(folder):
+        warm_start.check_unseen(config, fold, data, table, start)
+        warm_start.fill(learner.model, start)
     evaluate = Evaluator(
         data,
         held_out,
@@ -79,7 +83,7 @@ def _train_here(
         dump(config, folder / CONFIG)  # its harmless keys may be new
         if not is_trained(folder) or not (folder / META).is_file():
             identity = experiment.fold_hash(config, table)
-            made = provenance(config.data.folds, identity, config.model.encoder_weights)
+            made = provenance(config.data.folds, identity, config.model.encoder_weights, start)
             write_json(folder / META, made | {"fold": fold})
     wandb = None
     if config.train.wandb:
@@ -145,8 +149,11 @@ def _check_opened(folder: Path, config: Config, fold: Held, folds: str) -> None:
             raise FileExistsError(f"{folder} was trained with {other}; {remedy}")
     if is_trained(folder) and (folder / META).is_file():
         check_folds(folder, fold, config.data.folds, folds)
-        if config.model.encoder_weights:
-            check_encoder(folder, config.model.encoder_weights)
+        starts = {ENCODER: config.model.encoder_weights, START: warm_start.weights_of(config, fold)}
+        settings = {ENCODER: "model.encoder_weights", START: "train.init_from"}
+        for key, weights in starts.items():
+            if weights:
+                check_weights(folder, key, weights, settings[key])
 
 
 def changes(before: Config, now: Config, harmless: Sequence[str] = HARMLESS) -> list[str]:

@@ -159,6 +159,9 @@ class Train(Section):
     Exactly one of epochs, steps and seconds is given, epochs where none is.
     """
 
+    # a run of the same network whose weights are the first ones: its folder (fold by fold), that of
+    # one fold, or a file of weights; null: fresh ones
+    init_from: GivenPath | None = None
     # budget: how often all training images are seen, 40 times when no other budget is given
     epochs: Count | None = None
     # budget: optimiser steps
@@ -266,6 +269,9 @@ class Config(Section):
             component = getattr(self, key)
             component.params.update(check(table, component.name, component.params, where=key))
         self.model.check_options()
+        for key in ("encoder_weights", "initial_bias") if self.train.init_from else ():
+            if getattr(self.model, key):
+                raise ValueError(f"train.init_from replaces what model.{key} sets; set it to null")
         data = self.data
         data.params.update(check(SOURCES, data.source, data.params, where="data"))
         classes = None

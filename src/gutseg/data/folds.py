@@ -26,6 +26,11 @@ def fold_name(held: Held) -> str:
     return FULL if held == FULL else f"fold{held}"
 
 
+def held_by(folder: str) -> Held:
+    """Return what the folder of a fold is called after, the inverse of `fold_name`."""
+    return FULL if folder == FULL else int(folder.removeprefix("fold"))
+
+
 def draw(groups: pd.Series, stratum: pd.Series | np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Return the fold of every row (N,): groups stay whole, strata are shared out evenly."""
     # takes a second and 50 MB, which `score` has no use for

@@ -13,16 +13,19 @@ import torch
 from gutseg.files import need_file, read_json
 
 LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
-# the key of meta.json that holds the hash of model.encoder_weights
-ENCODER = "encoder_weights_sha256"
+# keys of meta.json: the hashes of model.encoder_weights and of what train.init_from led to
+ENCODER, START = "encoder_weights_sha256", "init_from_sha256"
 
 
 def provenance(
-    folds: Path | int, identity: str, encoder_weights: Path | None = None
+    folds: Path | int,
+    identity: str,
+    encoder_weights: Path | None = None,
+    start: Path | None = None,
 ) -> dict[str, Any]:
     """Return plain values to store next to the weights; folds: a file or a number of folds.
 
-    encoder_weights: the local file that filled the encoder.
+    encoder_weights, start: the local files that filled the encoder, or all of the network.
     """
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
@@ -34,6 +37,7 @@ def provenance(
         "folds": str(folds),
         "folds_sha256": identity,
         ENCODER: _sha256(encoder_weights) if encoder_weights else None,
+        START: _sha256(start) if start else None,
     }
 
 
@@ -83,14 +87,17 @@ def check_folds(
     )
 
 
-def check_encoder(folder: Path, weights: Path) -> None:
-    """Raise ValueError where the file that filled a run's encoder has other content by now."""
-    before = read_json(folder / "meta.json").get(ENCODER)
+def check_weights(folder: Path, key: str, weights: Path, setting: str) -> None:
+    """Raise ValueError where the file that filled a run's network has other content by now.
+
+    key: of meta.json. setting: the config key that named the file.
+    """
+    before = read_json(folder / "meta.json").get(key)
     need_file(weights, "give a local .pth or .safetensors file")
     if before is not None and before != _sha256(weights):
         raise ValueError(
-            f"model.encoder_weights: {weights} has changed since {folder} was trained; put the "
-            "old file back, or train under another name=..."
+            f"{setting}: {weights} has changed since {folder} was trained; put the old file back, "
+            "or train under another name=..."
         )
 
 

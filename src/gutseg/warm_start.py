@@ -1,0 +1,101 @@
+"""Weights of an earlier training to start from, unless they saw who is held out now."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+from torch import nn
+
+from gutseg import experiment
+from gutseg.config import Config, load
+from gutseg.data.folds import FULL, Held, fold_name, held_by
+from gutseg.data.sources.source import Source
+from gutseg.engine import checkpoint
+from gutseg.files import need_file, read_json
+from gutseg.registry import counted
+
+log = logging.getLogger(__name__)
+
+
+def weights_of(config: Config, fold: Held) -> Path | None:
+    """Return the file that train.init_from means for a fold, None where it is null.
+
+    Of a run folder it is that of the same fold, or else of FULL.
+    """
+    given = config.train.init_from
+    if given is None or not given.is_dir():
+        return given and need_file(given, "give train.init_from a run, a fold of it or a file")
+    places = [checkpoint.weights_file(given / name) for name in ("", fold_name(fold), FULL)]
+    if found := next(filter(Path.is_file, places), None):
+        return found
+    names = fold_name(fold) if fold == FULL else f"{fold_name(fold)} or {FULL}"
+    raise FileNotFoundError(
+        f"train.init_from: {given} has no best.pt and none in {names}; train it first, or name the "
+        "folder of one fold"
+    )
+
+
+def fill(network: nn.Module, weights: Path) -> None:
+    """Copy weights into a network; raises ValueError where it is another one."""
+    found = checkpoint.weights(weights)
+    if problem := checkpoint.misfit(network, found):
+        raise ValueError(
+            f"train.init_from: {weights} is of another network than this config's ({problem}); "
+            "give the same model:, channels and stack as there"
+        )
+    network.load_state_dict(found)
+
+
+def check_unseen(
+    config: Config, fold: Held, data: Source, table: pd.DataFrame, weights: Path
+) -> None:
+    """Raise ValueError where weights were trained on a patient that this fold holds out.
+
+    table: `experiment.rows`. A run on other data has seen nobody, but what it started from may
+    have. A file with no config.yaml beside it is taken as it is.
+    """
+    folder = weights.parent
+    if fold == FULL:
+        return
+    if not (folder / "config.yaml").is_file():
+        log.warning("train.init_from: no config.yaml says what %s was trained on", weights)
+        return
+    theirs, their_fold, folds = _opened(folder)
+    rows = _rows_of(theirs, config, data, folder)
+    if rows is not None:
+        if (their_fold, folds) == (fold, experiment.fold_hash(config, table)):
+            return  # and what it started from was held against the same patients
+        seen = set(rows["group"][rows["fold"] != their_fold])
+        if leaked := sorted(seen & set(table["group"][table["fold"] == fold])):
+            raise ValueError(
+                f"train.init_from: {folder} was trained on {counted(leaked, 'group')}, which fold "
+                f"{fold} holds out; start from the same fold of the same folds, or train on other "
+                "data"
+            )
+    if before := weights_of(theirs, their_fold):
+        check_unseen(config, fold, data, table, before)
+
+
+def _opened(folder: Path) -> tuple[Config, Held, str | None]:
+    """Return the config of a fold's folder, who it held out and the hash of its folds."""
+    config = load(folder / "config.yaml")
+    meta = read_json(folder / "meta.json") if (folder / "meta.json").is_file() else {}
+    name = str(meta.get("fold", folder.name.removeprefix("fold")))
+    # who says nothing may have seen everybody
+    return config, held_by(name) if name.isdecimal() else FULL, meta.get("folds_sha256")
+
+
+def _rows_of(theirs: Config, config: Config, data: Source, folder: Path) -> pd.DataFrame | None:
+    """Return the rows and folds of a run on the same data, None where its data are others."""
+    try:
+        other = experiment.source(theirs)
+        rows = experiment.rows(theirs, other)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"train.init_from: what {folder} was trained on cannot be read, so that it may have "
+            f"seen who is held out ({error}); put it back, or name a copy of the weights alone"
+        ) from None
+    same_place = theirs.data.folder.resolve() == config.data.folder.resolve()
+    common = set(data.index["scan"]) & set(other.index["scan"])
+    same = same_place or any(data.fingerprint(name) == other.fingerprint(name) for name in common)
+    return rows if same else None
