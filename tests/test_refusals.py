@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from folders import draw, write_csv, write_scan
 from refused_inputs import INPUTS
+from refused_pushes import PUSHES
 from refused_submissions import SUBMISSIONS
 
 from gutseg.ending import explain
 
 PAGE = Path(__file__).parents[1] / "docs" / "kaggle.md"
-REFUSALS = SUBMISSIONS | INPUTS
+REFUSALS = SUBMISSIONS | INPUTS | PUSHES
 
 
 def documented() -> list[str]:

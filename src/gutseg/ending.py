@@ -29,7 +29,7 @@ KEPT = {
     "score": "nothing was written",
     "submit": "no submission was written",
     "validate": "nothing was written",
-    "kernel": "no build was replaced",
+    "kernel": "no build was replaced; finished steps of a push are kept",
     "bench": "finished cells are kept; the same command continues",
     "reuse": "finished epochs are kept; the same command resumes",
     "doctor": "nothing was written",

@@ -12,6 +12,7 @@ from gutseg.kaggle.metadata import kaggle_user
 from gutseg.kaggle.push import push
 from gutseg.kaggle.rehearsal import check_csv, described, rehearse
 from gutseg.kaggle.sandbox import run_like_kaggle
+from gutseg.kaggle.steps import kept
 
 
 def kernel(
@@ -23,6 +24,8 @@ def kernel(
     name: Annotated[str, typer.Option(help="begins the titles on Kaggle")] = "gutseg",
     images: Annotated[Path | None, typer.Option(help="check: on this folder alone")] = None,
     full: Annotated[bool, typer.Option(help="check: on slices of real size")] = False,
+    submit: Annotated[str, typer.Option(help="push: submit too, with this message")] = "",
+    dry_run: Annotated[bool, typer.Option(help="push: print the commands, run none")] = False,
 ) -> None:
     """Build the kernel and its dataset, check them as Kaggle would run them, or push them.
 
@@ -33,11 +36,12 @@ def kernel(
         check(folder, images, full)
         return
     if blend is not None:
-        build_bundle(blend, folder, user or kaggle_user(), wheels, name)
+        with kept(folder):
+            build_bundle(blend, folder, user or kaggle_user(), wheels, name)
     elif action == "build":
         raise ValueError("kernel build needs --blend blends/NAME/blend.yaml")
     if action == "push":
-        push(folder)
+        push(folder, submit, dry_run)
     else:
         print(f"{folder}: bundle/ and infer/; next: gutseg kernel check --folder {folder}")
 

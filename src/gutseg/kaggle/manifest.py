@@ -11,6 +11,7 @@ WRITTEN = (
     *("bundle/runs/*", "bundle/wheels/*", "bundle/blend.yaml"),
     *("bundle/bundle.json", "bundle/dataset-metadata.json"),
     *("infer/*.py", "infer/kernel-metadata.json", "checks.json"),
+    *("push.json", "output/*"),  # of a push
     "bundle/code/*",  # of earlier versions
 )
 MARKER = f"bundle/{MANIFEST}"

@@ -1,43 +1,201 @@
-"""The kaggle command: the dataset and the kernel go up."""
+"""A build goes to Kaggle: dataset, kernel, its run and its output, a submission and its score."""
 
+import csv
+import io
+import json
 import logging
 import re
+import shlex
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-import gutseg
 from gutseg import files
-from gutseg.kaggle.commands import last_line, run_command
+from gutseg.kaggle import client, metadata
+from gutseg.kaggle.client import Refusal, ask, need_command, wait_for
+from gutseg.kaggle.opening import verify
+from gutseg.kaggle.steps import Steps, content_of_bundle, content_of_kernel
+from gutseg.kaggle.words import Lines
 
 log = logging.getLogger(__name__)
 
-# How the kaggle command says that it failed; its status is 0 all the same.
-REFUSED = re.compile(r"error|forbidden|unauthori[sz]ed|not valid|could not|not found", re.I)
-EXISTS = re.compile(r"already in use|already exists|409 - conflict", re.I)
+# How Kaggle says that there is no such dataset, or none of yours.
+ABSENT = re.compile(r"\b(403|404)\b|not found|forbidden|denied", re.I)
+PUSHED = r"Kernel version ([0-9]+) successfully pushed"
+LAST_LINES = 8  # of the log of a kernel that failed
 
 
-def push(folder: Path) -> None:
-    """Create or renew the dataset of a build, then its kernel."""
-    files.need_file(folder / "bundle" / "dataset-metadata.json", "run: gutseg kernel build")
-    if not shutil.which("kaggle"):
-        raise FileNotFoundError("the kaggle command is not installed; pip install kaggle")
-    bundle = ["-p", str(folder / "bundle"), "--dir-mode", "zip"]
-    made = _kaggle("datasets", "create", *bundle, but=EXISTS)
-    if EXISTS.search(made):
-        _kaggle("datasets", "version", *bundle, "-m", f"gutseg {gutseg.__version__}")
-    _kaggle("kernels", "push", "-p", str(folder / "infer"))
+def push(folder: Path, message: str = "", dry_run: bool = False) -> None:
+    """Push a build, and submit it with a message; what was done before is not done again.
+
+    dry_run: print the commands and run none. Raises ValueError with what Kaggle said and what to
+    do; all finished steps are kept in the build's push.json.
+    """
+    metadata.check(folder)
+    verify(folder / "bundle")
+    dataset = files.read_json(folder / "bundle" / metadata.DATASET)["id"]
+    kernel = files.read_json(folder / "infer" / metadata.KERNEL)["id"]
+    lines = Lines(folder, dataset, kernel, message)
+    if not dry_run:
+        Push(lines).run()
+        return
+    for words, remark in lines.in_order():
+        print(f"kaggle {shlex.join(words)}  # {remark}")
 
 
-def _kaggle(*words: str, but: re.Pattern | None = None) -> str:
-    """Return what the kaggle command prints; but: a failure that raises no ValueError."""
-    done = run_command(["kaggle", *words])
-    said = done.stdout + done.stderr
-    for line in said.splitlines():
-        if line.strip():
-            log.info("kaggle: %s", line)
-    lines = re.sub(r"https?://\S+", "", said).splitlines()  # addresses may hold any word
-    wrong = [line for line in lines if REFUSED.search(line)]
-    if (wrong or done.returncode) and not (but and but.search(said)):
-        reason = wrong[0].strip() if wrong else last_line(said)
-        raise ValueError(f"kaggle {' '.join(words[:2])} failed: {reason}")
-    return said
+class Push:
+    """The steps of one build."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines, self.steps = lines, Steps(lines.folder)
+        # each step belongs to the content that it was done with
+        self.bundle = content_of_bundle(lines.folder)
+        self.kernel = content_of_kernel(lines.folder)
+
+    def run(self) -> None:
+        """Do what is not done yet, and print how far it came."""
+        need_command()
+        self._step("dataset", self.bundle, self.upload)
+        self._step("ready", self.bundle, self.wait_until_ready)
+        version = self._step("kernel", self.kernel, self.start)
+        self._step("run", self.kernel, self.wait_until_run)
+        self._step("output", self.kernel, self.fetch)
+        name = f"{self.lines.kernel} version {version}"
+        if not self.lines.message:
+            print(f"{name} has run; to submit it, repeat this command with --submit MESSAGE")
+            return
+        submission = f"{self.kernel} {version} {self.lines.message}"
+        self._step("submission", submission, lambda: self.submit(version))
+        print(f"{name}: {self._step('score', submission, self.wait_until_scored)}")
+
+    def _step(self, name: str, of: str, work: Callable[[], Any]) -> Any:
+        before = self.steps.result(name, of)
+        if before is not None:
+            log.info("%s: done before (%s)", name, before)
+            return before
+        log.info("%s ...", name)
+        result = work()
+        self.steps.record(name, of, result)
+        log.info("%s: %s", name, result)
+        return result
+
+    def upload(self) -> int:
+        """Create the dataset or a version of it; return the number of the version before."""
+        try:
+            before = self._dataset()["current_version_number"]
+        except Refusal as refusal:
+            if not ABSENT.search(refusal.said):
+                raise
+            ask(*self.lines.create, expect="Dataset is being created")
+            return 0
+        ask(*self.lines.renew, expect="Dataset version is being created")
+        return before
+
+    def wait_until_ready(self) -> str:
+        """Return which version of the dataset is ready; that before may say so for a while."""
+        before = self.steps.result("dataset", self.bundle)
+
+        def question() -> str | None:
+            found = self._dataset()
+            if found["status"] in ("failed", "deleted"):
+                self.steps.forget("dataset")
+                problem = f"Kaggle says of the dataset {self.lines.dataset}: {found['status']}"
+                raise ValueError(f"{problem}; repeat the command to send it again")
+            number = found["current_version_number"]
+            return f"version {number}" if found["status"] == "ready" and number > before else None
+
+        return wait_for(question, f"the dataset {self.lines.dataset} is not ready")
+
+    def _dataset(self) -> dict[str, Any]:
+        said = ask(*self.lines.ask_dataset, expect='"status"', any_words=True)
+        found = json.loads(said[said.index("{") : said.rindex("}") + 1])
+        return found | {"current_version_number": int(found.get("current_version_number") or 0)}
+
+    def start(self) -> int:
+        """Push the kernel, which runs it; return the number of its version."""
+        number = int(re.findall(PUSHED, ask(*self.lines.start, expect=PUSHED))[-1])
+        client.pause()  # at first Kaggle may still answer for the version before
+        return number
+
+    def wait_until_run(self) -> str:
+        """Return "complete"; raises ValueError with the kernel's last lines when it fails."""
+
+        def question() -> str | None:
+            said = ask(*self.lines.ask_kernel, expect='has status "', any_words=True)
+            # "KernelWorkerStatus.COMPLETE"; older versions said "complete"
+            status = re.findall(r'has status "(?:\w+\.)?(\w+)"', said)[-1].lower()
+            if status == "error" or status.startswith("cancel"):
+                self._fail(status, said)
+            return status if status == "complete" else None
+
+        return wait_for(question, f"the kernel {self.lines.kernel} is still running")
+
+    def _fail(self, status: str, said: str) -> None:
+        self.steps.forget("kernel")  # a repeated push runs it again
+        reason = re.search(r'Failure message: "(.*?)"', said)
+        why = f" ({reason[1]})" if reason else ""
+        try:
+            self._fetch()
+            found = log_lines(self.lines.output)[-LAST_LINES:]
+        except (ValueError, OSError) as error:
+            found = [f"its log could not be fetched: {error}"]
+        remedy = "mend what its last lines say, then build, check and push again"
+        text = "".join(f"\n  {line}" for line in found)
+        raise ValueError(f"the kernel {self.lines.kernel} ended with {status}{why}; {remedy}{text}")
+
+    def _fetch(self) -> None:
+        shutil.rmtree(self.lines.output, ignore_errors=True)
+        self.lines.output.mkdir()
+        ask(*self.lines.fetch, any_words=True)
+
+    def fetch(self) -> str:
+        """Fetch the kernel's output; return the names of the files and the score among them."""
+        self._fetch()
+        output = self.lines.output
+        names = ", ".join(sorted(path.name for path in output.iterdir()))
+        if not (output / files.SUBMISSION).is_file():
+            problem = f"the kernel {self.lines.kernel} wrote no {files.SUBMISSION}, but {names}"
+            raise ValueError(f"{problem}; see its log in {output}, then build, check and push")
+        score = output / "score.json"
+        own = files.read_json(score).get("score") if score.is_file() else None
+        return names + (f"; score of the public session {own:.4f}" if own is not None else "")
+
+    def submit(self, version: int) -> str:
+        """Submit a version of the kernel; return what Kaggle answers."""
+        return ask(*self.lines.submit(str(version))).splitlines()[-1]
+
+    def wait_until_scored(self) -> str:
+        """Return the scores of the submission."""
+
+        def question() -> str | None:
+            said = ask(*self.lines.ask_scores, expect="publicScore|No submissions", any_words=True)
+            row = newest(said, self.lines.message)
+            status = row.get("status", "").rpartition(".")[2].lower()
+            if status == "error":
+                self.steps.forget("submission")
+                problem = f"Kaggle could not score the submission {self.lines.message!r}"
+                remedy = "see its page on kaggle.com and docs/kaggle.md, and run kernel check"
+                raise ValueError(f"{problem}; {remedy}")
+            private = f", private {row['privateScore']}" if row.get("privateScore") else ""
+            return f"public score {row['publicScore']}{private}" if status == "complete" else None
+
+        return wait_for(question, f"the submission {self.lines.message!r} is not scored")
+
+
+def log_lines(output: Path) -> list[str]:
+    """Return the lines of a kernel's log, which Kaggle keeps as JSON, one event after another."""
+    text = "".join(path.read_text(errors="replace") for path in sorted(output.glob("*.log")))
+    with suppress(ValueError, KeyError, TypeError):  # it may be plain text
+        text = "".join(str(event["data"]) for event in json.loads(text))
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def newest(said: str, message: str) -> dict[str, str]:
+    """Return the newest row of a csv of submissions that has this description."""
+    lines = said.splitlines()
+    start = next((n for n, line in enumerate(lines) if "publicScore" in line), len(lines))
+    rows = csv.DictReader(io.StringIO("\n".join(lines[start:])))
+    found = [row for row in rows if row.get("description") == message]
+    return max(found, key=lambda row: row.get("date") or "", default={})

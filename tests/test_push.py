@@ -1,0 +1,186 @@
+"""gutseg kernel push against a kaggle command that answers and fails as the real one does."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from pushing import Kaggle, run_here, write_build
+
+from gutseg.kaggle import client
+from gutseg.kaggle.push import log_lines, newest
+from gutseg.kaggle.words import Lines
+from gutseg.kernel import kernel
+
+UPLOAD = ["datasets status", "datasets create", "datasets status", "datasets status"]
+RUN = ["kernels push", *3 * ["kernels status"], "kernels output"]
+SUBMIT = ["competitions submit", *2 * ["competitions submissions"]]
+
+
+@pytest.fixture
+def kaggle(tmp_path, monkeypatch, request):
+    monkeypatch.setattr(client, "EVERY", 0)
+    if "executable" not in request.node.name:
+        monkeypatch.setattr(client, "run_command", run_here)
+    monkeypatch.setenv("FAKE_KAGGLE", str(tmp_path / "fake"))
+    monkeypatch.setenv("PATH", str(tmp_path / "fake" / "bin"))
+    return Kaggle(tmp_path / "fake")
+
+
+@pytest.fixture
+def build(tmp_path):
+    return write_build(tmp_path / "build")
+
+
+def test_an_executable_is_asked_in_order_until_there_is_a_score(kaggle, build, capsys):
+    kernel("push", folder=build, submit="first, with a comma")
+    assert kaggle.calls() == [*UPLOAD, *RUN, *SUBMIT]
+    said = capsys.readouterr().out
+    assert said == "me/gutseg-infer version 1: public score 0.86445, private 0.85588\n"
+    output = {path.name for path in (build / "output").iterdir()}
+    assert output == {"submission.csv", "score.json", "gutseg-infer.log"}
+
+
+def test_a_repeated_push_goes_on_after_the_last_finished_step(kaggle, build, capsys):
+    kernel("push", folder=build)
+    assert kaggle.calls() == [*UPLOAD, *RUN]
+    assert "to submit it, repeat this command with --submit MESSAGE" in capsys.readouterr().out
+    kernel("push", folder=build, submit="hello")
+    assert kaggle.calls() == SUBMIT
+    kernel("push", folder=build, submit="hello")
+    assert kaggle.calls() == []
+    assert "version 1: public score 0.86445" in capsys.readouterr().out
+    kernel("push", folder=build, submit="once more")
+    assert kaggle.calls() == SUBMIT
+
+
+@pytest.mark.parametrize("words", dict.fromkeys([*UPLOAD, *RUN, *SUBMIT]))
+def test_no_step_is_lost_or_done_twice_wherever_it_failed(kaggle, build, words):
+    """What changes something on Kaggle is asked for once, however often the push fails."""
+    kaggle.answer(**{words.replace(" ", "_"): [["", "killed by somebody", 9]]})
+    with pytest.raises(ValueError, match=f"kaggle {words} failed: killed by somebody; repeat the"):
+        kernel("push", folder=build, submit="hello")
+    kernel("push", folder=build, submit="hello")
+    calls = kaggle.calls()
+    for changing in ("datasets create", "kernels push", "competitions submit"):
+        assert calls.count(changing) == 1 + (changing == words)
+
+
+def test_a_changed_bundle_starts_anew_and_a_changed_script_sends_no_bundle(kaggle, build):
+    kernel("push", folder=build)
+    kaggle.calls()
+    (build / "infer" / "infer.py").write_text("print('other')\n")
+    kernel("push", folder=build)
+    assert kaggle.calls() == RUN
+    state = (build / "push.json").read_bytes()
+    write_build(build, "other weights")
+    (build / "push.json").write_bytes(state)
+    kernel("push", folder=build)
+    # the version that is there is asked for before, and a ready one of before is not taken for it
+    renewed = ["datasets status", "datasets version", "datasets status", "datasets status"]
+    assert kaggle.calls() == [*renewed, *RUN]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"kernel": 3}', '{"kernel": {"of": 1}}'])
+def test_a_damaged_state_is_no_state(kaggle, build, content):
+    (build / "push.json").write_text(content)
+    kernel("push", folder=build)
+    assert kaggle.calls() == [*UPLOAD, *RUN]
+
+
+def test_a_dry_run_prints_the_commands_and_runs_none(kaggle, build, capsys, monkeypatch):
+    monkeypatch.chdir(build.parent)
+    kernel("push", folder=Path("build"), submit="two words", dry_run=True)
+    lines = [line.split("  # ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "kaggle datasets status me/gutseg-bundle --format json",
+        "kaggle datasets create -p build/bundle --dir-mode zip",
+        "kaggle datasets version -p build/bundle --dir-mode zip -m 'gutseg 0.1.0'",
+        "kaggle datasets status me/gutseg-bundle --format json",
+        "kaggle kernels push -p build/infer",
+        "kaggle kernels status me/gutseg-infer",
+        "kaggle kernels output me/gutseg-infer -p build/output",
+        "kaggle competitions submit uw-madison-gi-tract-image-segmentation "
+        "-k me/gutseg-infer -v VERSION -f submission.csv -m 'two words'",
+        "kaggle competitions submissions uw-madison-gi-tract-image-segmentation -v",
+    ]
+    assert kaggle.calls() == [] and not (build / "push.json").exists()
+
+
+def test_refusals_that_pass_are_waited_for_but_not_for_ever(kaggle, build):
+    busy = ["", "429 Client Error: Too Many Requests for url: https://k.com/x", 1]
+    kaggle.answer(kernels_status=[busy, busy])
+    kernel("push", folder=build)
+    assert kaggle.calls().count("kernels status") == 5
+    kaggle.answer(competitions_submissions=[busy] * 5)
+    with pytest.raises(ValueError, match="429 Client Error.*Kaggle wants fewer requests: repeat"):
+        kernel("push", folder=build, submit="hello")
+
+
+def test_waiting_has_an_end(kaggle, build, monkeypatch):
+    monkeypatch.setattr(client, "HOURS", 0)
+    with pytest.raises(ValueError, match="gutseg-bundle is not ready after 0 hours; repeat the"):
+        kernel("push", folder=build)
+
+
+def test_a_kernel_that_failed_is_quoted_and_runs_again(kaggle, build):
+    kernel("push", folder=build)
+    kaggle.change(kernels={"me/gutseg-infer": {"version": 4, "end": "ERROR"}})
+    (build / "infer" / "infer.py").write_text("print('other')\n")
+    with pytest.raises(ValueError, match="ended with error .Your notebook tried to") as failed:
+        kernel("push", folder=build)
+    assert str(failed.value).splitlines()[1:] == [f"  line {n}" for n in range(12, 20)]
+    kaggle.change(kernels={"me/gutseg-infer": {"version": 5}})
+    kaggle.calls()
+    kernel("push", folder=build)
+    assert kaggle.calls() == RUN
+
+
+def test_a_log_may_be_json_or_text(tmp_path):
+    events = [{"stream_name": "stderr", "data": "one\ntw"}, {"data": "o\n"}]
+    (tmp_path / "a.log").write_text(json.dumps(events))
+    assert log_lines(tmp_path) == ["one", "two"]
+    (tmp_path / "a.log").write_text("plain\n\ntext")
+    assert log_lines(tmp_path) == ["plain", "text"]
+    assert log_lines(tmp_path / "none") == []
+
+
+def test_the_newest_submission_of_a_message():
+    head = "Using competition: uw\nref,fileName,date,description,status,publicScore,privateScore\n"
+    rows = "1,s.csv,2026-11-20,a,S.COMPLETE,0.1,\n2,s.csv,2026-11-22,a,S.COMPLETE,0.3,\n"
+    assert newest(f"{head}{rows}3,s.csv,2026-11-23,b,S.ERROR,,", "a")["publicScore"] == "0.3"
+    assert newest("No submissions found", "a") == newest(head, "a") == {}
+
+
+REAL = shutil.which("kaggle")
+real = pytest.mark.skipif(not REAL, reason="the kaggle command is not installed")
+
+
+@real
+def test_the_real_command_knows_every_option():
+    lines = Lines(Path("build"), "me/gutseg-bundle", "me/gutseg-infer", "hello").in_order()
+    for words, _ in {" ".join(words[:2]): (words, 0) for words, _ in lines}.values():
+        told = subprocess.run([REAL, *words[:2], "--help"], capture_output=True, text=True).stdout
+        missing = [word for word in words if word.startswith("-") and f"{word}" not in told]
+        assert not missing, f"kaggle {' '.join(words[:2])}: {missing}"
+
+
+@real
+def test_the_real_command_takes_the_metadata_as_far_as_it_looks_offline(build):
+    """It checks them before its first request, which a proxy that is not there refuses."""
+    token = {"KAGGLE_USERNAME": "me", "KAGGLE_KEY": "x", "HOME": str(build)}
+    settings = {
+        "env": token | {"HTTPS_PROXY": "http://127.0.0.1:9", "PATH": str(Path(REAL).parent)}
+    }
+
+    def said(*words):
+        done = subprocess.run([REAL, *words], capture_output=True, text=True, **settings)
+        return done.stdout + done.stderr
+
+    lines = Lines(build, "me/gutseg-bundle", "me/gutseg-infer", "hello")
+    assert "ProxyError" in said(*lines.start)
+    assert "ProxyError" in said(*lines.create)
+    path = build / "infer" / "kernel-metadata.json"
+    path.write_text(path.read_text().replace('"python"', '"perl"'))
+    assert "A valid language must be specified" in said(*lines.start)
