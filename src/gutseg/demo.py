@@ -16,6 +16,8 @@ from gutseg.files import write_json
 from gutseg.inference import made_with, oof
 from gutseg.inference.postprocess import finish_scan
 from gutseg.inference.prior import Prior
+from gutseg.kaggle.bundle import build_bundle
+from gutseg.kaggle.rehearsal import check
 from gutseg.metrics.competition import METRICS, Summary, summarise
 from gutseg.phantom import phantom
 from gutseg.predict import predict
@@ -28,6 +30,8 @@ from gutseg.submit import submit
 from gutseg.train import train
 
 METRIC = METRICS["default"]
+# Whose kernel the demo builds; nothing is pushed.
+KAGGLE_USER = "somebody"
 
 
 def demo(
@@ -40,7 +44,7 @@ def demo(
     """Run the whole job on a synthetic competition folder; run again, it continues.
 
     phantom, prepare, split, train five folds, predict, blend, score, submit, and the same for
-    a baseline that sees no image.
+    a baseline that sees no image; last the kernel is built and checked as Kaggle would run it.
     """
     check_claim(out, ["phantom/phantom.json", f"phantom/{CLAIM}"])
     raw, cache, folds = out / "phantom", out / "cache", out / "folds.csv"
@@ -60,6 +64,8 @@ def demo(
     submit(out / "network" / "blend.yaml", raw / "hidden", submission)
     hidden = score_csv(submission, raw / "hidden_truth.csv", raw / "hidden", METRIC)
     report(out, submission, summarise(hidden, METRIC))
+    build_bundle(out / "network" / "blend.yaml", out / "kaggle", KAGGLE_USER)
+    check(out / "kaggle")
 
 
 def write_prior(config: Config) -> Path:

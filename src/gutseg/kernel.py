@@ -1,17 +1,14 @@
 """gutseg kernel build|check|push: the Kaggle kernel and the dataset it reads."""
 
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from gutseg.files import competition_folder
 from gutseg.kaggle.bundle import build_bundle
 from gutseg.kaggle.metadata import kaggle_user
 from gutseg.kaggle.push import push
-from gutseg.kaggle.rehearsal import check_csv, described, rehearse
-from gutseg.kaggle.sandbox import run_like_kaggle
+from gutseg.kaggle.rehearsal import check
 from gutseg.kaggle.steps import kept
 
 
@@ -44,16 +41,3 @@ def kernel(
         push(folder, submit, dry_run)
     else:
         print(f"{folder}: bundle/ and infer/; next: gutseg kernel check --folder {folder}")
-
-
-def check(folder: Path, images: Path | None = None, full: bool = False) -> None:
-    """Run the built kernel in both views, or on a competition's folder, and print what it took."""
-    with tempfile.TemporaryDirectory() as workplace:
-        if images is None:
-            for line in rehearse(folder, Path(workplace), full):
-                print(line)
-        else:
-            ran = run_like_kaggle(folder, images, Path(workplace) / "images")
-            rows = check_csv(ran.csv, competition_folder(images))
-            print(f"{images}: {described(ran, len(rows))}")
-    print(f"{folder}: the kernel ran as on Kaggle; next: gutseg kernel push --folder {folder}")

@@ -1,5 +1,6 @@
 """What `gutseg kernel check` does: both views, the csv held against the sample, and the time."""
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from gutseg.config import Blend, load_blend
 from gutseg.data.index import Issues, list_slices
 from gutseg.data.mask_csv import read_rows
 from gutseg.data.submission_issues import read_sample, read_submission, submission_issues
-from gutseg.files import read_json, write_json
+from gutseg.files import competition_folder, read_json, write_json
 from gutseg.inference.predictor import FLIPS
 from gutseg.jobs import num_cores
 from gutseg.kaggle.manifest import MARKER
@@ -40,6 +41,19 @@ class Measured:
     def hours(self) -> float:
         """For the hidden test."""
         return (self.start_seconds + HIDDEN_SLICES * self.seconds_per_slice) / 3600
+
+
+def check(folder: Path, images: Path | None = None, full: bool = False) -> None:
+    """Run the built kernel in both views, or on a competition's folder, and print what it took."""
+    with tempfile.TemporaryDirectory() as workplace:
+        if images is None:
+            for line in rehearse(folder, Path(workplace), full):
+                print(line)
+        else:
+            ran = run_like_kaggle(folder, images, Path(workplace) / "images")
+            rows = check_csv(ran.csv, competition_folder(images))
+            print(f"{images}: {described(ran, len(rows))}")
+    print(f"{folder}: the kernel ran as on Kaggle; next: gutseg kernel push --folder {folder}")
 
 
 def rehearse(folder: Path, workplace: Path, full: bool = False) -> Iterator[str]:
@@ -134,8 +148,9 @@ def what_to_cut(blend: Blend, hours: float) -> str:
     ways = {
         "tta: none": sum(folds for _, folds in passes),
         "one fold a run": sum(flips for flips, _ in passes),
-        "both": len(passes),
     }
+    if max(ways.values()) < whole:
+        ways["both"] = len(passes)
     texts = [f"{way} {hours * left / whole:.1f} h" for way, left in ways.items() if left < whole]
     cuts = ", ".join(texts) or "a smaller network"
     return f": too long; {cuts}; on a GPU a larger predict.batch_size may help"
