@@ -29,6 +29,8 @@ LAYERS = (
         "blend",
         "score",
         "submit",
+        "export",
+        "push_to_hub",
         "validate",
         "facts",
     ),

@@ -26,13 +26,15 @@ VERBS = {
     "submit": "write submission.csv from images and a blend",
     "validate": "check a submission.csv as Kaggle would, every fault with its row",
     "kernel": "build, check and push the Kaggle kernel and its dataset",
+    "export": "write a network with its pre-processing as ONNX or torch.export, checked",
+    "push-to-hub": "write weights, configs and a model card into a folder, or upload them",
     "bench": "compare losses and networks at an equal budget, with intervals and tests",
     "reuse": "train two networks, lay the background of one over the classes of the other",
     "doctor": "look at Python, torch, GPU, packages, disk and data: what to mend, and how",
     "demo": "run the whole job on a synthetic competition folder",
 }
 # Verbs whose file is not called like them.
-FILES = {"config": "config.files"}
+FILES = {"config": "config.files", "push-to-hub": "push_to_hub"}
 
 
 def main() -> None:
@@ -65,7 +67,8 @@ def app(wanted: str | None = None) -> "typer.Typer":
     for name, summary in VERBS.items():
         command = _absent
         if name == wanted:
-            command = guarded(name)(getattr(import_module(f"gutseg.{FILES.get(name, name)}"), name))
+            module = import_module(f"gutseg.{FILES.get(name, name)}")
+            command = guarded(name)(getattr(module, name.replace("-", "_")))
         application.command(name, short_help=summary)(command)
     return application
 

@@ -30,6 +30,8 @@ KEPT = {
     "submit": "no submission was written",
     "validate": "nothing was written",
     "kernel": "no build was replaced; finished steps of a push are kept",
+    "export": "finished files are kept",
+    "push-to-hub": "no folder was replaced",
     "bench": "finished cells are kept; the same command continues",
     "reuse": "finished epochs are kept; the same command resumes",
     "doctor": "nothing was written",

@@ -190,10 +190,12 @@ def _still_valid(run: Path, fold: Fold, missing: Missing) -> MadeWith:
 
 def predictor(fold: Fold, tta: str | None = None, device: torch.device | None = None) -> Predictor:
     """Load the network of an opened fold; tta: overrides the config's. device: see `ensemble`."""
-    return _predictor(fold.folder, fold.config, fold.data.inputs, fold.data.classes, tta, device)
+    return load_predictor(
+        fold.folder, fold.config, fold.data.inputs, fold.data.classes, tta, device
+    )
 
 
-def _predictor(
+def load_predictor(
     folder: Path,
     config: Config,
     seen: Inputs,
@@ -267,4 +269,4 @@ def _member(folder: Path, tta: Tta, device: torch.device | None, any_class: bool
     if classes != CLASSES and not any_class:
         problem = f"predicts {', '.join(classes)}; members of a blend predict {', '.join(CLASSES)}"
         raise ValueError(f"{folder} {problem}, so give this run as its background")
-    return _predictor(folder, config, experiment.inputs(config), classes, tta, device)
+    return load_predictor(folder, config, experiment.inputs(config), classes, tta, device)
