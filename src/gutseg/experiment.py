@@ -1,7 +1,7 @@
 """From a config to the objects it names; the only place that hands settings to components."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from gutseg.engine.provenance import fold_identity
 from gutseg.files import need_file
 from gutseg.inference.evaluate import batch_dice
 from gutseg.inference.predictor import Predictor
+from gutseg.inference.views import ViewPredictor
 from gutseg.inference.volumes import VolumePredictor
 from gutseg.losses import Criterion, with_class_weights
 from gutseg.losses.weights import class_weights
@@ -121,8 +122,9 @@ def rows(config: Config, data: Source) -> pd.DataFrame:
             f"data.source {config.data.source} a number of folds, for example data.folds=5"
         )
     found = data.index.assign(fold=assign(data.index, read_folds(folds), folds))
-    if config.volume:
-        check_whole_scans(found, folds, "volume")
+    if config.volume or config.view != "axial":
+        asker = "volume" if config.volume else f"view: {config.view}"
+        check_whole_scans(found, folds, asker)
     return found
 
 
@@ -274,7 +276,11 @@ def as_predictor(
     name: str = "the network",
 ) -> Predictor:
     """Wrap a network for prediction as the config says; name: what errors call it."""
-    make = partial(VolumePredictor, patching=config.volume) if config.volume else Predictor
+    make: Callable[..., Predictor] = Predictor
+    if config.volume:
+        make = partial(VolumePredictor, patching=config.volume)
+    elif config.view != "axial":
+        make = partial(ViewPredictor, view=config.view)
     return make(
         network,
         seen,

@@ -69,6 +69,8 @@ class Fold:
             settings["channels"] = self.config.channels
         if self.config.volume:
             settings["volume"] = self.config.volume.model_dump(include={"patch", "overlap"})
+        if self.config.view != "axial":
+            settings["view"] = self.config.view
         if self.config.geometry.kind == "native":
             settings["tile"] = self.config.predict.tile
         return MadeWith(

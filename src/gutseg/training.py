@@ -15,6 +15,7 @@ from gutseg.config.files import flat
 from gutseg.data.batches import loader
 from gutseg.data.folds import FULL, Held, fold_name
 from gutseg.data.sources.source import Source
+from gutseg.data.sources.turned import in_view
 from gutseg.engine.budget import best_epoch
 from gutseg.engine.distributed import World, init
 from gutseg.engine.journal import Journal
@@ -57,7 +58,8 @@ def _train_here(
 ) -> dict[str, float]:
     training, held_out = table[table["fold"] != fold], table[table["fold"] == fold]
     criterion = experiment.criterion(config, data, training)
-    batches = experiment.batches(config, data, training, fold)
+    seen, planes = in_view(data, table, config.view)
+    batches = experiment.batches(config, seen, planes[planes["fold"] != fold], fold)
     sampler = experiment.sampler(config, batches, world)
     learner = experiment.learner(config, data, criterion, len(sampler), fold, world)
     start = warm_start.weights_of(config, fold)
@@ -70,6 +72,7 @@ def _train_here(
         partial(experiment.as_predictor, config, seen=data.inputs, device=world.device, tta="none"),
         criterion,
         maps=experiment.maps(config),
+        seen=seen,
         rank=world.rank,
         world_size=world.size,
         all_reduce=world.all_reduce,

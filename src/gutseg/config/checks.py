@@ -30,6 +30,7 @@ def check_volume(config: "Config") -> None:
         ("data.source", config.data.source, "competition"),
         ("data.empty_share", config.data.empty_share, 1.0),
         ("stack.slices", config.stack.slices, 1),
+        ("view", config.view, "axial"),
         ("crop", config.crop and list(config.crop.size), None),
     ):
         if found != expected:

@@ -16,6 +16,7 @@ from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
 from gutseg.data.patches import Patching
 from gutseg.data.sources import SOURCES, mode_of
 from gutseg.data.sources.competition import BINARY
+from gutseg.data.view import View
 from gutseg.models import MODELS
 from gutseg.models.hybrid_unet import WindowSide
 from gutseg.models.limits import Drop, Size
@@ -245,6 +246,9 @@ class Config(Section):
     # the folder that run folders are written to
     runs: GivenPath = Path("runs")
     data: Data = Data()
+    # the planes of volumes that are images: axial (rows, columns), coronal (slices, columns) or
+    # sagittal (slices, rows); neighbours and sizes are those of the view, predictions are axial
+    view: View = "axial"
     stack: Stack = Stack()
     scaling: Scaling = Scaling()
     geometry: Geometry = Geometry()
@@ -273,6 +277,9 @@ class Config(Section):
             if getattr(self.model, key):
                 raise ValueError(f"train.init_from replaces what model.{key} sets; set it to null")
         data = self.data
+        if self.view != "axial" and data.source != "competition":
+            problem = f"view: {self.view} needs volumes, and {data.source} has single images"
+            raise ValueError(f"{problem}; leave it axial")
         data.params.update(check(SOURCES, data.source, data.params, where="data"))
         classes = None
         if data.source == "competition":

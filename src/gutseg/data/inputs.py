@@ -226,7 +226,8 @@ def window(
     if height > size[0] or width > size[1]:
         raise ValueError(
             f"a {height}x{width} slice does not fit into the padded size {size[0]}x{size[1]}; "
-            "expected at least 310x360 (height x width) for all native sizes"
+            "expected at least 310x360 (height x width) for all native sizes, of views coronal "
+            "and sagittal 144x360 and 144x310"
         )
     top, left = -((size[0] - height) // 2), -((size[1] - width) // 2)
     return Window(native, (top, top + size[0], left, left + size[1]), size)

@@ -22,6 +22,8 @@ from gutseg.metrics.pooled import Counts, count, decided, measures
 
 METRIC = METRICS["default"]
 COLUMNS = ("dice", "iou", "accuracy", "hausdorff")
+# how many planes the sums of losses are over; no loss is called so
+PLANES = "planes"
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Evaluator:
     _: KW_ONLY
     # what the loss needs besides labels
     maps: Maps = field(default_factory=Maps)
+    # the planes that the network sees and losses are taken of; None: those of the source
+    seen: Source | None = None
     rank: int = 0
     world_size: int = 1
     # sums a tensor over ranks
@@ -66,8 +70,9 @@ class Evaluator:
             pooled += counts
             if probabilities is not None:
                 sums += _compare(scan, z, probabilities, with_score)
-        keys, slices = self._loss_names(losses), sum(len(z) for _, z in self.scans)
-        parts = (sums.ravel(), pooled.vector, [*(losses[key] for key in keys), slices])
+        planes = losses.pop(PLANES, 0)
+        keys = self._loss_names(losses)
+        parts = (sums.ravel(), pooled.vector, [*(losses[key] for key in keys), planes])
         total = np.array(self.all_reduce(torch.tensor(np.concatenate(parts)).double()).tolist())
         summed, counted, lost = np.split(total, np.cumsum([len(part) for part in parts[:2]]))
         found = {f"val_{key}": lost[i] / max(lost[-1], 1) for i, key in enumerate(keys)}
@@ -119,12 +124,14 @@ class Evaluator:
     def _add_losses(
         self, scan: Any, planes: np.ndarray, logits: Tensor, losses: dict[str, float]
     ) -> None:
-        parts = as_target(self.source, *self.source.seen_labels(scan, planes), self.maps)
+        source = self.seen or self.source
+        parts = as_target(source, *source.seen_labels(scan, planes), self.maps)
         parts |= parts.pop("maps")
         moved = {key: plane.to(logits.device) for key, plane in parts.items()}
         total, terms = self.criterion(logits, **moved)
         for key, value in ({"loss": total} | terms).items():
             losses[key] = losses.get(key, 0.0) + float(value) * len(planes)
+        losses[PLANES] = losses.get(PLANES, 0) + len(planes)
 
 
 def batch_dice(source: Source, logits: Tensor, target: Tensor, ignored: Tensor | None) -> float:

@@ -81,9 +81,10 @@ def _predicted(fold: runs.Fold) -> Iterator[tuple[np.ndarray, np.ndarray, np.nda
     checkpoint.fill(predictor.model, _last_weights(fold.folder), fold.folder / "last.pt")
     for name, planes in fold.planes.items():
         scan = fold.data.scan(name)
-        for z, images in predictor.batches(scan, planes):
-            logits = predictor.logits(images)  # (B, C, h, w)
-            found = predictor.native(scan, activation(logits, predictor.mode))  # (C, B, H, W)
+        answers = predictor.parts(
+            scan, planes, lambda _, __, images: activation(predictor.logits(images), predictor.mode)
+        )
+        for z, found in answers:  # found: (C, B, H, W)
             truth, ignored = fold.data.truth(scan, z), fold.data.ignored(scan, z)
             if ignored is None:
                 ignored = np.zeros(truth.shape[1:], bool)
