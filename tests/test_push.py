@@ -118,6 +118,19 @@ def test_refusals_that_pass_are_waited_for_but_not_for_ever(kaggle, build):
         kernel("push", folder=build, submit="hello")
 
 
+def test_a_kernel_is_not_asked_for_before_kaggle_has_begun_it(kaggle, build, monkeypatch):
+    """For a moment the status may be that of the version before: complete."""
+
+    def pause() -> None:
+        with (kaggle.root / "calls.txt").open("a") as calls:
+            calls.write("pause\n")
+
+    monkeypatch.setattr(client, "pause", pause)
+    kernel("push", folder=build)
+    calls = kaggle.calls()
+    assert calls[calls.index("kernels push") + 1] == "pause"
+
+
 def test_waiting_has_an_end(kaggle, build, monkeypatch):
     monkeypatch.setattr(client, "HOURS", 0)
     with pytest.raises(ValueError, match="gutseg-bundle is not ready after 0 hours; repeat the"):

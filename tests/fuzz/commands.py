@@ -227,10 +227,20 @@ COMMANDS: dict[str, Command] = {
         ("kernel", "check", "--folder", "kaggle", "--images", "hidden"),
         (
             Reads("kaggle/bundle/blend.yaml", "blend"),
-            Reads("kaggle/bundle/runs/*/fold0/weights.safetensors", "weights"),
+            Reads("kaggle/bundle/runs/*/fold0/weights.safetensors", "listed"),
             Reads("kaggle/bundle/runs/*/fold0/config.yaml", "resolved"),
         ),
         bad={3: (*NO_INPUT, "built", "cache"), 5: (*NO_INPUT, "cache")},
+    ),
+    "kernel push": Command(
+        ("kernel", "push", "--folder", "kaggle", "--dry-run"),
+        (
+            Reads("kaggle/bundle/bundle.json", "manifest"),
+            Reads("kaggle/bundle/dataset-metadata.json", "description"),
+            Reads("kaggle/infer/kernel-metadata.json", "description"),
+            Reads("kaggle/bundle/runs/*/fold0/weights.safetensors", "listed"),
+        ),
+        bad={3: (*NO_INPUT, "built", "cache")},
     ),
     "kernel images": Command(
         ("kernel", "check", "--folder", "kaggle", "--images", "hidden"),

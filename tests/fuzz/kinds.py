@@ -64,6 +64,10 @@ KINDS: dict[str, tuple[dict[str, Step], dict[str, Verdict]]] = {
     "blend": (_YAML, YAML),
     "grid": (_YAML, YAML),
     "json": (_JSON, dict.fromkeys(_JSON, "same")),
+    # a bundle's: what is listed, and what lists it or describes it to Kaggle in free words
+    "listed": (_mutators(), {"linked": "same"}),
+    "manifest": (_JSON, TEXT | dict.fromkeys(("leaf", "drop_key", "misspelt_key"), "either")),
+    "description": (_JSON, TEXT | dict.fromkeys(("leaf", "drop_key", "misspelt_key"), "either")),
     # the numbers of a bench's cell, which nothing else holds
     "record": (
         _JSON,

@@ -4,6 +4,7 @@ import os
 import runpy
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ def _forked(script: str, cwd: Path, environment: dict[str, str]) -> subprocess.C
         os.chdir(cwd)
         os.environ.clear()
         os.environ.update(environment)
+        tempfile.tempdir = None  # a new process would look at TMPDIR
         code = 1
         try:
             runpy.run_path(script, run_name="__main__")

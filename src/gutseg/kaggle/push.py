@@ -158,9 +158,9 @@ class Push:
         if not (output / files.SUBMISSION).is_file():
             problem = f"the kernel {self.lines.kernel} wrote no {files.SUBMISSION}, but {names}"
             raise ValueError(f"{problem}; see its log in {output}, then build, check and push")
-        score = output / "score.json"
-        own = files.read_json(score).get("score") if score.is_file() else None
-        return names + (f"; score of the public session {own:.4f}" if own is not None else "")
+        path = output / "score.json"  # of the public session alone
+        score = files.read_json(path).get("score") if path.is_file() else None
+        return names if score is None else f"{names}; score of the public session {score:.4f}"
 
     def submit(self, version: int) -> str:
         """Submit a version of the kernel; return what Kaggle answers."""
