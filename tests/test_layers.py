@@ -8,7 +8,7 @@ import gutseg
 PACKAGE = Path(gutseg.__file__).parent
 
 LAYERS = (
-    ("constants", "files", "claims", "progress", "registry", "settings", "ending", "jobs"),
+    ("constants", "files", "claims", "progress", "registry", "settings", "ending", "jobs", "gpu"),
     ("masks",),
     ("metrics", "losses", "models"),
     ("data", "synthetic"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from folders import draw, write_csv, write_scan
+from refused_bundles import BUNDLES
 from refused_inputs import INPUTS
 from refused_pushes import PUSHES
 from refused_submissions import SUBMISSIONS
@@ -16,7 +17,7 @@ from refused_submissions import SUBMISSIONS
 from gutseg.ending import explain
 
 PAGE = Path(__file__).parents[1] / "docs" / "kaggle.md"
-REFUSALS = SUBMISSIONS | INPUTS | PUSHES
+REFUSALS = SUBMISSIONS | INPUTS | BUNDLES | PUSHES
 
 
 def documented() -> list[str]:

@@ -1,6 +1,5 @@
 """From a config to the objects it names; the only place that hands settings to components."""
 
-import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from gutseg.data.maps import Maps
 from gutseg.data.patches import Patches
 from gutseg.data.sampler import BatchSampler, Endless, StepSampler
 from gutseg.data.sources.source import Source
-from gutseg.engine import checkpoint, gpu, precision
+from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import INITIAL, World, seed_everything
 from gutseg.engine.learner import Learner
 from gutseg.engine.memory import PeakMemory, warm_up
@@ -31,6 +30,7 @@ from gutseg.engine.optim import Schedule, optimizer
 from gutseg.engine.presence import WithPresence
 from gutseg.engine.provenance import fold_identity
 from gutseg.files import need_file
+from gutseg.inference import dealing
 from gutseg.inference.evaluate import batch_dice
 from gutseg.inference.predictor import Predictor
 from gutseg.inference.views import ViewPredictor
@@ -40,8 +40,6 @@ from gutseg.losses.weights import class_weights
 from gutseg.models.initial_bias import set_initial_bias
 from gutseg.models.presence import Gate
 from gutseg.settings import MOST_FOLDS
-
-log = logging.getLogger(__name__)
 
 
 def inputs(config: Config) -> Inputs:
@@ -294,7 +292,4 @@ def as_predictor(
 
 def device() -> torch.device:
     """Return the GPU when there is one that torch can compute on."""
-    if problem := gpu.unsupported():
-        log.warning("%s; the CPU computes", problem)
-        return torch.device("cpu")
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(dealing.devices(None)[0].type)

@@ -119,7 +119,7 @@ def _torch() -> Torch:
     try:
         import torch
 
-        from gutseg.engine.gpu import covers
+        from gutseg.gpu import covers
     except (ImportError, OSError, RuntimeError) as error:  # a library of CUDA is missing or old
         return Torch(broken=(str(error).splitlines() or [type(error).__name__])[0])
     built, gpus = tuple(torch.cuda.get_arch_list()), []

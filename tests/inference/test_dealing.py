@@ -201,6 +201,8 @@ def test_a_scan_that_fails_costs_its_batch_nothing(world):
 def test_the_gpus_that_are_asked_for(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75"])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (7, 5))
     assert [str(one) for one in devices(None)] == ["cuda:0", "cuda:1"]
     assert [str(one) for one in devices(1)] == ["cuda:0"] and devices(0) == [CPU]
     with pytest.raises(ValueError, match="--gpus 3: this machine has 2; leave it out to use all"):

@@ -5,8 +5,8 @@ import logging
 import pytest
 import torch
 
-from gutseg import experiment
-from gutseg.engine import gpu
+from gutseg import experiment, gpu
+from gutseg.inference import dealing
 from gutseg.kaggle import machine
 
 # torch 2.10 for CUDA 12.8, as Kaggle's image has it
@@ -44,6 +44,7 @@ def p100(monkeypatch):
 
 def test_a_p100_is_named_and_the_cpu_computes(p100, caplog):
     assert experiment.device() == torch.device("cpu")
+    assert dealing.devices(None) == [torch.device("cpu")]
     found = "the GPU Tesla P100-PCIE-16GB is of compute capability 6.0 and torch "
     assert found in caplog.text and "was built for sm_70, sm_75" in caplog.text
 

@@ -1,5 +1,6 @@
 """Work dealt out to devices: what comes next is read while they compute."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +10,10 @@ from typing import TypeVar
 
 import torch
 
+from gutseg import gpu
 from gutseg.jobs import num_cores
+
+log = logging.getLogger(__name__)
 
 # threads of a GPU: one prepares a batch while the other's is computed
 PER_GPU = 2
@@ -22,7 +26,10 @@ Result = TypeVar("Result")
 
 
 def devices(gpus: int | None) -> list[torch.device]:
-    """Return so many GPUs, None for all there are; where there is none, the processor."""
+    """Return so many GPUs, None for all; the processor where torch can compute on none."""
+    if problem := gpu.unsupported():
+        log.warning("%s; the CPU computes", problem)
+        return [torch.device("cpu")]
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpus is not None and gpus > there:
         raise ValueError(f"--gpus {gpus}: this machine has {there}; leave it out to use all")

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gutseg import runs
+from gutseg import gpu, runs
 from gutseg.data.index import Issues
 from gutseg.data.submission import wanted_rows
 from gutseg.data.volume import describe
-from gutseg.engine import gpu
 from gutseg.files import competition_folder
 from gutseg.inference.ensemble import Ensemble
 
