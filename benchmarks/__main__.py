@@ -12,6 +12,7 @@ BENCHES = {
     "score": "the whole scorer, csv against csv, and a candidate of a search",
     "reading": "2.5-D samples from the cache",
     "elastic": "elastic deformation",
+    "inference": "slices per second of submit beside a plain loop, and its memory",
     "losses": "losses beside those of smp, MONAI, kornia and torch",
 }
 

@@ -13,6 +13,7 @@ from gutseg import runs
 from gutseg.config import Predict
 from gutseg.constants import CLASSES
 from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
+from gutseg.held_out import Unseen
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor
@@ -35,6 +36,7 @@ def submitted(tmp_path, monkeypatch):
     predictor = Predictor(OneOrgan(), inputs, Predict(batch_size=4), device=torch.device("cpu"))
     ensemble = Ensemble([predictor], [1.0], [Rule()] * len(CLASSES))
     monkeypatch.setattr(runs, "ensemble", lambda *words, **settings: ensemble)
+    monkeypatch.setattr(Unseen, "of_blend", lambda path: Unseen([(1.0, [frozenset()])], []))
     rows = write_scan(tmp_path, "case7_day0", *draw(5, 40, 48, 3), part="test")
     rows += write_scan(tmp_path, "case11_day2", *draw(3, 36, 36, 4), part="test")
 

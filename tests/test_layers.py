@@ -18,7 +18,7 @@ LAYERS = (
     ("experiment",),
     ("warm_start",),
     ("runs", "training"),
-    ("blends", "notebook"),
+    ("blends", "notebook", "held_out"),
     ("study", "kaggle"),
     (
         "phantom",

@@ -15,6 +15,7 @@ from gutseg import runs
 from gutseg.config import Predict
 from gutseg.constants import CLASSES
 from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
+from gutseg.held_out import Unseen
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor
@@ -58,6 +59,7 @@ def use(monkeypatch):
         predictor = Predictor(network, inputs, Predict(batch_size=4), device=torch.device("cpu"))
         ensemble = Ensemble([predictor], [1.0], [Rule()] * len(CLASSES))
         monkeypatch.setattr(runs, "ensemble", lambda path, device: ensemble)
+        monkeypatch.setattr(Unseen, "of_blend", lambda path: Unseen([(1.0, [frozenset()])], []))
 
     return replace
 

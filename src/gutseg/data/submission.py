@@ -1,7 +1,7 @@
 """submission.csv: which rows Kaggle asks for, and writing them in its order."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -23,12 +23,15 @@ def write_submission(path: Path, rows: pd.DataFrame, masks: Mapping[tuple[str, s
         rows.assign(predicted=predicted)[COLUMNS].to_csv(temporary, index=False)
 
 
-def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFrame, pd.DataFrame]:
+def wanted_rows(
+    root: Path, debug_scans: int, issues: Issues, prefer: Callable[[str], bool] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows to write (id, class) and the slices to read for them.
 
     slices: all of the scans that the rows name, `wanted` where the rows ask for them. A sample of
-    only a header asks for the first debug_scans scans with PNGs and rows in train.csv. Slices that
-    are absent and an unreadable sample, which then asks for all of test/, are issues.
+    only a header asks for the first debug_scans scans with PNGs and rows in train.csv, those first
+    that `prefer` says of. Slices that are absent and an unreadable sample, which then asks for all
+    of test/, are issues.
     """
     path, part = root / "sample_submission.csv", "test"
     sample = _sample(path, issues)
@@ -41,7 +44,8 @@ def wanted_rows(root: Path, debug_scans: int, issues: Issues) -> tuple[pd.DataFr
     slices = list_slices(root / part, issues)
     present = slices["id"].isin(sample["id"])
     if part == "train":
-        chosen = slices["scan"][present].unique()[:debug_scans]
+        names = slices["scan"][present].unique().tolist()
+        chosen = sorted(names, key=lambda name: not (prefer and prefer(name)))[:debug_scans]
         why = "sample_submission.csv is only a header (Kaggle's public view)"
         log.warning("%s; predicting labelled train scans instead: %s", why, ", ".join(chosen))
         present &= slices["scan"].isin(chosen)

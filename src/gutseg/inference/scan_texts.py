@@ -41,18 +41,26 @@ def scan_texts(
     issues: Issues,
     *,
     fill: bool,
+    choose: Callable[[Ensemble, str], Ensemble] | None = None,
 ) -> Texts:
     """Return the run-length text of every wanted (id, class).
 
     slices: rows of `wanted_rows`. read: returns the bytes of a `file`. workers: an ensemble for
     every thread, which may share them. fill: batches are filled across scans of one size; it
     changes the last bit of probabilities, so on a processor, which gains nothing, it is left out.
-    A scan that cannot be predicted gives an issue and no text.
+    choose: returns the networks that predict a scan, which then is a unit of its own. A scan that
+    cannot be predicted gives an issue and no text.
     """
+
+    def work(ensemble: Ensemble, unit: Sequence[Wanted]) -> list[tuple[Wanted, Texts | Exception]]:
+        chosen = choose(ensemble, unit[0].part.scan.name) if choose else ensemble
+        return _predict(chosen, unit)
+
     found: Texts = {}
     scans = slices["scan"].nunique()
     with ThreadPoolExecutor() as pool, progress(total=scans, desc="submit", unit="scan") as bar:
-        for done in deal(_units(slices, read, issues, pool, fill), _predict, workers):
+        units = _units(slices, read, issues, pool, fill and not choose)
+        for done in deal(units, work, workers):
             for wanted, texts in done:
                 bar.update()
                 if isinstance(texts, Exception):

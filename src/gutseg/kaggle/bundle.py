@@ -51,8 +51,11 @@ def build_bundle(
 def pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
     """Copy configs and weights of all folds that predict, and the blend with their new places.
 
+    Which cases a fold held out is written beside its weights, for the kernel to score them.
+
     home: what the runs of the blend are relative to.
     """
+    from gutseg import held_out
     from gutseg.engine import checkpoint
 
     packed = []
@@ -66,6 +69,7 @@ def pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
             shutil.copyfile(config, target / "config.yaml")
             weights = checkpoint.weights(checkpoint.weights_file(source))
             checkpoint.save_weights(target / checkpoint.BUNDLED, weights)
+            held_out.write_note(target, held_out.held_out(source))
     places: dict[str, Any] = {"members": packed[: len(solved.members)]}
     if solved.background:
         places["background"] = packed[-1]

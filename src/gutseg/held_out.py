@@ -1,0 +1,139 @@
+"""Labelled scans that a blend predicts with the folds that have not seen them, and their score."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from gutseg import runs
+from gutseg.config import load_blend
+from gutseg.config.blend import Predicted
+from gutseg.data.folds import FULL, fold_name
+from gutseg.data.index import Slices, scan_key
+from gutseg.data.mask_csv import MaskCsv
+from gutseg.files import read_json, write_json
+from gutseg.inference.csv_scores import compare_csvs
+from gutseg.inference.ensemble import Ensemble
+from gutseg.metrics.competition import METRICS
+from gutseg.registry import listed
+from gutseg.reporting.tables import as_text, group_by, scores
+
+log = logging.getLogger(__name__)
+
+# in a bundle, beside the weights of a fold
+NOTE = "held_out.json"
+SCORE = "score.json"
+
+Cases = frozenset[int]
+
+
+def held_out(folder: Path) -> Cases:
+    """Return the cases of which a fold has seen no slice; none where that cannot be known."""
+    if (folder / NOTE).is_file():
+        return _read_note(folder / NOTE)
+    if folder.name == FULL:
+        return frozenset()
+    try:
+        fold = runs.open_fold(folder)
+    except (ValueError, OSError) as error:
+        log.warning("which cases %s held out cannot be known: %s", folder, error)
+        return frozenset()
+    if "case" not in fold.data.index:
+        return frozenset()
+    kept: Counter[int] = Counter()
+    for name, z in fold.planes.items():
+        kept[scan_key(name)[0]] += len(z)
+    slices = fold.data.index["case"].value_counts()
+    # where folds divide slices, the fold has seen the others of a case
+    return frozenset(case for case, count in kept.items() if count == slices[case])
+
+
+def write_note(folder: Path, cases: Cases) -> None:
+    """Write what `held_out` reads where the data of the training are not at hand."""
+    write_json(folder / NOTE, {"cases": sorted(cases)})
+
+
+def _read_note(path: Path) -> Cases:
+    content = read_json(path)
+    cases = content.get("cases") if isinstance(content, dict) else None
+    if not isinstance(cases, list) or not all(type(case) is int for case in cases):
+        raise ValueError(f'{path} is not of the form {{"cases": [1, 2]}}; build the bundle again')
+    return frozenset(cases)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """The cases that each network of a blend has not seen."""
+
+    # weight of each member, and the cases that its folds held out
+    members: Sequence[tuple[float, Sequence[Cases]]]
+    # those of the background's folds
+    background: Sequence[Cases]
+    # the reading of the metric that the blend's rules were chosen under
+    metric: str = "default"
+
+    @classmethod
+    def of_blend(cls, path: Path) -> "Unseen":
+        """Ask the folds of a blend.yaml, one by one."""
+
+        def cases(run: Predicted) -> list[Cases]:
+            return [held_out(path.parent / run.run / fold_name(fold)) for fold in run.folds]
+
+        solved = load_blend(path)
+        over = cases(solved.background) if solved.background else []
+        return cls(
+            [(member.weight, cases(member)) for member in solved.members], over, solved.metric
+        )
+
+    def knows(self, scan: str) -> bool:
+        """Say whether some fold of every member held the case of a scan out."""
+        case = scan_key(scan)[0]
+        groups = [folds for _, folds in self.members] + (
+            [self.background] if self.background else []
+        )
+        return all(any(case in cases for cases in folds) for folds in groups)
+
+    def choose(self, ensemble: Ensemble, scan: str) -> Ensemble:
+        """Return the networks that never saw a scan's case; all, where a member has none."""
+        if not self.knows(scan):
+            return ensemble
+        case = scan_key(scan)[0]
+        kept, weights, first = [], [], 0
+        for weight, folds in self.members:
+            chosen = [first + fold for fold, cases in enumerate(folds) if case in cases]
+            kept += [ensemble.predictors[number] for number in chosen]
+            weights += [weight / len(chosen)] * len(chosen)
+            first += len(folds)
+        pairs = zip(ensemble.background, self.background, strict=True)
+        over = [predictor for predictor, cases in pairs if case in cases]
+        return replace(ensemble, predictors=kept, weights=weights, background=over)
+
+
+def score_public(submission: Path, truth: Path, slices: pd.DataFrame, unseen: Unseen) -> None:
+    """Score what a public session predicted, and write score.json beside it.
+
+    slices: of the labelled scans in the submission, which is read again from its file. Cases that
+    every fold has seen are left out: their score would say how well they are remembered.
+    """
+    names = slices["scan"].unique()
+    known = [name for name in names if unseen.knows(name)]
+    skipped = [name for name in names if name not in known]
+    if skipped:
+        log.warning(
+            "not scored, since every network may have seen them: %s", listed(skipped, len(skipped))
+        )
+    metric = METRICS[unseen.metric]
+    found: dict = {"score": None}
+    if known:
+        listing = Slices(slices[slices["scan"].isin(known)], truth)
+        ours, theirs = MaskCsv(submission, listing), MaskCsv(truth, listing)
+        results, _ = compare_csvs(ours, theirs, metric)
+        found = scores(results, unseen.metric, metric)
+        print(as_text(group_by(results, "scan") | {"all": results}, metric))
+        if found["score"] is not None:
+            which = f"{unseen.metric}: {metric.source}"
+            print(f"score {found['score']:.4f} of folds that had not seen these cases ({which})")
+    write_json(submission.with_name(SCORE), found | {"not_scored": skipped})
