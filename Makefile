@@ -1,10 +1,10 @@
-# make demo, test, lint, fuzz, mutants, speed: each sets up .venv by itself when it is missing.
+# make demo, test, lint, fuzz, mutants, speed, notebooks: each sets up .venv by itself when it is missing.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test fuzz lint format speed mutants
+.PHONY: demo test fuzz lint format speed notebooks mutants
 demo: $(INSTALLED)
 	$(BIN)/gutseg demo
 
@@ -27,6 +27,10 @@ format: $(INSTALLED)
 speed: $(INSTALLED)
 	$(BIN)/pip install --quiet -e '.[speed]'
 	$(BIN)/python -m benchmarks --out build/speed
+
+# kernels/*/*.ipynb, from the scripts beside them
+notebooks: $(INSTALLED)
+	$(BIN)/python -m gutseg.kaggle.notebook
 
 # make mutants FILES="masks/rle metrics/slice_boxes.py" SAMPLE=1000: those files alone, every mutant
 SAMPLE := 40

@@ -87,7 +87,7 @@ def test_a_build_is_what_it_says_and_nothing_that_must_be_unpickled(blend, tmp_p
     fold = "runs/0-tiny/fold0"
     assert names == {
         *("bundle.json", "dataset-metadata.json", "blend.yaml"),
-        *(f"{fold}/config.yaml", f"{fold}/weights.safetensors"),
+        *(f"{fold}/config.yaml", f"{fold}/weights.safetensors", f"{fold}/held_out.json"),
         "wheels/gutseg-0.1.0-py3-none-any.whl",
     }
     listed = json.loads((bundle / "bundle.json").read_text())["files"]

@@ -12,6 +12,7 @@ WRITTEN = (
     *("bundle/bundle.json", "bundle/dataset-metadata.json"),
     *("infer/*.py", "infer/kernel-metadata.json", "checks.json"),
     *("push.json", "output/*"),  # of a push
+    *("bundle/config.yaml", "train/*", "cv/*"),
     "bundle/code/*",  # of earlier versions
 )
 MARKER = f"bundle/{MANIFEST}"

@@ -1,0 +1,56 @@
+"""Kaggle kernel: train one fold within a session; attached to its own output, it resumes.
+
+Attach the output of the last session (kernel_sources, or "Add input") and run it again until it
+says that the fold is trained. FOLD: a number, or "full" for all patients. SECONDS: of a session,
+below Kaggle's nine hours, so that its output is kept.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from gutseg.kaggle.opening import find_bundle, unpack, verify
+
+INPUT = Path(os.environ.get("GUTSEG_INPUT", "/kaggle/input"))
+BUNDLE_SHA256 = ""
+FOLD = 0
+SECONDS = 8.5 * 3600
+CACHE = Path(tempfile.gettempdir()) / "gutseg-cache"  # the same in every session: it is compared
+
+
+def open_bundle() -> Path:
+    """Verify the attached bundle, put its wheels on the path and return its folder."""
+    bundle = find_bundle(INPUT)
+    verify(bundle, BUNDLE_SHA256)
+    code = tempfile.mkdtemp(prefix="gutseg-")
+    unpack(bundle, Path(code))
+    sys.path.insert(0, code)
+    return bundle
+
+
+def train(bundle: Path) -> None:
+    """Train, or go on training, into runs/NAME/fold<k>, then predict what the fold held out."""
+    from gutseg import training
+    from gutseg.config import load
+    from gutseg.held_out import held_out, write_note
+    from gutseg.kaggle.session import limited, take_over
+    from gutseg.predict import predict
+    from gutseg.prepare import prepare
+
+    with limited(SECONDS):
+        prepare(INPUT, CACHE)
+        config = load(bundle / "config.yaml", [f"data.folder={CACHE}", "data.folds=5", "runs=runs"])
+        folder = take_over(INPUT, config, FOLD)
+        training.train_fold(config, FOLD)
+        write_note(folder, held_out(folder))
+        if FOLD != "full":
+            predict(folder.parent, fold=str(FOLD))
+        print(f"{folder} is trained; kernels/cv scores its predictions, gutseg blend takes the run")
+
+
+if __name__ == "__main__":
+    try:
+        train(open_bundle())
+    except (ValueError, OSError, ArithmeticError) as error:
+        sys.exit(str(error))  # the last line of Kaggle's log is a sentence
