@@ -161,6 +161,20 @@ def test_an_ensemble_of_images_and_volumes_keeps_the_planes_of_its_scans_apart(o
     assert not one[1].to_arrays()[:, [0, 1, 2, 4, 5, 7]].any() and one[1].to_arrays()[:, 3].any()
 
 
+def test_windows_that_do_not_fit_into_the_memory_are_taken_in_halves(opened, caplog):
+    class Large(Bright):
+        def forward(self, images):
+            if len(images) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super().forward(images)
+
+    scan = opened.scan("case1_day0")
+    found = _volumes(Large(), (4, 32, 32), batch_size=5)(scan)
+    np.testing.assert_array_equal(found, _volumes(Bright(), (4, 32, 32))(scan))
+    expected = ["the network: out of memory at 5 windows; 2 at a time from now on"]
+    assert caplog.messages == expected
+
+
 def test_training_measures_a_network_of_volumes_as_it_does_its_slices(opened):
     """A pointwise network is the same network of images: every measure is the same."""
     rows = opened.index[opened.index["scan"].isin(["case1_day0", "case5_day0"])]

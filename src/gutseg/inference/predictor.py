@@ -67,6 +67,9 @@ class Predictor:
     sees the same numbers: a few MB a scan instead of 61 in float16.
     """
 
+    # what a batch is made of
+    unit = "planes"
+
     def __init__(
         self,
         model: nn.Module,
@@ -171,20 +174,24 @@ class Predictor:
         return to_bytes(native[0] if len(native) == 1 else np.concatenate(native, axis=1))
 
     def _within_memory(self, images: Tensor) -> Tensor:
-        """Return probabilities (B, C, h, w); where memory runs out, from now on in half batches."""
+        """Return probabilities (B, C, h, w) of a batch, in parts where memory runs out."""
+        tta, mode = self.settings.tta, self.mode
+        return self._halved(images, lambda some: probabilities(self.logits, some, tta, mode))
+
+    def _halved(self, images: Tensor, answer: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return answer(images); where memory runs out, from now on in half batches."""
         found: list[Tensor] = []
         while len(images):
             size = min(self.most or len(images), len(images))
             try:
-                some = images[:size].to(self.device)
-                found.append(probabilities(self.logits, some, self.settings.tta, self.mode))
+                found.append(answer(images[:size].to(self.device)))
             except torch.OutOfMemoryError:
                 if size == 1:
                     raise
                 self.most = size // 2
                 log.warning(
-                    "%s: out of memory at %d planes; %d at a time from now on",
-                    *(self.name, size, self.most),
+                    "%s: out of memory at %d %s; %d at a time from now on",
+                    *(self.name, size, self.unit, self.most),
                 )
                 torch.cuda.empty_cache()
                 continue

@@ -35,6 +35,8 @@ class VolumePredictor(Predictor):
     the size of a patch as in training. Source: [Isensee 2021].
     """
 
+    unit = "windows"
+
     def __init__(
         self,
         model: nn.Module,
@@ -84,7 +86,8 @@ class VolumePredictor(Predictor):
         for number in range(0, len(windows), size):
             group = windows[number : number + size]
             places = [[slice(at, at + len(share)) for at, share in window] for window in group]
-            found = self.network(torch.stack([volume[:, *place] for place in places])).float()
+            inside = torch.stack([volume[:, *place] for place in places])  # (N, 1, z, y, x)
+            found = self._halved(inside, self.network).float()
             if not number:
                 total = found.new_zeros(found.shape[1], *volume.shape[1:])  # (C, Z, h, w), grown
             for window, place, logits in zip(group, places, found, strict=True):
