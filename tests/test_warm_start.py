@@ -86,6 +86,12 @@ def test_a_run_on_other_data_saw_nobody_but_what_it_started_from_may_have(
     _check(config, 0)
     with pytest.raises(ValueError, match="runs/tiny/fold0 was trained on .* fold 1 holds out"):
         _check(config, 1)
+    (between / "meta.json").write_text("[]")
+    with pytest.raises(ValueError, match="meta.json does not say who was held out; put it back"):
+        _check(config, 0)
+    (between / "meta.json").unlink()  # as in a bundle, whose folder says it
+    with pytest.raises(ValueError, match="runs/tiny/fold0 was trained on .* fold 1 holds out"):
+        _check(config, 1)
     shutil.rmtree(tmp_path / "cache")
     with pytest.raises(ValueError, match="what .*fold1 was trained on cannot be read, so that it"):
         _check(config, 0)

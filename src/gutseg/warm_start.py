@@ -1,6 +1,7 @@
 """Weights of an earlier training to start from, unless they saw who is held out now."""
 
 import logging
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -57,7 +58,7 @@ def check_unseen(
     folder = weights.parent
     if fold == FULL:
         return
-    if not (folder / "config.yaml").is_file():
+    if not os.path.lexists(folder / "config.yaml"):
         log.warning("train.init_from: no config.yaml says what %s was trained on", weights)
         return
     theirs, their_fold, folds = _opened(folder)
@@ -78,9 +79,12 @@ def check_unseen(
 
 def _opened(folder: Path) -> tuple[Config, Held, str | None]:
     """Return the config of a fold's folder, who it held out and the hash of its folds."""
-    config = load(folder / "config.yaml")
-    meta = read_json(folder / "meta.json") if (folder / "meta.json").is_file() else {}
-    name = str(meta.get("fold", folder.name.removeprefix("fold")))
+    config = load(need_file(folder / "config.yaml", "put it back, or name a copy of the weights"))
+    path = folder / "meta.json"
+    meta = read_json(path) if os.path.lexists(path) else {"fold": folder.name.removeprefix("fold")}
+    if not isinstance(meta, dict) or "fold" not in meta:
+        raise ValueError(f"{path} does not say who was held out; put it back, or train that again")
+    name = str(meta["fold"])
     # who says nothing may have seen everybody
     return config, held_by(name) if name.isdecimal() else FULL, meta.get("folds_sha256")
 

@@ -20,6 +20,8 @@ TURNS = {
     "predict": 3,
     "submit": 3,
     "validate": 1,
+    "export": 1,
+    "push-to-hub": 1,
     "kernel": 3,
     "bench": 3,
     "blend": 2,

@@ -115,6 +115,11 @@ COMMANDS: dict[str, Command] = {
         (Reads("encoder.pth", "encoder"),),
         writes=("runs/pickled",),
     ),
+    "train start": Command(
+        _train("tiny.yaml", "name=started", "train.init_from=runs/tiny"),
+        (*TRAINED[:2], Reads(f"{FOLD}/meta.json", "json")),
+        writes=("runs/started",),
+    ),
     "predict": Command(
         ("predict", "runs/tiny", "--fold", "0", "--tta", "none"),
         (
@@ -207,6 +212,27 @@ COMMANDS: dict[str, Command] = {
             Reads("hidden/sample_submission.csv", "sample", without=("only_header",)),
         ),
         bad={1: (*NO_INPUT, "folds.csv", "raw/train.csv"), 3: NO_INPUT, 5: NO_INPUT, 7: COUNT},
+    ),
+    "export": Command(
+        ("export", "runs/tiny", "--to", "onnx", "--fold", "0", "--out", "exported"),
+        (*TRAINED[:2], INDEX),
+        writes=("exported",),
+        bad={
+            1: (*NO_INPUT, "runs", "cache", FOLD),
+            3: NO_WORD,
+            5: NO_FOLD,
+            # its files may lie beside others
+            7: tuple(name for name in NO_FOLDER if name not in ("notes", "hidden", "")),
+        },
+    ),
+    "push-to-hub": Command(
+        ("push-to-hub", "blends/first/blend.yaml", "--out", "model"),
+        (Reads("blends/first/blend.yaml", "blend"), *TRAINED[:2]),
+        writes=("model",),
+        bad={
+            1: (*NO_INPUT, "tiny.yaml", "runs", "cache"),
+            3: (*NO_FOLDER, "runs", "blends/..", "."),
+        },
     ),
     "kernel build": Command(
         (

@@ -15,7 +15,7 @@ LEAKS = re.compile(
 LONGEST = 1500  # characters of a message
 LINES = 14
 # Files that hold a copy or the hash of an input differ where a harmless byte of it does.
-COPIES = ("meta.json", "made_with.json", "built/bundle/runs/*/*/*")
+COPIES = ("meta.json", "made_with.json", "built/bundle/runs/*/*/*", "exported/*", "model/*")
 SHOWN = 5  # of many paths with one problem
 Tree = dict[str, tuple]
 
