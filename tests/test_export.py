@@ -127,6 +127,12 @@ def test_what_cannot_be_exported_is_said_first(trained, tmp_path):
     ):
         _check_network(pyramid, "onnx", tmp_path)
     _check_network(pyramid, "torch.export", tmp_path)
+    coronal = load(trained.config, ["view=coronal"])
+    with pytest.raises(ValueError, match="sees coronal planes; export writes networks of axial"):
+        _check_network(coronal, "onnx", tmp_path)
+    model = pyramid.model.model_copy(update={"params": {"dims": 3}})
+    with pytest.raises(ValueError, match="is a network of volumes; export writes networks of slic"):
+        _check_network(pyramid.model_copy(update={"model": model}), "torch.export", tmp_path)
     tiles = ["geometry={kind: native}", "predict.tile=32"]
     run = _untrained(tmp_path / "run", load(trained.config, [*trained.overrides, *tiles]))
     with pytest.raises(ValueError, match="slices of 40x48 are predicted in tiles of 32 pixels"):

@@ -120,6 +120,10 @@ def _open(folder: Path, to: str, batch: int, size: str) -> Opened:
 def _check_network(config: Config, to: str, folder: Path) -> None:
     if config.model.dims != 2:
         raise ValueError(f"{folder} is a network of volumes; export writes networks of slices")
+    if config.view != "axial":
+        raise ValueError(
+            f"{folder} sees {config.view} planes; export writes networks of axial ones"
+        )
     if to == "onnx" and not MODELS[config.model.name].onnx:
         raise ValueError(
             f"{folder}: torch.onnx cannot write {config.model.name!r}; give --to torch.export"
