@@ -18,17 +18,17 @@ from gutseg.kernel import kernel
 ROOT = Path(__file__).parents[1]
 
 
-def write_build(folder: Path, weights: str = "weights") -> Path:
+def write_build(folder: Path, weights: str = "weights", user: str = "me") -> Path:
     """The parts of a build that a push looks at."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("bundle", "infer"):
         (folder / name).mkdir(parents=True)
     (folder / "bundle" / "blend.yaml").write_text(weights)
-    metadata.write_dataset(folder / "bundle", "me", "gutseg")
+    metadata.write_dataset(folder / "bundle", user, "gutseg")
     manifest.write(folder / "bundle", 0.5)
     (folder / "infer" / "infer.py").write_text("print('predict')\n")
     template = ROOT / "kernels" / "infer" / "kernel-metadata.json"
-    metadata.write_kernel(template, folder / "infer", "me", "gutseg")
+    metadata.write_kernel(template, folder / "infer", user, "gutseg")
     return folder
 
 

@@ -166,6 +166,25 @@ def test_the_newest_submission_of_a_message():
     assert newest("No submissions found", "a") == newest(head, "a") == {}
 
 
+def shown(command: str) -> list[str]:
+    """Return what docs/kaggle.md shows below a command."""
+    page = (Path(__file__).parents[1] / "docs" / "kaggle.md").read_text()
+    block = page.split(f"    $ {command}\n")[1].split("\n\n")[0]
+    return [line.removeprefix("    ") for line in block.splitlines()]
+
+
+def test_the_page_shows_what_a_push_prints(kaggle, tmp_path, monkeypatch, caplog, capsys):
+    caplog.set_level("INFO")
+    monkeypatch.chdir(tmp_path)
+    folder = write_build(Path("build/kaggle"), user="somebody")
+    kernel("push", folder=folder, submit="first", dry_run=True)
+    dry = capsys.readouterr().out.splitlines()
+    assert dry == shown("gutseg kernel push --dry-run --submit first")
+    kernel("push", folder=folder, submit="first")
+    printed = [*caplog.messages, *capsys.readouterr().out.splitlines()]
+    assert printed == shown("gutseg kernel push --submit first")
+
+
 REAL = shutil.which("kaggle")
 real = pytest.mark.skipif(not REAL, reason="the kaggle command is not installed")
 

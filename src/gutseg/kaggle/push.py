@@ -57,9 +57,9 @@ class Push:
     def run(self) -> None:
         """Do what is not done yet, and print how far it came."""
         need_command()
-        self._step("dataset", self.bundle, self.upload)
+        self._step("dataset", self.bundle, self.upload, "sent, after version {}")
         self._step("ready", self.bundle, self.wait_until_ready)
-        version = self._step("kernel", self.kernel, self.start)
+        version = self._step("kernel", self.kernel, self.start, "version {}")
         self._step("run", self.kernel, self.wait_until_run)
         self._step("output", self.kernel, self.fetch)
         name = f"{self.lines.kernel} version {version}"
@@ -70,15 +70,15 @@ class Push:
         self._step("submission", submission, lambda: self.submit(version))
         print(f"{name}: {self._step('score', submission, self.wait_until_scored)}")
 
-    def _step(self, name: str, of: str, work: Callable[[], Any]) -> Any:
+    def _step(self, name: str, of: str, work: Callable[[], Any], says: str = "{}") -> Any:
         before = self.steps.result(name, of)
         if before is not None:
-            log.info("%s: done before (%s)", name, before)
+            log.info("%s: done before (%s)", name, says.format(before))
             return before
         log.info("%s ...", name)
         result = work()
         self.steps.record(name, of, result)
-        log.info("%s: %s", name, result)
+        log.info("%s: %s", name, says.format(result))
         return result
 
     def upload(self) -> int:
