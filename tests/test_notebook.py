@@ -1,13 +1,16 @@
 """`gutseg.load(...)(volume)` in a notebook gives the masks that `submit` writes."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import gutseg
+from gutseg import runs
 from gutseg.constants import CLASSES
 from gutseg.data.cache import Cache
 from gutseg.masks.rle_reading import decode
@@ -27,9 +30,9 @@ def test_masks_are_those_of_the_submission(trained, tmp_path):
     assert masks.dtype == bool and masks.shape == (3, *volume.shape)
     rows = pd.read_csv(tmp_path / "s.csv", keep_default_na=False)
     assert len(rows) == 3 * len(volume) and masks.any(axis=(1, 2, 3)).all()
-    for slice_id, organ, runs in rows.itertuples(index=False):
+    for slice_id, organ, text in rows.itertuples(index=False):
         z = int(slice_id[-4:]) - 1
-        written = decode(runs, *volume.shape[1:]) if runs else np.zeros(volume.shape[1:], bool)
+        written = decode(text, *volume.shape[1:]) if text else np.zeros(volume.shape[1:], bool)
         assert np.array_equal(masks[CLASSES.index(organ), z], written), slice_id
 
 
@@ -41,6 +44,22 @@ def test_a_run_is_the_mean_of_its_folds_cut_at_a_half(trained):
     scan = Cache(trained.cache).scan(SCAN)
     parts = [one(scan, z).astype(np.float32) for one in whole.ensemble.predictors]
     assert np.array_equal(whole(volume), np.rint(sum(parts) / 2) >= 128)
+
+
+def test_a_run_is_flipped_as_its_config_says_and_one_of_all_patients_stands_alone(
+    trained, tmp_path
+):
+    run = tmp_path / "tiny"
+    shutil.copytree(trained.run, run)
+    text = (run / "fold0" / "config.yaml").read_text()
+    (run / "fold0" / "config.yaml").write_text(text.replace("tta: none", "tta: hflip"))
+    (run / "fold1" / "best.pt").unlink()
+    solved, home = runs.as_blend(run)
+    assert home == tmp_path and [member.model_dump() for member in solved.members] == [
+        {"run": Path("tiny"), "folds": [0], "tta": "hflip", "weight": 1.0}
+    ]
+    (run / "fold0").rename(run / "full")
+    assert runs.as_blend(run)[0].members[0].folds == ["full"]
 
 
 @pytest.mark.parametrize(
