@@ -89,7 +89,11 @@ CHANGED = {
     "deep_supervision": True,
     "gate": "multiply",
     "alpha": 1.0,
+    "inflation": "centre",
+    "z_strides": [2, 2, 2, 2, 2],
 }
+# parameters that matter to networks of volumes alone
+OF_VOLUMES = {"inflation", "z_strides"}
 OWN = {
     "basic_unet": {"widths": [8, 8, 8, 8, 8, 8]},
     "unetpp_deep": {"widths": [8, 8, 8, 8, 8, 8], "deep_supervision": False},

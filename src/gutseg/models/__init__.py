@@ -28,6 +28,7 @@ from gutseg.models.nnunet import nnunet_resenc
 from gutseg.models.segmenter import segmenter
 from gutseg.models.segnet import segnet
 from gutseg.models.smp import on_encoder, smp
+from gutseg.models.smp_unet import smp_unet
 from gutseg.models.spec import NetSpec
 from gutseg.models.transunet import transunet
 from gutseg.models.two_path_cnn import two_path_cnn
@@ -117,7 +118,13 @@ MODELS: dict[str, NetSpec] = {
         stride=32,
         sizes="multiples of the encoder's stride; padded and cut back",
     ),
-    "smp_unet": NetSpec(on_encoder("Unet"), f"[Ronneberger 2015]; {SMP}", stride=32),
+    "smp_unet": NetSpec(
+        smp_unet,
+        f"[Ronneberger 2015]; {SMP}; volumes: [Carreira 2017], {OWN}",
+        dims=BOTH,
+        stride=32,
+        sizes="multiples of the encoder's stride, any number of slices; padded and cut back",
+    ),
     "unetpp": NetSpec(on_encoder("UnetPlusPlus"), f"[Zhou 2018]; {SMP}", stride=32),
     "deeplabv3plus": NetSpec(on_encoder("DeepLabV3Plus"), f"[Chen L 2018]; {SMP}", stride=16),
     "pspnet": NetSpec(on_encoder("PSPNet"), f"[Zhao 2017]; {SMP}", stride=8, onnx=False),

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from gutseg.models.inflate import thickened
 from gutseg.registry import shown
 
 # Wrappers that training frameworks leave in front of an encoder's own keys.
@@ -16,13 +18,13 @@ WRAPPERS = ("module.", "_orig_mod.", "state_dict.", "net.", "model.", "backbone.
 FULL_DEPTH = 6
 
 
-def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+def load_encoder(model: Any, state: Mapping[str, Tensor]) -> None:
     """Copy the weights of a three-channel encoder into the encoder of a network.
 
-    model: of the `smp` or `segnet` row, with any number of input channels. state: an encoder's or
-    a classifier's state dict, the library's own, timm's (for `tu-` encoders) or torchvision's (for
-    `segnet`); prefixes such as `encoder.` and classifier heads are left out, and so are stages
-    below encoder_depth.
+    model: of the `smp` or `segnet` row, with any number of input channels, or `smp_unet` of
+    volumes, for which weights of images are inflated. state: an encoder's or a classifier's state
+    dict, the library's own, timm's (for `tu-` encoders) or torchvision's (for `segnet`); prefixes
+    such as `encoder.` and classifier heads are left out, and so are stages below encoder_depth.
     A convolution that reads the image becomes the mean of its three channels times 3 / channels,
     repeated: where all channels of the image are equal, it answers as the published one does
     on that image as grey RGB. A weight-standardising one (nfnet) undoes that factor, so its gain
@@ -39,7 +41,9 @@ def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         )
     own = _unwrap(encoder.state_dict(), all)
     bare = _unwrap(state, any)
-    target = {_canonical(key): value for key, value in own.items()}
+    places = {_canonical(key): value for key, value in own.items()}
+    # of a network of volumes one plane of each kernel: the shape that the weights of images have
+    target = {key: value[:, :, 0] if value.ndim == 5 else value for key, value in places.items()}
     source = {_canonical(key): value for key, value in bare.items()}
     # Older checkpoints predate the counter, which inference does not read.
     missing = {
@@ -66,7 +70,10 @@ def load_encoder(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         raise ValueError(f"the weights hold NaN or infinity: {_list(odd)}; download them again")
     with torch.no_grad():
         for key, value in source.items():
-            target[key].copy_(value)
+            place = places[key]
+            if place.ndim == 5:
+                value = thickened(value, place.shape[2], model.inflation)
+            place.copy_(value)
 
 
 def _check_state(state: Mapping[str, Tensor]) -> None:
