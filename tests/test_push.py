@@ -10,6 +10,7 @@ from pushing import Kaggle, run_here, write_build
 
 from gutseg.kaggle import client
 from gutseg.kaggle.push import log_lines, newest
+from gutseg.kaggle.steps import kept
 from gutseg.kaggle.words import Lines
 from gutseg.kernel import kernel
 
@@ -80,6 +81,17 @@ def test_a_changed_bundle_starts_anew_and_a_changed_script_sends_no_bundle(kaggl
     # the version that is there is asked for before, and a ready one of before is not taken for it
     renewed = ["datasets status", "datasets version", "datasets status", "datasets status"]
     assert kaggle.calls() == [*renewed, *RUN]
+
+
+def test_a_rebuilt_build_keeps_what_was_pushed(build):
+    for before in (None, '{"kernel": {"of": "x", "result": 3}}'):
+        if before:
+            (build / "push.json").write_text(before)
+        with kept(build):
+            write_build(build)
+            assert not (build / "push.json").exists()
+        found = (build / "push.json").read_text() if (build / "push.json").exists() else None
+        assert found == before
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"kernel": 3}', '{"kernel": {"of": 1}}'])
