@@ -21,6 +21,7 @@ from gutseg.config import load, load_blend
 from gutseg.constants import CLASSES
 from gutseg.engine import checkpoint
 from gutseg.kaggle.bundle import build_bundle
+from gutseg.kaggle.rehearsal import check_csv
 from gutseg.kaggle.sandbox import run_like_kaggle
 from gutseg.masks import rle_writing
 from gutseg.metrics.competition import METRICS, summarise
@@ -204,17 +205,22 @@ def test_submit_names_a_slice_without_png_and_a_broken_one(trained, hidden, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("nested", [False, True], ids=["<slug>", "competitions/<slug>"])
-def test_the_kernel_writes_the_same_bytes_as_home(trained, hidden, tmp_path, nested):
-    """Read-only bundle, another working directory, no network, both forms of Kaggle's mounts."""
+@pytest.mark.parametrize(("nested", "cores"), [(False, 1), (True, 2)], ids=["<slug>", "nested"])
+def test_the_kernel_writes_the_same_bytes_as_home(trained, hidden, tmp_path, nested, cores):
+    """Read-only bundle, another folder, no network, both forms of mounts, one worker and two."""
     home = tmp_path / "home.csv"
     submit(trained.blend, hidden, home)
     build_bundle(trained.blend, tmp_path / "kaggle", user="somebody", wheels=False)
     for path in (tmp_path / "kaggle" / "bundle").rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    folder = tmp_path / "kaggle"
-    ran = run_like_kaggle(folder, hidden, tmp_path / "work", nested=nested)
+    folder, mine = tmp_path / "kaggle", os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(mine)[:cores])  # as many workers as cores
+    try:
+        ran = run_like_kaggle(folder, hidden, tmp_path / "work", nested=nested)
+    finally:
+        os.sched_setaffinity(0, mine)
     assert ran.csv.read_bytes() == home.read_bytes()
+    check_csv(ran.csv, hidden)
     assert json.loads((folder / "infer" / "kernel-metadata.json").read_text())["id"].startswith(
         "somebody/"
     )

@@ -200,3 +200,14 @@ def test_what_could_be_cut(tmp_path):
         ": too long; tta: none 7.0 h, one fold a run 5.0 h, both 2.0 h; on a GPU a larger "
         "predict.batch_size may help"
     )
+
+
+def test_a_folder_of_ones_own_is_run_alone(built, views, tmp_path, capsys):
+    folder = built(KERNEL.replace("PLACE", ""))
+    rehearsal.check(folder, views.hidden)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{views.hidden}: 282 rows in ")
+    assert last == (
+        f"{folder}: the kernel ran as on Kaggle; next: gutseg kernel push --folder {folder}"
+    )
+    assert not (folder / "checks.json").exists()
