@@ -37,7 +37,7 @@ INPUTS = Inputs(Stack(slices=3), Scaling(), Geometry(kind="pad", size=(48, 64)))
 
 # what never touches the value: see the text above the table
 ASIDE = {
-    *("claims.py", "data/tables.py", "files.py", "jobs.py"),
+    *("claims.py", "data/tables.py", "files.py", "gpu.py", "jobs.py"),
     *("masks/intrinsics.py", "progress.py"),
 }
 # weights of pixels, drawn from the target
