@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from folders import write_csv, write_scan
 
 import gutseg
 from gutseg import runs
@@ -24,8 +25,10 @@ def _volume(trained):
 
 
 def test_masks_are_those_of_the_submission(trained, tmp_path):
-    submit(trained.blend, trained.raw, tmp_path / "s.csv", debug_scans=1)
     volume = _volume(trained)
+    rows = write_scan(tmp_path / "hidden", SCAN, volume, np.zeros(volume.shape, "u1"), part="test")
+    write_csv(tmp_path / "hidden" / "sample_submission.csv", rows, "predicted")
+    submit(trained.blend, tmp_path / "hidden", tmp_path / "s.csv")
     masks = gutseg.load(trained.blend)(volume)
     assert masks.dtype == bool and masks.shape == (3, *volume.shape)
     rows = pd.read_csv(tmp_path / "s.csv", keep_default_na=False)

@@ -12,6 +12,8 @@ from gutseg.config import load, load_blend
 from gutseg.data.cache import Cache
 from gutseg.push_to_hub import push_to_hub
 
+NAMES = ("config.yaml", "held_out.json", "weights.safetensors")
+
 
 def test_the_folder_is_complete_and_says_nothing_of_the_machine(trained, tmp_path):
     out = tmp_path / "model"
@@ -19,7 +21,7 @@ def test_the_folder_is_complete_and_says_nothing_of_the_machine(trained, tmp_pat
         push_to_hub(trained.blend, out)
     found = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     folds = [f"runs/0-tiny/fold{fold}" for fold in (0, 1)]
-    files = {f"{fold}/{name}" for fold in folds for name in ("config.yaml", "weights.safetensors")}
+    files = {f"{fold}/{name}" for fold in folds for name in NAMES}
     assert found == {"README.md", "blend.yaml", *files}
     for name in found - {one for one in found if one.endswith(".safetensors")}:
         assert str(tmp_path.parent) not in (out / name).read_text()

@@ -21,7 +21,10 @@ from gutseg.kaggle.bundle import pack_runs
 from gutseg.registry import brief, shown
 
 # All that is written: what a folder may hold to be replaced.
-WRITTEN = ("README.md", "blend.yaml", "runs/*/config.yaml", "runs/*/weights.safetensors")
+WRITTEN = (
+    *("README.md", "blend.yaml", "runs/*/config.yaml", "runs/*/weights.safetensors"),
+    "runs/*/held_out.json",
+)
 MARKER = "blend.yaml"
 # Paths of the machine that trained; their last part is all that is published of them.
 PLACES = ("runs", "data.folder", "data.folds", "model.encoder_weights", "train.init_from")
