@@ -124,6 +124,13 @@ def test_any_loss_compares_every_scale_of_a_network_with_deep_supervision(folder
     assert plain(scales[0], target)[0] == criterion(scales[0], target)[0]
 
 
+def test_the_paths_of_a_deep_u_net_plus_plus_weigh_the_same_without_being_asked(folders):
+    criterion = experiment.criterion(_settings(folders, "isbi", "model={name: unetpp_deep}"))
+    outputs, target = [torch.zeros(1, 1, 8, 8)] * 4, torch.zeros(1, 1, 8, 8)
+    values = [term.item() for term in criterion(outputs, target)[1].values()]
+    assert len(values) == 4 and values == pytest.approx([values[0]] * 4) and values[0] > 0
+
+
 @pytest.mark.parametrize("name", DATA)
 def test_a_gate_knows_whether_classes_exclude_each_other(folders, name):
     config = _settings(folders, name, "model.presence={gate: multiply}")

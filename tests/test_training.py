@@ -209,7 +209,7 @@ def test_a_budget_of_steps_ends_exactly_and_resumes_bit_for_bit(folders, tmp_pat
     assert [row["steps"] for row in one["history"]] == [8, 16, 24, 32, 35]
     weights = [state["learner"]["model"] for state in (one, two)]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
-    clocks = ("seconds", "seconds_test", "seconds_per_step", "peak_mb")
+    clocks = ("seconds", "seconds_test", "seconds_per_step", "data_wait", "peak_mb")
     for row, other in zip(one["history"], two["history"], strict=True):
         for key in row.keys() - clocks:
             assert row[key] == pytest.approx(other[key], rel=0, nan_ok=True), key

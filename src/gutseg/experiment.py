@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from gutseg import models
-from gutseg.config import Config, Presence
+from gutseg.config import Config
 from gutseg.config.losses import check_fit
 from gutseg.data import sources
 from gutseg.data.augment import Augmenter
@@ -27,7 +27,7 @@ from gutseg.engine.distributed import INITIAL, World, seed_everything
 from gutseg.engine.learner import Learner
 from gutseg.engine.memory import PeakMemory, warm_up
 from gutseg.engine.optim import Schedule, optimizer
-from gutseg.engine.presence import WithPresence
+from gutseg.engine.presence import with_presence
 from gutseg.engine.provenance import fold_identity
 from gutseg.files import need_file
 from gutseg.inference import dealing
@@ -215,7 +215,7 @@ def learner(
     built = built.to(world.device).to(memory_format=layout)
     return Learner(
         built,
-        WithPresence(loss, (config.model.presence or Presence()).weight),
+        with_presence(loss, config.model.presence),
         optimizer(built, config.optim),
         schedule(config, batches),
         precision.choose(world.device, config.train.amp),
@@ -244,7 +244,7 @@ def criterion(
 ) -> Criterion:
     """Return the loss; data, table: of training, for class weights by name.
 
-    A network with deep supervision is compared at every scale, whatever the loss is called.
+    A network with deep supervision is compared at every scale, paths of full size equally.
     """
     loss, params = config.loss, dict(config.loss.params)
     if data is not None:
@@ -253,9 +253,13 @@ def criterion(
             shares = data.class_shares(table)
             weights = class_weights(loss.class_weights, shares, data.background)
             params = with_class_weights(loss.name, params, weights)
-    if config.model.params.get("deep_supervision") and loss.name != "deep_supervision":
+    row = models.MODELS[config.model.name]
+    if loss.name == "deep_supervision":
+        return Criterion(loss.name, **params)
+    if config.model.params.get("deep_supervision", row.is_supervised):
+        decay = {"decay": 1.0} if row.paths else {}
         mode = params.pop("mode", None)
-        return Criterion("deep_supervision", mode=mode, loss=loss.name, params=params)
+        return Criterion("deep_supervision", mode=mode, loss=loss.name, params=params, **decay)
     return Criterion(loss.name, **params)
 
 
@@ -287,6 +291,7 @@ def as_predictor(
         dtype=precision.choose(device, config.train.amp).dtype,
         mode=sources.mode_of(config.data.source),
         name=name,
+        whole=config.model.name if models.MODELS[config.model.name].whole else "",
     )
 
 

@@ -20,6 +20,7 @@ from gutseg.engine.budget import best_epoch
 from gutseg.engine.distributed import World, init
 from gutseg.engine.journal import Journal
 from gutseg.engine.loop import fit
+from gutseg.engine.presence import with_presence
 from gutseg.engine.provenance import ENCODER, START, check_folds, check_weights, provenance
 from gutseg.files import need_file, write_json
 from gutseg.inference.evaluate import Evaluator
@@ -70,7 +71,7 @@ def _train_here(
         data,
         held_out,
         partial(experiment.as_predictor, config, seen=data.inputs, device=world.device, tta="none"),
-        criterion,
+        with_presence(criterion, config.model.presence),
         maps=experiment.maps(config),
         seen=seen,
         rank=world.rank,

@@ -1,6 +1,7 @@
 """The loop on a network of one convolution, where every step can be followed."""
 
 import copy
+import time
 
 import pandas as pd
 import pytest
@@ -64,6 +65,24 @@ def _flat(model):
 def _evaluate(values):
     rows = iter(values)
     return lambda model, with_score: {"score": next(rows)} if with_score else {}
+
+
+class SlowBatches(Batches):
+    """Each of four is waited for."""
+
+    def __iter__(self):
+        for batch in super().__iter__():
+            time.sleep(0.05)
+            yield batch
+
+
+def test_the_time_that_batches_are_waited_for_is_kept_apart(tmp_path):
+    (waiting,) = fit(_learner(), SlowBatches(), lambda *_: {"score": 0.0}, tmp_path / "a", None)
+    assert 0.2 <= waiting["data_wait"] * waiting["seconds"] < waiting["seconds"]
+    slow = _learner()
+    slow.criterion = lambda *given: [time.sleep(0.05), Criterion("bce_dice")(*given)][1]
+    (working,) = fit(slow, Batches(), lambda *_: {"score": 0.0}, tmp_path / "b", None)
+    assert 0 < working["data_wait"] < 1 - 0.2 / working["seconds"]
 
 
 def test_resume_is_exact_to_the_bit(tmp_path):

@@ -1,5 +1,7 @@
 """Schedules, optimisers, precision, seeds and checkpoints."""
 
+import copy
+import io
 import math
 import pickle
 import random
@@ -45,6 +47,31 @@ def test_biases_and_norms_are_not_decayed(name):
     assert len(free["params"]) == 3
     momentum = decayed["momentum"] if name == "sgd" else decayed["betas"][0]
     assert momentum == 0.8
+
+
+def test_the_first_step_of_adamw_worked_by_hand_in_any_memory_format():
+    """w (1 - lr · decay) - lr g / (|g| + eps), and a saved state goes on as the one in memory."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(4, 3, 3).to(memory_format=torch.channels_last)
+    built = optimizer(conv, Optim(lr=0.1, weight_decay=0.5))
+    assert all(group["fused"] for group in built.param_groups)
+    before = [weights.detach().clone() for weights in conv.parameters()]
+    images = torch.rand(2, 4, 6, 6).to(memory_format=torch.channels_last)
+    conv(images).square().sum().backward()
+    built.step()
+    for weights, old, decay in zip(conv.parameters(), before, (0.5, 0.0), strict=True):
+        step = weights.grad / (weights.grad.abs() + 1e-8)
+        torch.testing.assert_close(weights.detach(), old * (1 - 0.1 * decay) - 0.1 * step)
+    stream = io.BytesIO()
+    torch.save(built.state_dict(), stream)
+    twin = copy.deepcopy(conv)
+    resumed = optimizer(twin, Optim(lr=0.1, weight_decay=0.5))
+    resumed.load_state_dict(torch.load(io.BytesIO(stream.getvalue()), weights_only=True))
+    for network, optimiser in ((conv, built), (twin, resumed)):
+        optimiser.zero_grad()
+        network(images).square().sum().backward()
+        optimiser.step()
+    assert torch.equal(conv.weight, twin.weight) and torch.equal(conv.bias, twin.bias)
 
 
 def test_cpu_trains_in_float32_without_a_scaler():

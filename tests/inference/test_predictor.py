@@ -9,6 +9,7 @@ from gutseg.config import Predict
 from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 from gutseg.data.sources.competition import Competition
 from gutseg.data.volume import describe
+from gutseg.engine.presence import WithPresence
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.evaluate import Evaluator, _columns
 from gutseg.inference.postprocess import Rule
@@ -16,6 +17,7 @@ from gutseg.inference.predictor import Predictor, probabilities
 from gutseg.losses import Criterion
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, compare, summarise
+from gutseg.models.presence import Gate
 
 CPU = torch.device("cpu")
 INPUTS = Inputs(Stack(slices=3), Scaling(kind="scan"), Geometry(kind="pad", size=(48, 64)))
@@ -107,6 +109,43 @@ def test_flips_are_undone_before_the_mean():
         assert not torch.allclose(ramp, probabilities(Ramp(), images, "none"))
 
 
+def test_a_network_that_sees_the_whole_image_says_once_that_it_is_tiled(caplog):
+    inputs = Inputs(Stack(), Scaling(), Geometry(kind="native"))
+    for name in ("", "tiled_test"):
+        made = Predictor(Bright(), inputs, Predict(tile=32), device=CPU, whole=name)
+        for side in (32, 40, 40):
+            made.logits(torch.rand(1, 3, side, side))
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "network tiled_test"
+    ]
+
+
+class Headed(nn.Module):
+    """Masks of the middle slice's brightness, and a head that believes in nothing."""
+
+    def __init__(self, effect):
+        super().__init__()
+        self.gate = Gate(effect)
+
+    def forward(self, images):
+        masks = Bright()(images)
+        return self.gate(masks, torch.full(masks.shape[:2], -8.0))
+
+
+def test_losses_are_of_the_masks_before_the_gate_and_the_head_is_measured(opened):
+    rows = opened.index[opened.index["case"] == 5]
+    plain, off, gated = (
+        _evaluate(opened, network, rows)
+        for network in (Bright(), Headed("off"), Headed("threshold"))
+    )
+    for found in (off, gated):
+        assert found["val_loss"] == pytest.approx(plain["val_loss"] + found["val_presence"])
+        assert found["presence_auc"] == 0.5  # the same for every slice
+        assert found["presence_accuracy_stomach"] < 1
+    assert off["dice"] == plain["dice"] > 0 and gated["dice"] != plain["dice"]
+    assert not any("presence" in key for key in plain)
+
+
 def test_an_ensemble_weighs_and_cuts(opened):
     scan = opened.scan("case1_day0")
     predictors = [Predictor(net, INPUTS, device=CPU) for net in (Bright(), Ramp())]
@@ -122,7 +161,8 @@ def _evaluate(opened, network, rows, with_score=True, **share):
     def wrap(model):
         return Predictor(model, INPUTS, Predict(batch_size=5), device=CPU)
 
-    return Evaluator(opened, rows, wrap, Criterion("bce_dice"), **share)(network, with_score)
+    criterion = WithPresence(Criterion("bce_dice"), 0.2)
+    return Evaluator(opened, rows, wrap, criterion, **share)(network, with_score)
 
 
 def test_validation_is_the_competition_metric_on_native_volumes(opened):

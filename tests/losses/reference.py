@@ -74,10 +74,10 @@ def weighted_sum(case, *, terms, mode=None):
 
 
 def deep_supervision(case, *, loss, params=None, decay=0.5, mode=None):
-    """Σ_s w_s · loss of scale s, w_s = decay^s, the last 0, of sum 1 ([Isensee 2021])."""
+    """Σ_s w_s · loss of scale s, w_s = decay^s, the last 0 below decay 1, of sum 1."""
     scales = [case.logits, *case.coarse]
     weights = [decay**s for s in range(len(scales))]
-    if len(scales) > 1:
+    if len(scales) > 1 and decay != 1:
         weights[-1] = 0
     settings = dict(params or {}) | ({"mode": mode} if mode else {})
     values = {}

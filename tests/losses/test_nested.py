@@ -79,6 +79,14 @@ def test_class_weights_reach_losses_at_any_depth(mode):
     assert params == {"loss": "weighted_sum", "params": inside}, "the config's own stay as written"
 
 
+def test_paths_of_decay_1_weigh_the_same_and_none_is_silent():
+    """U-Net++'s four paths: a quarter each."""
+    scales, target = [torch.zeros(1, 2, 8, 8)] * 4, torch.zeros(1, 2, 8, 8)
+    total, terms = Criterion("deep_supervision", loss="bce", decay=1.0)(scales, target)
+    assert [term.item() for term in terms.values()] == pytest.approx([0.25 * 0.693147] * 4)
+    assert total.item() == pytest.approx(0.693147)
+
+
 def test_every_loss_inside_is_found_with_its_key():
     terms = [
         {"loss": "ce"},

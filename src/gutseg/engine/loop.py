@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,8 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
     """Run one epoch, or what is left of the budget; return what was seen.
 
     The learning rate, the means of the loss and of its terms, `loss_first` and `loss_end` (of the
-    last batches), `steps` of the optimiser so far, seconds, MB, and quartiles of Dice over a tail.
+    last batches), `steps` of the optimiser so far, seconds, the share of them that this rank waited
+    for batches, MB, and quartiles of Dice over a tail.
     """
     epoch, train = len(history), learner.train
     meter = Meter(train, history, learner.world)
@@ -139,8 +140,9 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
     tail: deque[float] = deque(maxlen=train.tail)
     before, spent = learner.step, meter.share(learner.step)
     endless = train.seconds and not train.steps_per_epoch
+    batches = _Waits(loader)
     bar = progress(
-        loader,
+        batches,
         desc=f"epoch {epoch}",
         unit="batch",
         leave=False,
@@ -170,6 +172,7 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
         "steps": learner.step,
         "seconds": seconds,
         "seconds_per_step": seconds / max(steps, 1),
+        "data_wait": batches.seconds / seconds,
         "parameters": sum(weights.numel() for weights in learner.model.parameters()),
         **({"peak_mb": learner.memory.growth()} if learner.memory else {}),
         **_quartiles(tail),
@@ -182,6 +185,24 @@ def _quartiles(tail: deque[float]) -> dict[str, float]:
         return {}
     quartiles = known.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.double)).tolist()
     return dict(zip(("tail_q1", "tail_median", "tail_q3"), quartiles, strict=True))
+
+
+class _Waits:
+    """Batches of a loader, and the seconds until each was there.
+
+    With workers=0 the batches are made in them. A GPU may still be at work then.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        self.loader = loader
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[dict]:
+        started = time.perf_counter()
+        for batch in self.loader:
+            self.seconds += time.perf_counter() - started
+            yield batch
+            started = time.perf_counter()
 
 
 class _Watch:

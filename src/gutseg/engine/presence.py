@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gutseg.models.presence import Outputs
+from gutseg.config.sections import Presence
+from gutseg.models.presence import Outputs, shows
 
 # (logits, target, **maps) -> the loss and its terms
 MaskLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
@@ -16,7 +16,8 @@ MaskLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 class WithPresence:
     """Adds the binary cross-entropy of "the image shows the class" to the loss of the masks.
 
-    It is the term `presence`, and only where the network gives `Outputs`: in training.
+    It is the term `presence`, and only where there are `Outputs`: a network gives them in training,
+    validation makes them.
     """
 
     def __init__(self, criterion: MaskLoss, weight: float):
@@ -36,19 +37,9 @@ class WithPresence:
         return loss + presence, terms | {"presence": presence}
 
 
-def shows(target: Tensor, classes: int, ignore: Tensor | None = None) -> Tensor:
-    """Return whether each image shows each class: (B, C) float32 in {0, 1}.
-
-    target: (B, C, ...) in [0, 1], a class being where it is 0.5 or more, or class numbers
-    (B, ...). ignore: (B, ...), pixels that show nothing.
-    """
-    if target.is_floating_point():
-        planes = target >= 0.5  # (B, C, ...)
-    else:
-        planes = torch.stack([target == number for number in range(classes)], dim=1)
-    if ignore is not None:
-        planes = planes & ~ignore.bool()[:, None]
-    return planes.flatten(2).any(dim=2).float()
+def with_presence(loss: MaskLoss, presence: Presence | None) -> WithPresence:
+    """Return the loss with that of a presence head, for a network that has one."""
+    return WithPresence(loss, (presence or Presence()).weight)
 
 
 def finest(outputs: Any) -> Tensor:

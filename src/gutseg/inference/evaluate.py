@@ -15,10 +15,11 @@ from gutseg.data.maps import Maps
 from gutseg.data.sources.source import Source
 from gutseg.inference.postprocess import to_byte
 from gutseg.inference.predictor import Predictor, activation, to_bytes
-from gutseg.losses import Criterion
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, accuracy_rows, combine, compare, iou_rows
 from gutseg.metrics.pooled import Counts, count, decided, measures
+from gutseg.metrics.presence import BINS, presence_measures, tally
+from gutseg.models.presence import Outputs, gates, shows, ungated, watched
 
 METRIC = METRICS["default"]
 COLUMNS = ("dice", "iou", "accuracy", "hausdorff")
@@ -39,7 +40,8 @@ class Evaluator:
     rows: pd.DataFrame
     # turns the network into a Predictor
     wrap: Callable[[nn.Module], Predictor]
-    criterion: Criterion
+    # of outputs as a network gives them in training
+    criterion: Callable[..., tuple[Tensor, dict[str, Tensor]]]
     _: KW_ONLY
     # what the loss needs besides labels
     maps: Maps = field(default_factory=Maps)
@@ -58,27 +60,33 @@ class Evaluator:
         """Return val_loss, its terms, and measures pooled over all pixels, `pooled.<name>`.
 
         Of volumes also dice, iou, accuracy, overall and per class, means over slices; with_score
-        adds the normalised Hausdorff distance and the competition score.
+        adds the normalised Hausdorff distance and the competition score. Of a presence head what
+        `presence_measures` names. Losses are those of training: of masks before a gate.
         """
         predictor = self.wrap(network)
+        classes, has_head = self.source.classes, bool(gates(predictor.model))
         sums = np.zeros((len(COLUMNS), 2, len(CLASSES)) if self.source.has_volumes else 0)
-        pooled = Counts.none(len(self.source.classes))
+        pooled = Counts.none(len(classes))
+        shown = np.zeros((len(classes), 2, BINS) if has_head else 0)
         losses: dict[str, float] = {}
         for name, z in self.scans:
             scan = self.source.scan(name)
-            probabilities, counts = self._predict(predictor, scan, z, losses)
+            probabilities, counts = self._predict(predictor, scan, z, losses, shown)
             pooled += counts
             if probabilities is not None:
                 sums += _compare(scan, z, probabilities, with_score)
         planes = losses.pop(PLANES, 0)
-        keys = self._loss_names(losses)
-        parts = (sums.ravel(), pooled.vector, [*(losses[key] for key in keys), planes])
+        keys = self._loss_names(losses, has_head)
+        lost = np.array([*(losses[key] for key in keys), planes])
+        parts = (sums.ravel(), pooled.vector, shown.ravel(), lost)
         total = np.array(self.all_reduce(torch.tensor(np.concatenate(parts)).double()).tolist())
-        summed, counted, lost = np.split(total, np.cumsum([len(part) for part in parts[:2]]))
+        summed, counted, told, lost = np.split(total, np.cumsum([len(part) for part in parts[:3]]))
         found = {f"val_{key}": lost[i] / max(lost[-1], 1) for i, key in enumerate(keys)}
         if self.source.has_volumes:
             found |= _columns(summed.reshape(sums.shape), with_score)
         found |= _pooled(Counts.of_vector(counted), self.source)
+        if has_head:
+            found |= presence_measures(told.reshape(shown.shape), classes)
         # plain numbers: the history goes into a checkpoint, which holds no NumPy scalars
         return {key: float(value) for key, value in found.items()}
 
@@ -89,29 +97,35 @@ class Evaluator:
         return ["val_loss", *(("score", *COLUMNS) if self.source.has_volumes else ()), *found]
 
     @torch.inference_mode()  # with gradients a loss would wait for the other ranks
-    def _loss_names(self, losses: dict[str, float]) -> list[str]:
+    def _loss_names(self, losses: dict[str, float], has_head: bool) -> list[str]:
         # a rank without scans has met no loss; every rank must send the same names
         if not losses:
             parts = as_target(self.source, np.zeros((1, 2, 2), np.uint8), None, self.maps)
             logits = torch.zeros(1, len(self.source.classes), 2, 2)
-            _, terms = self.criterion(logits, parts["target"], **parts["maps"])
+            outputs = Outputs(logits, logits[..., 0, 0]) if has_head else logits
+            _, terms = self.criterion(outputs, parts["target"], **parts["maps"])
             losses.update(dict.fromkeys(["loss", *terms], 0.0))
         return list(losses)
 
     @torch.inference_mode()
     def _predict(
-        self, predictor: Predictor, scan: Any, z: np.ndarray, losses: dict[str, float]
+        self,
+        predictor: Predictor,
+        scan: Any,
+        z: np.ndarray,
+        losses: dict[str, float],
+        shown: np.ndarray,
     ) -> tuple[np.ndarray | None, Counts]:
         """Return a volume's probabilities (C, len(z), H, W) uint8 and the counts of its pixels.
 
-        Adds the losses, weighted by planes.
+        Adds the losses, weighted by planes, and to shown what a presence head says of them.
         """
         parts, pooled = [], Counts.none(len(self.source.classes))
         mode = self.source.mode
 
         def answer(seen: Any, planes: np.ndarray, images: Tensor) -> Tensor:
-            logits = predictor.logits(images)  # (B, C, h, w)
-            self._add_losses(seen, planes, logits, losses)
+            logits, outputs = _both(predictor, images)  # (B, C, h, w)
+            self._add_losses(seen, planes, outputs, losses, shown)
             return activation(logits, predictor.mode)
 
         for planes, native in predictor.parts(scan, z, answer):  # native: (C, B, H, W)
@@ -122,16 +136,40 @@ class Evaluator:
         return np.concatenate(parts, axis=1) if parts else None, pooled
 
     def _add_losses(
-        self, scan: Any, planes: np.ndarray, logits: Tensor, losses: dict[str, float]
+        self,
+        scan: Any,
+        planes: np.ndarray,
+        outputs: Tensor | Outputs,
+        losses: dict[str, float],
+        shown: np.ndarray,
     ) -> None:
         source = self.seen or self.source
         parts = as_target(source, *source.seen_labels(scan, planes), self.maps)
         parts |= parts.pop("maps")
-        moved = {key: plane.to(logits.device) for key, plane in parts.items()}
-        total, terms = self.criterion(logits, **moved)
+        device = outputs[0].device
+        moved = {key: plane.to(device) for key, plane in parts.items()}
+        total, terms = self.criterion(outputs, **moved)
+        if isinstance(outputs, Outputs):
+            truth = shows(moved["target"], len(self.source.classes), moved.get("ignore"))
+            shown += tally(outputs.presence.float().cpu().numpy(), truth.cpu().numpy())
         for key, value in ({"loss": total} | terms).items():
             losses[key] = losses.get(key, 0.0) + float(value) * len(planes)
         losses[PLANES] = losses.get(PLANES, 0) + len(planes)
+
+
+def _both(predictor: Predictor, images: Tensor) -> tuple[Tensor, Tensor | Outputs]:
+    """Return the logits that are predicted, and what the loss compares: those before a gate."""
+    with watched(predictor.model) as seen:
+        logits = predictor.logits(images)
+    if not seen:
+        return logits, logits
+    # an image shows what one of its tiles shows
+    presence = torch.stack([told for _, told in seen]).amax(dim=0)
+    masks = seen[0][0].float()
+    if len(seen) > 1 or masks.shape != logits.shape:  # tiles, or a gate on padded images
+        with ungated(predictor.model):
+            masks = predictor.logits(images)
+    return logits, Outputs(masks, presence)
 
 
 def batch_dice(source: Source, logits: Tensor, target: Tensor, ignored: Tensor | None) -> float:

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,8 @@ from gutseg.data.inputs import Inputs
 from gutseg.data.volume import Scan
 from gutseg.losses.reductions import Mode
 from gutseg.models.valid import ValidNet
+
+log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +83,11 @@ class Predictor:
         dtype: torch.dtype | None = None,
         mode: Mode = "multilabel",
         name: str = "the network",
+        whole: str = "",
     ) -> None:
         """dtype: autocast type of the forward pass, None for float32.
+
+        whole: what a network is called whose attention sees all of an image.
 
         name: what errors call the network, its run and fold where it has them.
         """
@@ -92,6 +98,7 @@ class Predictor:
         self.dtype = dtype
         self.settings = settings or Predict()
         self.mode = mode
+        self.whole = whole
         # planes that the device has the memory for; None: no limit was met so far
         self.most: int | None = None
         # a window is never larger than what the network was trained on
@@ -114,6 +121,8 @@ class Predictor:
         """
         if max(images.shape[2:]) <= self.tile:
             return self.network(images).float()
+        if self.whole:
+            _warn_of_tiles(self.whole, self.tile)
         rows = []
         for top, bottom in self._spans(images.shape[2]):
             row = []
@@ -219,6 +228,16 @@ class Predictor:
                 "its weights are of no use: train it again with a lower optim.lr or train.amp=false"
             )
         return self.inputs.native(scan, found.cpu().numpy())
+
+
+@cache
+def _warn_of_tiles(name: str, tile: int) -> None:
+    """Say once in a process that a network answers parts of an image otherwise than all of it."""
+    log.warning(
+        "network %s: its attention sees the whole image, but images larger than %d pixels are cut "
+        "into tiles; give predict.tile the image's side, if memory allows, or a smaller geometry",
+        *(name, tile),
+    )
 
 
 def activation(logits: Tensor, mode: Mode = "multilabel") -> Tensor:

@@ -79,7 +79,8 @@ class DeepSupervision:
     ) -> None:
         """loss, params: a row of LOSSES. decay: weight of a scale over the next finer one.
 
-        The coarsest of several scales has weight 0 and the others add up to 1, as in nnU-Net.
+        The coarsest of several scales has weight 0 and the others add up to 1, as in nnU-Net; with
+        decay 1 all weigh the same, the last too, as the paths of U-Net++ [Zhou 2018] do.
         """
         from gutseg.losses import Criterion
 
@@ -99,7 +100,7 @@ class DeepSupervision:
         """Return one term a scale; logits: finest first. Coarse logits are brought to full size."""
         scales = [logits] if isinstance(logits, Tensor) else list(logits)
         weights = [self.decay**scale for scale in range(len(scales))]
-        if len(weights) > 1:
+        if len(weights) > 1 and self.decay < 1:
             weights[-1] = 0.0
         terms = {}
         for scale, (values, weight) in enumerate(zip(scales, weights, strict=True)):

@@ -71,12 +71,14 @@ MODELS: dict[str, NetSpec] = {
         f"[Wang H 2022]; {OWN}",
         stride=32,
         sizes="multiples of 32, positions of 224; padded and cut back, positions interpolated",
+        whole=True,
     ),
     "segmenter": NetSpec(
         segmenter,
         f"[Strudel 2021] on timm's [Wightman 2019] vision transformers; {OWN}",
         stride=16,
         sizes="multiples of the encoder's patch; padded and cut back, positions interpolated",
+        whole=True,
         onnx=False,  # positions are interpolated with antialiasing
     ),
     "transunet": NetSpec(
@@ -84,6 +86,7 @@ MODELS: dict[str, NetSpec] = {
         f"[Chen J 2021] on timm's [Wightman 2019] hybrid; {OWN}",
         stride=16,
         sizes="multiples of 16; padded and cut back, positions interpolated",
+        whole=True,
         onnx=False,  # as Segmenter
     ),
     # of valid convolutions
@@ -138,12 +141,15 @@ MODELS: dict[str, NetSpec] = {
         sizes="multiples of 16 from 128 on; padded and cut back",
     ),
     "upernet": NetSpec(on_encoder("UPerNet"), f"[Xiao 2018]; {SMP}", stride=32, onnx=False),
-    "segformer": NetSpec(on_encoder("Segformer", "mit_b2"), f"[Xie 2021]; {SMP}", stride=32),
+    "segformer": NetSpec(
+        on_encoder("Segformer", "mit_b2"), f"[Xie 2021]; {SMP}", stride=32, whole=True
+    ),
     "dpt": NetSpec(
         on_encoder("DPT", "tu-vit_small_patch16_224", {"dynamic_img_size": True}),
         f"[Ranftl 2021]; {SMP}, [Wightman 2019]",
         stride=32,
         sizes="multiples of 32, positions of 224; padded and cut back, positions interpolated",
+        whole=True,
         onnx=False,
     ),
     # MONAI
@@ -164,6 +170,7 @@ MODELS: dict[str, NetSpec] = {
         BOTH,
         16,
         FROM_32,
+        paths=True,
         levels=("net.conv_?_0",),
     ),
     "dynunet": NetSpec(
@@ -204,6 +211,7 @@ MODELS: dict[str, NetSpec] = {
         BOTH,
         16,
         "multiples of 16, one size; padded and cut back, positions interpolated",
+        whole=True,
         levels=("net.net.encoder?", ""),
         deepest="net.net.vit.norm",
     ),

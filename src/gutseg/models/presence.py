@@ -1,5 +1,7 @@
 """Does the image show the class? One logit a class beside the masks, and what it does to them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import torch
@@ -59,6 +61,57 @@ class Gate(nn.Module):
             parts = torch.broadcast_tensors(-masks, -shown, -masks - shown)
             return -torch.stack(parts).logsumexp(dim=0)
         return masks
+
+
+def shows(target: Tensor, classes: int, ignore: Tensor | None = None) -> Tensor:
+    """Return whether each image shows each class: (B, C) float32 in {0, 1}.
+
+    target: (B, C, ...) in [0, 1], a class being where it is 0.5 or more, or class numbers
+    (B, ...). ignore: (B, ...), pixels that show nothing.
+    """
+    if target.is_floating_point():
+        planes = target >= 0.5  # (B, C, ...)
+    else:
+        planes = torch.stack([target == number for number in range(classes)], dim=1)
+    if ignore is not None:
+        planes = planes & ~ignore.bool()[:, None]
+    return planes.flatten(2).any(dim=2).float()
+
+
+@contextmanager
+def watched(network: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Collect what the gates of a network in eval mode are given: (masks, presence) at each call.
+
+    The list stays empty for a network without a presence head.
+    """
+    seen: list[tuple[Tensor, Tensor]] = []
+    hooks = [
+        gate.register_forward_hook(lambda _, given, __: seen.append(given))
+        for gate in gates(network)
+    ]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def ungated(network: nn.Module) -> Iterator[None]:
+    """Let a network answer with masks as they are before its gate."""
+    effects = {gate: gate.effect for gate in gates(network)}
+    for gate in effects:
+        gate.effect = "off"
+    try:
+        yield
+    finally:
+        for gate, effect in effects.items():
+            gate.effect = effect
+
+
+def gates(network: nn.Module) -> list[Gate]:
+    """Return the gates of a network: none where it has no presence head."""
+    return [module for module in network.modules() if isinstance(module, Gate)]
 
 
 class PresenceHead(nn.Module):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from inspect import signature
 
 from gutseg.registry import Spec
 
@@ -18,6 +19,10 @@ class NetSpec(Spec):
     stride: int = 1
     # what the bare network cannot take and how that is handled, where `stride` does not say it
     sizes: str = ""
+    # whether the outputs of deep supervision all have the image's size, paths rather than scales
+    paths: bool = False
+    # whether attention sees all of an image: tiles of a large one are answered otherwise
+    whole: bool = False
     # where features leave the encoder's levels of a U-shaped network, from full resolution down
     # ("": nowhere), and where the deepest do, the last level's unless it is given; as text for
     # gutseg.models.places, where the network does not say so itself
@@ -35,10 +40,13 @@ class NetSpec(Spec):
         return not self.package or find_spec(self.package) is not None
 
     @property
+    def is_supervised(self) -> bool:
+        """Whether it has deep supervision where nothing says otherwise."""
+        own = signature(self.build).parameters.get("deep_supervision")
+        return own is not None and bool(own.default)
+
+    @property
     def handled(self) -> str:
         """What sizes the bare network takes, and how others are handled."""
-        if self.sizes:
-            return self.sizes
-        if self.stride == 1:
-            return "any"
-        return f"multiples of {self.stride}; padded and cut back"
+        usual = f"multiples of {self.stride}; padded and cut back" if self.stride > 1 else "any"
+        return (self.sizes or usual) + ("; sees the whole image, better not tiled" * self.whole)

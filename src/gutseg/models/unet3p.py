@@ -111,7 +111,7 @@ class UNet3Plus(nn.Module):
             for channels in (given[1:] if deep_supervision else [])
         )
         self.class_head = ClassHead(widths[-1], classes) if gate != "off" else None
-        self.gate = Gate(gate)
+        self.gate = Gate(gate) if gate != "off" else None
 
     @property
     def levels(self) -> Levels:
@@ -137,7 +137,7 @@ class UNet3Plus(nn.Module):
         masks = self.head(scales[0])  # (B, C, H, W)
         presence = self.class_head(features) if self.class_head else None  # (B, C)
         if not self.training:
-            return masks if presence is None else self.gate(masks, presence)
+            return masks if self.gate is None else self.gate(masks, presence)
         if self.side_heads:
             # (B, C, H/2^k, W/2^k); the loss enlarges them as the paper does, bilinearly
             pairs = zip(self.side_heads, scales[1:], strict=True)
