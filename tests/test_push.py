@@ -162,6 +162,21 @@ def test_a_kernel_that_failed_is_quoted_and_runs_again(kaggle, build):
     assert kaggle.calls() == RUN
 
 
+def test_what_kaggle_could_not_use_is_sent_again(kaggle, build):
+    absent = ["", "404 Client Error: Not Found for url: https://k.com", 1]
+    failed = ['{"status": "failed", "current_version_number": 1}', "", 0]
+    kaggle.answer(datasets_status=[absent, failed])
+    kaggle.change(scoring="ERROR")
+    for problem in ("gutseg-bundle: failed; repeat", "could not score the submission 'hello'"):
+        with pytest.raises(ValueError, match=problem):
+            kernel("push", folder=build, submit="hello")
+    kaggle.change(scoring="COMPLETE")
+    kernel("push", folder=build, submit="hello")
+    calls = kaggle.calls()
+    assert calls.count("datasets create") == calls.count("datasets version") == 1
+    assert calls.count("kernels push") == 1 and calls.count("competitions submit") == 2
+
+
 def test_a_log_may_be_json_or_text(tmp_path):
     events = [{"stream_name": "stderr", "data": "one\ntw"}, {"data": "o\n"}]
     (tmp_path / "a.log").write_text(json.dumps(events))
