@@ -3,6 +3,7 @@
 python -m benchmarks.inference [--quick] [--out FILE]
 """
 
+import copy
 import os
 import tempfile
 import threading
@@ -113,6 +114,7 @@ def ours(
     kind: type[Ensemble] = Ensemble,
 ) -> Texts:
     """What `gutseg submit` does between reading its arguments and writing its csv."""
+    built = [copy.deepcopy(one).to(memory_format=torch.channels_last) for one in built]
     devices = dealing.devices(None)
     with dealing.threads_of(devices) as threads:
         workers = []

@@ -209,6 +209,8 @@ def load_predictor(
     path = checkpoint.weights_file(folder)
     network = experiment.network(config, seen.channels, len(classes))
     checkpoint.fill(network, checkpoint.weights(path), path)
+    if config.model.dims == 2:  # a slice takes 20 to 60 % less time, on CPUs too
+        network.to(memory_format=torch.channels_last)
     place = device or experiment.device()
     return experiment.as_predictor(config, network, seen, place, tta=tta, name=str(folder))
 
