@@ -146,7 +146,8 @@ class Evaluator:
         source = self.seen or self.source
         parts = as_target(source, *source.seen_labels(scan, planes), self.maps)
         parts |= parts.pop("maps")
-        device = outputs[0].device
+        first = outputs[0]  # a list of scales is what only training returns
+        device = (first[0] if isinstance(first, list) else first).device
         moved = {key: plane.to(device) for key, plane in parts.items()}
         total, terms = self.criterion(outputs, **moved)
         if isinstance(outputs, Outputs):
