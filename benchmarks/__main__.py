@@ -13,6 +13,7 @@ BENCHES = {
     "reading": "2.5-D samples from the cache",
     "elastic": "elastic deformation",
     "inference": "slices per second of submit beside a plain loop, and its memory",
+    "steps": "training steps of six networks beside a plain script, and waiting for data",
     "losses": "losses beside those of smp, MONAI, kornia and torch",
 }
 
