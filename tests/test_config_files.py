@@ -134,8 +134,11 @@ def test_a_long_value_is_shown_by_its_start():
     ("member", "message"),
     [
         ({"folds": [0, 0]}, "members.0.folds: fold 0 is listed twice"),
-        ({"folds": [-1]}, "members.0.folds.0: .*greater than or equal to 0, found -1"),
-        ({"folds": [True]}, "members.0.folds.0: .*valid integer, found True"),
+        ({"folds": [-1]}, "members.0.folds.0: found -1, expected the number of a fold, or full"),
+        (
+            {"folds": [True]},
+            "members.0.folds.0: found True, expected the number of a fold, or full",
+        ),
         ({"weight": float("inf")}, "members.0.weight: .*finite number, found inf"),
         ({"weight": float("nan")}, "members.0.weight: .*finite number, found nan"),
         ({"weight": True}, "members.0.weight: .*valid number, found True"),

@@ -199,7 +199,7 @@ COMMANDS: dict[str, Command] = {
             *("--debug-scans", "3"),
         ),
         (RAW[0], Reads("raw/train.csv", "labels", remedy=True)),  # its masks are not needed
-        writes=("new.csv",),
+        writes=("new.csv", "score.json"),
         bad={7: (*COUNT, "0")},
     ),
     "validate": Command(

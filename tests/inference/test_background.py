@@ -114,7 +114,7 @@ def test_runs_of_other_classes_are_not_blended(tmp_path):
 class Says:
     """In the place of a Predictor: always the same bytes."""
 
-    inputs, settings = None, Predict()
+    inputs, settings, sees = None, Predict(), ()
 
     def __init__(self, found):
         self.found = found

@@ -15,6 +15,7 @@ from gutseg.data.maps import Maps
 from gutseg.data.sources.source import Source
 from gutseg.inference.postprocess import to_byte
 from gutseg.inference.predictor import Predictor, activation, to_bytes
+from gutseg.inference.volumes import VolumePredictor
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, accuracy_rows, combine, compare, iou_rows
 from gutseg.metrics.pooled import Counts, count, decided, measures
@@ -64,7 +65,10 @@ class Evaluator:
         `presence_measures` names. Losses are those of training: of masks before a gate.
         """
         predictor = self.wrap(network)
-        classes, has_head = self.source.classes, bool(gates(predictor.model))
+        classes = self.source.classes
+        # what a head says of a window of slices is no answer for one of them
+        of_volumes = isinstance(predictor, VolumePredictor)
+        has_head = bool(gates(predictor.model)) and not of_volumes
         sums = np.zeros((len(COLUMNS), 2, len(CLASSES)) if self.source.has_volumes else 0)
         pooled = Counts.none(len(classes))
         shown = np.zeros((len(classes), 2, BINS) if has_head else 0)
@@ -164,6 +168,9 @@ def _both(predictor: Predictor, images: Tensor) -> tuple[Tensor, Tensor | Output
         logits = predictor.logits(images)
     if not seen:
         return logits, logits
+    if isinstance(predictor, VolumePredictor):
+        with ungated(predictor.model):
+            return logits, predictor.logits(images)
     # an image shows what one of its tiles shows
     presence = torch.stack([told for _, told in seen]).amax(dim=0)
     masks = seen[0][0].float()
