@@ -7,9 +7,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
+from kernel_builds import write_build
 
 from gutseg.kaggle import machine, manifest, metadata, rehearsal
-from gutseg.kaggle.bundle import KERNELS, build_bundle
+from gutseg.kaggle.bundle import build_bundle
 from gutseg.kaggle.opening import find_bundle, unpack, verify
 from gutseg.kaggle.packages import write_installed
 from gutseg.kaggle.sandbox import Ran, run_like_kaggle
@@ -66,24 +67,11 @@ def _leaving(place: Path) -> None:
     unpack(bundle, place / "code")
 
 
-def _build(place: Path, script: str = "") -> Path:
-    """Write a build whose kernel is a script; its metadata are good."""
-    folder = place / "kaggle"
-    for name in ("infer", "bundle"):
-        (folder / name).mkdir(parents=True)
-    (folder / "infer" / "infer.py").write_text(script)
-    (folder / "bundle" / "blend.yaml").write_text("members: []\n")
-    metadata.write_dataset(folder / "bundle", "me", "gutseg")
-    metadata.write_kernel(KERNELS / "infer" / metadata.KERNEL, folder / "infer", "me", "gutseg")
-    manifest.write(folder / "bundle", None)
-    return folder
-
-
 def _metadata(name: str, **changes: object) -> Callable[[Path], None]:
     """Make a case of changed values of a metadata file."""
 
     def refused(place: Path) -> None:
-        path = _build(place) / name
+        path = write_build(place) / name
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
         metadata.check(place / "kaggle")
 
@@ -94,7 +82,7 @@ def _kernel(script: str, limit_bytes: int | None = None) -> Callable[[Path], Non
     """Make a case of a kernel that is checked on the folder hidden/."""
 
     def refused(place: Path) -> None:
-        folder = _build(place, script)
+        folder = write_build(place, script)
         ran = run_like_kaggle(folder, place / "hidden", place / "work", limit_bytes=limit_bytes)
         rehearsal.check_csv(ran.csv, place / "hidden")
 

@@ -86,7 +86,7 @@ def test_a_folder_a_device_and_a_link_to_nothing_are_called_so(tmp_path):
         ("loss.params={dice_weight: .inf}", "loss.params.dice_weight: .*finite number"),
         # names that would become folders elsewhere
         *((f"name={name}", "name: .* cannot be the name of a folder")
-          for name in ("../x", "/tmp/x", "a/b", "'a\\b'", ".", "..", ".hidden", "''", "' x'",
+          for name in ("../x", "/x", "a/b", "'a\\b'", ".", "..", ".hidden", "''", "' x'",
                        '"a\\nb"', '"a\\tb"', '"\\e[2J"', '"\\u202e"', "'c:d'", "x" * 200)),
         ("name=7", "name: .*valid string, found 7"),
         ("runs=''", "runs: '' is not a path"),

@@ -72,7 +72,7 @@ def test_training_stops_in_time_and_resumes_from_its_own_output(
         signal.raise_signal(signal.SIGALRM)  # the session's time is over after its first epoch
 
     monkeypatch.setattr(Journal, "write", late)
-    kernel["train"](kernel["open_bundle"]())
+    kernel["train"](kernel["open_bundle"](kernel["INPUT"], kernel["BUNDLE_SHA256"]))
     said = capsys.readouterr().out
     assert "no tiny/fold0/last.pt is attached: training begins" in said
     assert "stopped after 8.5 hours; attach this kernel's output to it and run it again" in said
@@ -83,7 +83,7 @@ def test_training_stops_in_time_and_resumes_from_its_own_output(
     shutil.copytree(tmp_path / "first", output)
     kernel = kaggle("train", "second")
     monkeypatch.setitem(kernel["train"].__globals__, "CACHE", cache)
-    kernel["train"](kernel["open_bundle"]())
+    kernel["train"](kernel["open_bundle"](kernel["INPUT"], kernel["BUNDLE_SHA256"]))
     said = capsys.readouterr().out
     assert f"training resumes from {output}/runs/tiny/fold0, epochs so far: 1" in said
     assert "runs/tiny/fold0 is trained" in said
@@ -137,7 +137,7 @@ def test_attached_submissions_and_runs_are_scored(kaggle, tmp_path, trained, cap
     submit(trained.blend, trained.raw, output / "submission.csv", debug_scans=2)
     (output / "other.csv").write_text("id,class,predicted\ncase99_day0_slice_0001,stomach,\n")
     kernel = kaggle("cv", "working")
-    kernel["open_bundle"]()
+    kernel["open_bundle"](kernel["INPUT"], kernel["BUNDLE_SHA256"])
     kernel["score"]()
     found = json.loads(Path("score.json").read_text())
     assert set(found) == {"my-output/submission.csv", "my-output/tiny"}

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from kernel_builds import write_build
 
 import gutseg
 from gutseg import experiment
 from gutseg.config import Config, dump, load_blend, validate
 from gutseg.engine import checkpoint
-from gutseg.kaggle import manifest, metadata
 from gutseg.kaggle.bundle import build_bundle
 from gutseg.kernel import kernel
 
@@ -41,16 +41,7 @@ def built(tmp_path):
     """A function that writes a build whose kernel is the given script."""
 
     def write(script):
-        folder = tmp_path / "kaggle"
-        for name in ("infer", "bundle"):
-            (folder / name).mkdir(parents=True)
-        (folder / "infer" / "infer.py").write_text(script)
-        (folder / "bundle" / "blend.yaml").write_text("members: []\n")
-        metadata.write_dataset(folder / "bundle", "somebody", "gutseg")
-        metadata.write_kernel(
-            INFER.with_name(metadata.KERNEL), folder / "infer", "somebody", "gutseg"
-        )
-        manifest.write(folder / "bundle", None)
+        folder = write_build(tmp_path, script)
         (tmp_path / "sample_submission.csv").write_text("id,class,predicted\n")
         (tmp_path / "work").mkdir()
         return folder

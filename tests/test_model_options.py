@@ -6,11 +6,12 @@ import sys
 import pandas as pd
 import pytest
 import torch
+from kills import killed_after
 from pictures import SMALL, write_isbi, write_nuclei
 
 from gutseg import experiment, runs
 from gutseg.config import load
-from gutseg.engine import checkpoint, loop
+from gutseg.engine import checkpoint
 from gutseg.engine.distributed import World
 from gutseg.training import train_fold
 
@@ -51,22 +52,13 @@ def _settings(folders, name, *overrides):
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_all_options_train_together_and_resume_bit_for_bit(folders, tmp_path, monkeypatch, name):
+def test_all_options_train_together_and_resume_bit_for_bit(folders, tmp_path, name):
     """And the best weights fill the network that the config.yaml beside them makes."""
     loss = [DEEP["isbi"]] if name == "isbi" else []
     configs = [_settings(folders, name, *ALL, *loss, f"runs={tmp_path / run}") for run in "ab"]
     train_fold(configs[0], 0)
-    kept = loop.checkpoint.save
-
-    def killed(path, content):
-        kept(path, content)
-        if path.name == "last.pt":
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.checkpoint, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train_fold(configs[1], 0)
+    with killed_after(epochs=1):
+        train_fold(configs[1], 0)
     train_fold(configs[1], 0)
     one, two = (checkpoint.load(tmp_path / run / name / "fold0" / "last.pt") for run in "ab")
     for key in ("model", "average"):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from kills import killed_after
 from pictures import SMALL, write_isbi, write_nuclei
 
 from gutseg import blends, experiment, models, runs
@@ -180,7 +181,7 @@ def test_what_lies_below_an_ignore_mask_changes_nothing(folders):
         assert all(row_a[key] == pytest.approx(row_b[key], nan_ok=True, rel=0) for key in row_a)
 
 
-def test_a_budget_of_steps_ends_exactly_and_resumes_bit_for_bit(folders, tmp_path, monkeypatch):
+def test_a_budget_of_steps_ends_exactly_and_resumes_bit_for_bit(folders, tmp_path):
     """70 batches in epochs of 16, two a step; killed after the second epoch."""
     changes = [
         "train.steps=35",
@@ -191,19 +192,8 @@ def test_a_budget_of_steps_ends_exactly_and_resumes_bit_for_bit(folders, tmp_pat
     straight = _settings(folders, *changes, f"runs={tmp_path / 'a'}")
     train_fold(straight, 0)
     stopped = _settings(folders, *changes, f"runs={tmp_path / 'b'}")
-    from gutseg.engine import loop
-
-    kept = loop.checkpoint.save
-
-    def killed(path, content):
-        kept(path, content)
-        if path.name == "last.pt" and len(content["history"]) == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.checkpoint, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train_fold(stopped, 0)
+    with killed_after(epochs=2):
+        train_fold(stopped, 0)
     train_fold(stopped, 0)
     one, two = (checkpoint.load(tmp_path / run / "nuclei" / "fold0" / "last.pt") for run in "ab")
     assert [row["steps"] for row in one["history"]] == [8, 16, 24, 32, 35]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from folders import draw, write_csv, write_scan
+from kills import killed_after
 
 from gutseg import experiment, runs
 from gutseg.blend import blend
@@ -100,21 +101,11 @@ def test_predictions_go_out_of_date_with_the_windows(volumes, tmp_path):
     assert len({note(), note(overlap=0.25), note(patch=(4, 16, 24))}) == 3
 
 
-def test_a_killed_training_resumes_bit_for_bit(volumes, tmp_path, monkeypatch):
+def test_a_killed_training_resumes_bit_for_bit(volumes, tmp_path):
     config, places, run = volumes
-    from gutseg.engine import loop
-
-    settings, kept = load(config, [*places, f"runs={tmp_path}"]), loop.checkpoint.save
-
-    def killed(path, content):
-        kept(path, content)
-        if path.name == "last.pt":
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.checkpoint, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train_fold(settings, 0)
+    settings = load(config, [*places, f"runs={tmp_path}"])
+    with killed_after(epochs=1):
+        train_fold(settings, 0)
     train_fold(settings, 0)
     one, two = (
         checkpoint.load(folder / "fold0" / "last.pt")["learner"]

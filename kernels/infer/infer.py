@@ -6,23 +6,12 @@ along what verifies the bundle, and writes down which bundle it was built with.
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
-from gutseg.kaggle.opening import find_bundle, unpack, verify
+from gutseg.kaggle.opening import open_bundle
 
 INPUT = Path(os.environ.get("GUTSEG_INPUT", "/kaggle/input"))
 BUNDLE_SHA256 = ""
-
-
-def open_bundle() -> Path:
-    """Verify the attached bundle, put its wheels on the path and return its folder."""
-    bundle = find_bundle(INPUT)
-    verify(bundle, BUNDLE_SHA256)
-    code = tempfile.mkdtemp(prefix="gutseg-")
-    unpack(bundle, Path(code))
-    sys.path.insert(0, code)
-    return bundle
 
 
 def predict(bundle: Path) -> None:
@@ -36,6 +25,6 @@ def predict(bundle: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        predict(open_bundle())
+        predict(open_bundle(INPUT, BUNDLE_SHA256))
     except (ValueError, OSError) as error:
         sys.exit(str(error))  # the last line of Kaggle's log is a sentence

@@ -10,23 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gutseg.kaggle.opening import find_bundle, unpack, verify
+from gutseg.kaggle.opening import open_bundle
 
 INPUT = Path(os.environ.get("GUTSEG_INPUT", "/kaggle/input"))
 BUNDLE_SHA256 = ""
 FOLD = 0
 SECONDS = 8.5 * 3600
 CACHE = Path(tempfile.gettempdir()) / "gutseg-cache"  # the same in every session: it is compared
-
-
-def open_bundle() -> Path:
-    """Verify the attached bundle, put its wheels on the path and return its folder."""
-    bundle = find_bundle(INPUT)
-    verify(bundle, BUNDLE_SHA256)
-    code = tempfile.mkdtemp(prefix="gutseg-")
-    unpack(bundle, Path(code))
-    sys.path.insert(0, code)
-    return bundle
 
 
 def train(bundle: Path) -> None:
@@ -51,6 +41,6 @@ def train(bundle: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        train(open_bundle())
+        train(open_bundle(INPUT, BUNDLE_SHA256))
     except (ValueError, OSError, ArithmeticError) as error:
         sys.exit(str(error))  # the last line of Kaggle's log is a sentence

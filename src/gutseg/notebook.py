@@ -14,7 +14,7 @@ from gutseg.inference.dealing import threads_of
 class Segmenter:
     """Predicts the masks of a scan with the networks and rules of a blend.
 
-    As in `submit` one core works where there is no GPU, so that the masks are the same to the bit.
+    As in `submit` one core works where there is no GPU, so that the masks are equal bit for bit.
     """
 
     classes = CLASSES

@@ -10,7 +10,7 @@ NO_WORD = ("", "no_such", "DEFAULT", "نعم")
 OVERRIDES = (
     *("x", "=1", "train", "train=1", "train.epochs=", "train.epochs=0", "train.epochs=true"),
     *("train.epochs=[", "train.epochs=1.5", "train.no_such=1", "no.such.key=1", "name=../x"),
-    *("name=/tmp/x", "name=.", 'name="a\\nb"', "optim.lr=.inf", "optim.lr=.nan", "seed=-1"),
+    *("name=/x", "name=.", 'name="a\\nb"', "optim.lr=.inf", "optim.lr=.nan", "seed=-1"),
     *("loss.name=dise", "geometry.size=[16]", "name=", "model.params={widths: []}"),
     *(
         "data.folder=nowhere",

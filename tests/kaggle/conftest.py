@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kernel_builds import write_build
 
-from gutseg.kaggle import manifest, metadata, sandbox
-from gutseg.kaggle.bundle import KERNELS
+from gutseg.kaggle import sandbox
 from gutseg.kaggle.image import make_environment
 
 
@@ -31,15 +31,7 @@ def built(tmp_path: Path, python: Path, monkeypatch) -> Callable[[str], Path]:
     monkeypatch.setattr(sandbox, "make_environment", same)
 
     def write(script: str) -> Path:
-        folder = tmp_path / "kaggle"
-        for name in ("infer", "bundle"):
-            (folder / name).mkdir(parents=True)
-        (folder / "infer" / "infer.py").write_text(script)
-        (folder / "bundle" / "blend.yaml").write_text("members: [{run: runs/a, folds: [0, 1]}]\n")
-        metadata.write_dataset(folder / "bundle", "somebody", "gutseg")
-        template = KERNELS / "infer" / metadata.KERNEL
-        metadata.write_kernel(template, folder / "infer", "somebody", "gutseg")
-        manifest.write(folder / "bundle", None)
+        folder = write_build(tmp_path, script, "[{run: runs/a, folds: [0, 1]}]")
         (tmp_path / "images").mkdir()
         (tmp_path / "images" / "sample_submission.csv").write_text("id,class,predicted\n")
         return folder

@@ -30,13 +30,16 @@ def test_so_does_one_that_goes_on_without(built, tmp_path, isolation):
 
 def test_processes_of_a_kernel_may_talk_to_each_other(built, tmp_path):
     """Through sockets, whose names end at 107 letters: the workplace has a short one."""
-    pool = (
-        "import multiprocessing as m\nwith m.get_context('spawn').Manager() as at:\n    at.list()\n"
-    )
-    lines = "".join(f"    {line}\n" for line in pool.splitlines())
-    folder = built(f"{WRITE}if __name__ == '__main__':\n{lines}")
+    talk = """
+import multiprocessing
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Manager() as other:
+        print(other.list([7]))
+"""
+    folder = built(WRITE + talk)
     with tempfile.TemporaryDirectory() as place:
-        run_like_kaggle(folder, tmp_path / "images", Path(place) / "work")
+        ran = run_like_kaggle(folder, tmp_path / "images", Path(place) / "work")
+    assert ran.log == ["[7]"]
 
 
 def test_a_kernel_that_holds_too_much_is_stopped(built, tmp_path):

@@ -70,8 +70,8 @@ def mean_of(
 ) -> np.ndarray:
     """Return the weighted mean (C, N, H, W) uint8 of what networks predict of scans of one size.
 
-    N: planes of all parts. It is `weighted_mean` to the bit. Networks that see the same, such as
-    the folds of a run, share the work of preparing it.
+    N: planes of all parts. It equals `weighted_mean` bit for bit. Networks that see the same,
+    such as the folds of a run, share the work of preparing it.
     """
     count, size = sum(len(part.z) for part in parts), parts[0].scan.shape[1:]
     total = np.zeros(0, np.float32)

@@ -12,7 +12,7 @@ from gutseg.kaggle import manifest, metadata, opening, packages
 
 KERNELS = Path(gutseg.__file__).parents[2] / "kernels"
 # What `build` completes in a kernel's script.
-IMPORT = "from gutseg.kaggle.opening import find_bundle, unpack, verify\n"
+IMPORT = "from gutseg.kaggle.opening import open_bundle\n"
 UNSET = 'BUNDLE_SHA256 = ""\n'
 
 

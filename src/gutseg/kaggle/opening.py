@@ -8,6 +8,7 @@ import hashlib
 import json
 import stat
 import sys
+import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +18,16 @@ UNLISTED = (MANIFEST, "dataset-metadata.json")
 # All that a bundle may hold: none of them has to be unpickled.
 SUFFIXES = (".whl", ".safetensors", ".yaml", ".json", ".csv")
 AGAIN = "build it again: gutseg kernel build --blend BLEND"
+
+
+def open_bundle(inputs: Path, manifest_sha256: str) -> Path:
+    """Verify the attached bundle, put its wheels on Python's path and return its folder."""
+    bundle = find_bundle(inputs)
+    verify(bundle, manifest_sha256)
+    code = tempfile.mkdtemp(prefix="gutseg-")
+    unpack(bundle, Path(code))
+    sys.path.insert(0, code)
+    return bundle
 
 
 def find_bundle(inputs: Path) -> Path:

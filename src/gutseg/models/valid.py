@@ -4,6 +4,7 @@ The border of an image is mirrored by what is lost, as in [Ronneberger 2015] fig
 logits have the size of the image and neither training nor prediction needs a special case.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -29,7 +30,7 @@ def middle(features: Tensor, sides: Sequence[int]) -> Tensor:
     return features
 
 
-class ValidNet(nn.Module):
+class ValidNet(nn.Module, ABC):
     """A network without padding, answering at the size of the image.
 
     images: (B, S, H, W) or (B, S, Z, H, W) of any size; returns logits of the same sides.
@@ -65,9 +66,9 @@ class ValidNet(nn.Module):
             logits = logits.narrow(dim, early, side)
         return logits
 
+    @abstractmethod
     def valid(self, images: Tensor) -> Tensor:
         """Return the logits of the pixels whose whole context lies inside the images."""
-        raise NotImplementedError
 
 
 def initialise(module: nn.Module) -> None:
