@@ -19,7 +19,7 @@ LAYERS = (
     ("warm_start",),
     ("runs", "training"),
     ("blends", "notebook", "held_out"),
-    ("study", "kaggle"),
+    ("study", "kaggle", "viewer", "clinic"),
     (
         "phantom",
         "prepare",
@@ -32,9 +32,11 @@ LAYERS = (
         "export",
         "push_to_hub",
         "validate",
+        "view",
         "facts",
     ),
-    ("kernel", "doctor", "bench", "report", "reuse", "demo", "list"),
+    ("kernel", "doctor", "bench", "report", "reuse", "list"),
+    ("demo",),
     ("cli",),
     ("__main__",),
 )

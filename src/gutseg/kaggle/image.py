@@ -10,7 +10,7 @@ from pathlib import Path
 ON_IMAGE = (
     *("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy"),
     *("scipy", "pandas", "pyarrow", "scikit-learn", "numba", "einops", "pydantic", "PyYAML"),
-    *("typer", "tqdm", "optuna", "matplotlib", "tensorboard", "safetensors"),
+    *("typer", "tqdm", "optuna", "plotly", "matplotlib", "tensorboard", "safetensors"),
 )
 
 
