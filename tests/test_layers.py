@@ -19,7 +19,7 @@ LAYERS = (
     ("warm_start",),
     ("runs", "training"),
     ("blends", "notebook", "held_out"),
-    ("study", "kaggle", "viewer", "clinic"),
+    ("study", "kaggle", "viewer", "clinic", "chapters"),
     (
         "phantom",
         "prepare",
