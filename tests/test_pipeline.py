@@ -15,7 +15,7 @@ import pytest
 import torch
 from folders import draw, write_csv, write_scan
 
-from gutseg import blends, experiment, runs
+from gutseg import blends, experiment
 from gutseg.blend import blend
 from gutseg.config import load, load_blend
 from gutseg.constants import CLASSES
@@ -78,16 +78,12 @@ def test_blend_and_score_and_submission_agree(trained, tmp_path):
     solved = load_blend(trained.blend)
     groups = blends.out_of_fold(trained.blend, METRICS["default"]).results
     assert summarise(groups["all"], METRICS["default"]).score == pytest.approx(solved.score)
-    from gutseg.data.cache import Cache
-    from gutseg.inference.postprocess import finish_scan
-
-    cache, predictions = Cache(trained.cache), runs.predictions(trained.run)
-    rows = []
-    for name in predictions.scans:
-        whole, _ = predictions.load(name, cache.scan(name).shape)
-        masks = finish_scan(whole, runs.rules(solved)).to_arrays()
-        for z in range(masks.shape[1]):
-            for organ, mask in zip(CLASSES, masks[:, z], strict=True):
+    opened, rows = blends.open_source(trained.blend), []
+    for name in opened.scans:
+        masks, seen = opened.masks(name)
+        assert seen.all()
+        for z in range(len(seen)):
+            for organ, mask in zip(CLASSES, masks.to_arrays()[:, z], strict=True):
                 rows.append((f"{name}_slice_{z + 1:04d}", organ, rle_writing.encode(mask)))
     write_csv(tmp_path / "oof.csv", rows, "predicted")
     results = score_csv(

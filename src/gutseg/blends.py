@@ -1,18 +1,24 @@
 """Runs and blends against the labels that their networks have not seen."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from gutseg import config as configuration
 from gutseg import runs
 from gutseg.config import Blend, Rule
-from gutseg.constants import CLASSES
 from gutseg.data.folds import FULL
+from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import is_finished, spent
 from gutseg.files import need_file
 from gutseg.inference import oof
+from gutseg.inference.ensemble import weighted_mean
 from gutseg.inference.oof import OutOfFold, Scored
+from gutseg.inference.postprocess import finish_scan
+from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import Metric
 from gutseg.metrics.pooled import measures
 from gutseg.settings import Missing
@@ -28,21 +34,43 @@ def over_background(
     return [oof.with_background(member, other) for member in members]
 
 
-def out_of_fold(
-    source: Path,
-    metric: Metric,
-    wanted: str = "all",
-    missing: Missing = "refuse",
-    background: Path | None = None,
-) -> Scored:
-    """Score a run folder (thresholds of 0.5) or a blend.yaml out of fold, fold by fold.
+@dataclass(frozen=True)
+class Blended:
+    """Out-of-fold predictions of a run or a blend, and what turns them into masks."""
+
+    members: Sequence[OutOfFold]
+    weights: Sequence[float]
+    # one per class
+    rules: Sequence[Rule]
+
+    @property
+    def data(self) -> Source:
+        """What was predicted."""
+        return self.members[0].data
+
+    @property
+    def scans(self) -> list[str]:
+        """The scans that have predictions."""
+        return self.members[0].scans
+
+    def masks(self, name: str) -> tuple[BitRows, np.ndarray]:
+        """Return the masks of a scan's volume and which planes (Z,) were predicted."""
+        shape = self.data.scan(name).shape
+        parts, seen = zip(*(member.load(name, shape) for member in self.members), strict=True)
+        return finish_scan(weighted_mean(parts, self.weights), self.rules), seen[0]
+
+
+def open_source(
+    source: Path, wanted: str = "all", missing: Missing = "refuse", background: Path | None = None
+) -> Blended:
+    """Open the predictions of a run folder (thresholds of 0.5) or of a blend.yaml.
 
     wanted: as in `--fold`; "all" are the folds that a blend lists. missing: as in `predictions`.
     background: a run whose background is laid over the predictions, in place of the blend's.
     """
     if source.is_dir():
         members, weights = [runs.predictions(source, wanted, missing)], [1.0]
-        by_class = [Rule()] * len(CLASSES)
+        by_class = [Rule()] * len(members[0].data.classes)
     else:
         solved = configuration.load_blend(source)
         _check_holds_out(source, solved)
@@ -55,14 +83,26 @@ def out_of_fold(
             background = source.parent / solved.background.run
     oof.check_same_scans(members)
     members = over_background(members, background, missing)
-    data = members[0].data
-    if not (data.has_volumes or source.is_dir()):
+    if not (members[0].data.has_volumes or source.is_dir()):
         raise ValueError(
             f"{source}: the rules of a blend are for volumes, and {members[0].run} predicts images "
             f"that stand alone; score each run by itself: gutseg score {members[0].run}"
         )
+    return Blended(members, weights, by_class)
+
+
+def out_of_fold(
+    source: Path,
+    metric: Metric,
+    wanted: str = "all",
+    missing: Missing = "refuse",
+    background: Path | None = None,
+) -> Scored:
+    """Score a run folder or a blend.yaml out of fold, fold by fold; arguments: `open_source`."""
+    opened = open_source(source, wanted, missing, background)
+    members, data = opened.members, opened.data
     if data.has_volumes:
-        results = oof.compare_scans(members, weights, by_class, metric)
+        results = oof.compare_scans(members, opened.weights, opened.rules, metric)
         groups = {f"fold {fold}": [fold] for fold in members[0].folds} | {"all": members[0].folds}
         counts = {
             name: oof.count_results(members[0], results[name], group)
