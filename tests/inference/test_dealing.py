@@ -14,7 +14,7 @@ from gutseg.constants import CLASSES
 from gutseg.data.index import Issues, list_slices
 from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 from gutseg.data.volume import describe, read_file
-from gutseg.inference import dealing
+from gutseg.inference import dealing, predictor
 from gutseg.inference.dealing import deal, devices, threads_of
 from gutseg.inference.ensemble import Ensemble, mean_of, weighted_mean
 from gutseg.inference.postprocess import Rule
@@ -41,8 +41,8 @@ class Bright(nn.Module):
 
 
 def _ensemble(network, batch_size=4):
-    predictor = Predictor(network, INPUTS, Predict(batch_size=batch_size), device=CPU)
-    return Ensemble([predictor], [1.0], [Rule()] * len(CLASSES))
+    made = Predictor(network, INPUTS, Predict(batch_size=batch_size), device=CPU)
+    return Ensemble([made], [1.0], [Rule()] * len(CLASSES))
 
 
 def _scan(name, depth, seed=0):
@@ -118,17 +118,29 @@ def test_batches_are_filled_with_planes_of_the_next_scan():
 def test_out_of_memory_halves_the_batch_for_good_and_changes_nothing(caplog):
     caplog.set_level(logging.WARNING)
     network, scan = Bright(most=3), _scan("case1_day0", 9)
-    predictor = Predictor(network, INPUTS, Predict(batch_size=8), device=CPU, name="runs/x/fold0")
+    made = Predictor(network, INPUTS, Predict(batch_size=8), device=CPU, name="runs/x/fold0")
     plain = Predictor(Bright(), INPUTS, Predict(batch_size=8), device=CPU)(scan)
-    np.testing.assert_array_equal(predictor(scan), plain)
+    np.testing.assert_array_equal(made(scan), plain)
     assert network.sizes == [8, 4, 2, 2, 2, 2, 1]
     assert [record.message for record in caplog.records] == [
         "runs/x/fold0: out of memory at 8 planes; 4 at a time from now on",
         "runs/x/fold0: out of memory at 4 planes; 2 at a time from now on",
     ]
     network.sizes.clear()
-    np.testing.assert_array_equal(predictor(scan), plain)
+    np.testing.assert_array_equal(made(scan), plain)
     assert network.sizes == [2, 2, 2, 2, 1] and len(caplog.records) == 2
+
+
+def test_a_processor_predicts_as_many_planes_at_a_time_as_its_cache_holds(monkeypatch):
+    network, scan = Bright(), _scan("case1_day0", 9)
+    made = Predictor(network, INPUTS, Predict(batch_size=8, tta="hflip"), device=CPU)
+    plain = made(scan)
+    assert network.sizes == [8, 8, 1, 1]  # and once more mirrored
+    for pixels, sizes in ((3 * 48 * 64, [3, 3, 3, 3, 2, 2, 1, 1]), (1, [1] * 18)):
+        monkeypatch.setattr(predictor, "CPU_PIXELS", pixels)
+        network.sizes.clear()
+        np.testing.assert_array_equal(made(scan), plain)
+        assert network.sizes == sizes
 
 
 def test_a_plane_that_does_not_fit_alone_is_an_error():
@@ -151,8 +163,7 @@ def test_the_mean_in_batches_is_the_weighted_mean_to_the_bit():
     ]
     weights = [0.3, 1.1, 0.2, 0.7]
     alone = [
-        weighted_mean([predictor(part.scan, part.z) for predictor in predictors], weights)
-        for part in parts
+        weighted_mean([one(part.scan, part.z) for one in predictors], weights) for part in parts
     ]
     # scan by scan the batches are the same, and so is every bit
     found = np.concatenate([mean_of(predictors, weights, [part]) for part in parts], axis=1)

@@ -20,10 +20,11 @@ from gutseg.models.valid import ValidNet
 
 log = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
-
 # Pixels of context around a tile, of which nothing is kept, where a network states none itself.
 MARGIN = 32
+# Pixels that a processor predicts at a time. What a convolution reads and writes then fits into a
+# core's cache: a U-Net of 40 to 256 channels took 31 ms a slice for 4 of 128x128, 38 ms for 16.
+CPU_PIXELS = 2**16
 # Test-time augmentation: what is flipped of (B, C, H, W), besides the image as it is.
 FLIPS: dict[str, list[list[int]]] = {"none": [], "hflip": [[3]], "flips": [[3], [2], [2, 3]]}
 
@@ -184,8 +185,14 @@ class Predictor:
 
     def _within_memory(self, images: Tensor) -> Tensor:
         """Return probabilities (B, C, h, w) of a batch, in parts where memory runs out."""
-        tta, mode = self.settings.tta, self.mode
-        return self._halved(images, lambda some: probabilities(self.logits, some, tta, mode))
+        tta, mode, size = self.settings.tta, self.mode, len(images)
+        if self.device.type == "cpu":
+            size = max(CPU_PIXELS // math.prod(images.shape[2:]), 1)
+        found = [
+            self._halved(some, lambda one: probabilities(self.logits, one, tta, mode))
+            for some in images.split(size)
+        ]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _halved(self, images: Tensor, answer: Callable[[Tensor], Tensor]) -> Tensor:
         """Return answer(images); where memory runs out, from now on in half batches."""
