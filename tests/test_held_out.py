@@ -11,6 +11,7 @@ import torch
 
 from gutseg import held_out, runs
 from gutseg.config import dump, load_blend
+from gutseg.data.folds import cases_held_out
 from gutseg.engine import checkpoint
 from gutseg.held_out import Unseen
 from gutseg.inference.ensemble import Ensemble
@@ -118,7 +119,8 @@ def test_without_the_folds_nothing_is_scored(trained, tmp_path, caplog):
     submit(blend, trained.raw, tmp_path / "s.csv", debug_scans=1)
     found = json.loads((tmp_path / "score.json").read_text())
     assert found == {"score": None, "not_scored": ["case1_day0"]}
-    assert "which cases" in caplog.text and "cannot be known" in caplog.text
+    assert "which cases" in caplog.text and "put its data and fold file back" in caplog.text
+    assert "every network may have seen them: case1_day0; blend all folds" in caplog.text
 
 
 def test_blocks_of_slices_hold_out_no_case(monkeypatch, tmp_path):
@@ -146,5 +148,28 @@ def test_every_member_needs_a_fold_that_held_the_case_out():
 @pytest.mark.parametrize("content", ["[]", '{"cases": 1}', '{"cases": ["1"]}', '{"cases": [true]}'])
 def test_a_damaged_note_is_refused(tmp_path, content):
     (tmp_path / "held_out.json").write_text(content)
-    with pytest.raises(ValueError, match=r"held_out.json is not of the form .*build the bundle"):
+    with pytest.raises(ValueError, match=r"held_out.json does not say which cases .*build the bun"):
         held_out.held_out(tmp_path)
+
+
+def test_a_run_itself_says_whom_its_folds_held_out(trained, cases, tmp_path):
+    """Wherever its data and its fold file are by then, and a network of all held out nobody."""
+    blend = _copy(trained, tmp_path)
+    folds = [tmp_path / "tiny" / f"fold{fold}" for fold in (0, 1)]
+    for path in folds:
+        (path / "config.yaml").write_text("data: {folder: /nowhere, folds: /nowhere/folds.csv}\n")
+    assert [held_out.held_out(path) for path in folds] == cases
+    assert Unseen.of_blend(blend).knows("case1_day0")
+    meta = json.loads((folds[0] / "meta.json").read_text())
+    for spoilt in ("1", ["1"], None):
+        (folds[0] / "meta.json").write_text(json.dumps(meta | {"held_out_cases": spoilt}))
+        with pytest.raises(ValueError, match=r"meta.json does not say which cases .*train again"):
+            held_out.held_out(folds[0])
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "meta.json").write_text(json.dumps(meta))
+    assert held_out.held_out(tmp_path / "full") == frozenset()
+
+
+def test_cases_of_which_a_slice_was_seen_are_not_held_out():
+    table = pd.DataFrame({"case": [1, 1, 2, 2, 3, 3], "fold": [0, 0, 0, 1, 1, 1]})
+    assert [cases_held_out(table, fold) for fold in (0, 1, "full")] == [[1], [3], []]

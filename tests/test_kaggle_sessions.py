@@ -14,6 +14,7 @@ import pytest
 
 from gutseg.constants import COMPETITION
 from gutseg.engine.journal import Journal
+from gutseg.held_out import held_out
 from gutseg.kaggle import notebook, session
 from gutseg.kaggle.bundle import KERNELS, complete
 from gutseg.kaggle.code_bundle import build_code_bundle
@@ -88,7 +89,7 @@ def test_training_stops_in_time_and_resumes_from_its_own_output(
     assert f"training resumes from {output}/runs/tiny/fold0, epochs so far: 1" in said
     assert "runs/tiny/fold0 is trained" in said
     folder = tmp_path / "second" / "runs" / "tiny" / "fold0"
-    assert list((folder / "oof").glob("*.npz")) and (folder / "held_out.json").is_file()
+    assert list((folder / "oof").glob("*.npz")) and held_out(folder)
 
     # as if it had never been stopped
     monkeypatch.chdir(tmp_path)

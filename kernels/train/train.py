@@ -23,7 +23,6 @@ def train(bundle: Path) -> None:
     """Train, or go on training, into runs/NAME/fold<k>, then predict what the fold held out."""
     from gutseg import training
     from gutseg.config import load
-    from gutseg.held_out import held_out, write_note
     from gutseg.kaggle.session import limited, take_over
     from gutseg.predict import predict
     from gutseg.prepare import prepare
@@ -33,7 +32,6 @@ def train(bundle: Path) -> None:
         config = load(bundle / "config.yaml", [f"data.folder={CACHE}", "data.folds=5", "runs=runs"])
         folder = take_over(INPUT, config, FOLD)
         training.train_fold(config, FOLD)
-        write_note(folder, held_out(folder))
         if FOLD != "full":
             predict(folder.parent, fold=str(FOLD))
         print(f"{folder} is trained; kernels/cv scores its predictions, gutseg blend takes the run")

@@ -14,12 +14,14 @@ from gutseg.config.blend import Predicted
 from gutseg.data.folds import FULL, fold_name
 from gutseg.data.index import Slices, scan_key
 from gutseg.data.mask_csv import MaskCsv
+from gutseg.engine.provenance import HELD_OUT
 from gutseg.files import read_json, write_json
 from gutseg.inference.csv_scores import compare_csvs
 from gutseg.inference.ensemble import Ensemble
 from gutseg.metrics.competition import METRICS
 from gutseg.registry import listed
 from gutseg.reporting.tables import as_text, group_by, scores
+from gutseg.training import META
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +38,15 @@ def held_out(folder: Path) -> Cases:
         return _read_note(folder / NOTE)
     if folder.name == FULL:
         return frozenset()
+    if (folder / META).is_file():  # runs of earlier versions do not say it
+        made = read_json(folder / META)
+        if isinstance(made, dict) and HELD_OUT in made:
+            return _cases(folder / META, made[HELD_OUT], "train again")
     try:
         fold = runs.open_fold(folder)
     except (ValueError, OSError) as error:
-        log.warning("which cases %s held out cannot be known: %s", folder, error)
+        remedy = "put its data and fold file back, or its public session is not scored"
+        log.warning("which cases %s held out cannot be known; %s (%s)", folder, remedy, error)
         return frozenset()
     if "case" not in fold.data.index:
         return frozenset()
@@ -59,9 +66,14 @@ def write_note(folder: Path, cases: Cases) -> None:
 def _read_note(path: Path) -> Cases:
     content = read_json(path)
     cases = content.get("cases") if isinstance(content, dict) else None
-    if not isinstance(cases, list) or not all(type(case) is int for case in cases):
-        raise ValueError(f'{path} is not of the form {{"cases": [1, 2]}}; build the bundle again')
-    return frozenset(cases)
+    return _cases(path, cases, "build the bundle again")
+
+
+def _cases(path: Path, found: object, remedy: str) -> Cases:
+    if not isinstance(found, list) or not all(type(case) is int for case in found):
+        problem = "does not say which cases were held out, as in [1, 2]"
+        raise ValueError(f"{path} {problem}; {remedy}")
+    return frozenset(found)
 
 
 @dataclass(frozen=True)
@@ -122,8 +134,10 @@ def score_public(submission: Path, truth: Path, slices: pd.DataFrame, unseen: Un
     known = [name for name in names if unseen.knows(name)]
     skipped = [name for name in names if name not in known]
     if skipped:
+        remedy = "blend all folds of a run; what `kernel build` then warns of says the rest"
         log.warning(
-            "not scored, since every network may have seen them: %s", listed(skipped, len(skipped))
+            "not scored, since every network may have seen them: %s; %s",
+            *(listed(skipped, len(skipped)), remedy),
         )
     metric = METRICS[unseen.metric]
     found: dict = {"score": None}

@@ -13,7 +13,7 @@ from gutseg.claims import claimed
 from gutseg.config import Config, dump, load
 from gutseg.config.files import flat
 from gutseg.data.batches import loader
-from gutseg.data.folds import FULL, Held, fold_name
+from gutseg.data.folds import FULL, Held, cases_held_out, fold_name
 from gutseg.data.sources.source import Source
 from gutseg.data.sources.turned import in_view
 from gutseg.engine.budget import best_epoch
@@ -21,7 +21,14 @@ from gutseg.engine.distributed import World, init
 from gutseg.engine.journal import Journal
 from gutseg.engine.loop import fit
 from gutseg.engine.presence import with_presence
-from gutseg.engine.provenance import ENCODER, START, check_folds, check_weights, provenance
+from gutseg.engine.provenance import (
+    ENCODER,
+    HELD_OUT,
+    START,
+    check_folds,
+    check_weights,
+    provenance,
+)
 from gutseg.files import need_file, write_json
 from gutseg.inference.evaluate import Evaluator
 from gutseg.registry import listed, shown, suggest
@@ -88,6 +95,8 @@ def _train_here(
         if not is_trained(folder) or not (folder / META).is_file():
             identity = experiment.fold_hash(config, table)
             made = provenance(config.data.folds, identity, config.model.encoder_weights, start)
+            if "case" in table:  # in a bundle there are neither the data nor a fold file
+                made |= {HELD_OUT: cases_held_out(table, fold)}
             write_json(folder / META, made | {"fold": fold})
     wandb = None
     if config.train.wandb:

@@ -129,6 +129,15 @@ def assign(index: pd.DataFrame, folds: pd.DataFrame, path: Path) -> pd.Series:
     return fold.astype(int)
 
 
+def cases_held_out(table: pd.DataFrame, fold: Held) -> list[int]:
+    """Return the cases of which a training with this fold held out sees no slice.
+
+    table: case and fold of every slice.
+    """
+    is_held = table["fold"] == fold
+    return sorted({*table["case"][is_held].tolist()} - {*table["case"][~is_held].tolist()})
+
+
 def check_whole_scans(table: pd.DataFrame, path: Path, asker: str) -> None:
     """Raise ValueError where a fold file divides a scan; asker: the setting that forbids it."""
     folds = table.groupby("scan")["fold"].nunique()
