@@ -12,6 +12,9 @@ HAUSDORFF_WEIGHT = 0.6
 # (width, height): slices in the training set. File names carry the width first.
 NATIVE_SIZES = {(266, 266): 25_920, (360, 310): 11_232, (276, 276): 1_200, (234, 234): 144}
 
+# From slice to slice in mm: the competition's page; file names only know the edges within a slice.
+SLICE_MM = 3.0
+
 # Scans with faulty masks. Off by default; a config names a list under `data.params.blacklist`.
 BLACKLISTS = {
     # [Carno 2022], data_preprocess.py (1st place); also dropped by most others

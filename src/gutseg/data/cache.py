@@ -55,6 +55,10 @@ class Cache:
                 raise ValueError(f"{array.filename} was cut while it was open; {self.remedy} again")
         return scan
 
+    def release(self) -> None:
+        """Forget the opened scans; a walk over all of them then needs the memory of one."""
+        self._opened.clear()
+
     def fingerprint(self, name: str) -> str:
         """Return a hash of the files that a scan was made from; raises errors as `scan` does."""
         return self._facts(name)["fingerprint"]

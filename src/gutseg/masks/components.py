@@ -16,13 +16,15 @@ from gutseg.masks.intrinsics import ALL, ONE, ZERO, kernel, popcount, trailing_z
 class Components:
     """The 26-connected components of one mask, by the runs of columns that they are made of.
 
-    row, start, stop: of every run; row is z · H + y. voxels: of the component it belongs to.
+    row, start, stop: of every run; row is z · H + y. voxels: of the component it belongs to. root:
+    the first run of that component.
     """
 
     row: np.ndarray
     start: np.ndarray
     stop: np.ndarray
     voxels: np.ndarray
+    root: np.ndarray
 
     @classmethod
     def of(cls, words: np.ndarray) -> "Components":
@@ -36,7 +38,7 @@ class Components:
         root = np.arange(first[-1])
         _join_touching(first, start, stop, words.shape[1], root)
         row = np.repeat(np.arange(len(flat)), np.diff(first))
-        return cls(row, start, stop, np.bincount(root, stop - start)[root])
+        return cls(row, start, stop, np.bincount(root, stop - start)[root], root)
 
     def without_small(self, words: np.ndarray, min_size: float) -> np.ndarray:
         """Copy the bit rows without the components of fewer than `min_size` voxels."""
