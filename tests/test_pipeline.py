@@ -99,12 +99,17 @@ def test_score_tables_and_json(trained, tmp_path, capsys):
     found = json.loads((tmp_path / "s.json").read_text())
     assert found["score"] == pytest.approx(load_blend(trained.blend).score)
     assert set(found["per_class"]) == set(CLASSES) and len(found["per_scan"]) == 6
+    (low, high), patients = found["intervals"]["score"], found["patients"]
+    assert 0 <= low < found["score"] < high <= 1 and patients == 5
+    assert f"95 % interval {low:.4f} to {high:.4f} over 5 patients" in shown
+    assert set(found["per_class"]["stomach"]["intervals"]) == {"score", "dice", "hausdorff"}
     score(trained.run, by="case", metric="one_sided")
     shown = capsys.readouterr().out
     assert "case5" in shown and "(one_sided:" in shown
     score(trained.run, by="class,scan,fold")
     shown = capsys.readouterr().out
     assert [shown.count(f"\n{part} ") for part in ("case5_day0", "fold 1", "all")] == [1, 1, 3]
+    assert shown.count("score, 95 %") == 1
 
 
 def test_predictions_are_kept_until_the_weights_change(trained, tmp_path):

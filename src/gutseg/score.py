@@ -13,7 +13,7 @@ from gutseg.files import check_output, write_json
 from gutseg.inference.csv_scores import score_csv
 from gutseg.metrics.competition import METRICS, ScanResult
 from gutseg.registry import as_is, listed, require
-from gutseg.reporting.tables import as_plain, as_text, group_by, pooled_text, scores
+from gutseg.reporting.tables import as_plain, as_text, group_by, pooled_text, score_text, scores
 from gutseg.settings import Missing
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def score(
     found |= {"pooled": as_plain(pooled["all"])} if pooled else {}
     if json:
         write_json(json, found)
-    print(f"score {found['score']:.4f} ({metric}: {METRICS[metric].source})")
+    print(f"{score_text(found)} ({metric}: {METRICS[metric].source})")
 
 
 def _tables(by: str) -> list[str]:

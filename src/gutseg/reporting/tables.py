@@ -1,4 +1,4 @@
-"""Tables as Markdown, and scores by class, case, scan and fold."""
+"""Tables as Markdown, and scores by class, case, scan and fold, with intervals over patients."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,6 +6,7 @@ import pandas as pd
 
 from gutseg.constants import CLASSES
 from gutseg.metrics.competition import Metric, ScanResult, Summary, of_class, summarise
+from gutseg.metrics.intervals import Interval, intervals, patient_of, patient_sums
 
 Groups = Mapping[str, Sequence[ScanResult]]
 
@@ -27,17 +28,36 @@ def with_interval(mean: float, half: float, digits: int = 3) -> str:
     return number(mean, digits) if half != half else f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
+def by_class(results: Sequence[ScanResult]) -> dict[str, Sequence[ScanResult]]:
+    """Return the results of every class and, last, of `all` of them."""
+    parts = {organ: [of_class(result, organ) for result in results] for organ in CLASSES}
+    return {**parts, "all": results}
+
+
 def summaries(results: Sequence[ScanResult], metric: Metric) -> dict[str, Summary]:
     """Return the summary of every class and, last, of all of them."""
-    parts = {organ: [of_class(result, organ) for result in results] for organ in CLASSES}
-    return {name: summarise(part, metric) for name, part in (parts | {"all": results}).items()}
+    return {name: summarise(part, metric) for name, part in by_class(results).items()}
+
+
+def class_intervals(
+    results: Sequence[ScanResult], metric: Metric
+) -> dict[str, dict[str, Interval]]:
+    """Return score, dice and hausdorff of every class and, last, of `all`, over patients."""
+    parts = by_class(results).items()
+    return {name: intervals([*patient_sums(part, metric).values()]) for name, part in parts}
 
 
 def as_text(groups: Groups, metric: Metric) -> str:
-    """Return scores as a table for a terminal, a row per group; one group has a row per class."""
+    """Return scores as a table for a terminal, a row per group.
+
+    One group alone has a row per class, with intervals over patients.
+    """
+    if len(groups) == 1:
+        (results,) = groups.values()
+        return _with_intervals(results, metric)
     rows = {
         name: {
-            (organ.replace("_", " ") if len(groups) > 1 else organ, column): value
+            (organ.replace("_", " "), column): value
             for organ, found in summaries(results, metric).items()
             for column, value in (
                 ("dice", found.dice),
@@ -47,8 +67,25 @@ def as_text(groups: Groups, metric: Metric) -> str:
         }
         for name, results in groups.items()
     }
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    return _text(table.iloc[0].unstack(sort=False) if len(rows) == 1 else table)
+    return _text(pd.DataFrame.from_dict(rows, orient="index"))
+
+
+def _with_intervals(results: Sequence[ScanResult], metric: Metric) -> str:
+    rows: dict[str, dict[str, float | str]] = {}
+    for organ, found in class_intervals(results, metric).items():
+        value, low, high = found["hausdorff"]
+        # the distance is shown as what is better when higher
+        parts = {**found, "1-hausdorff": Interval(1 - value, 1 - high, 1 - low)}
+        rows[organ] = {}
+        for name in ("dice", "1-hausdorff", "score"):
+            value, low, high = parts[name]
+            rows[organ] |= {name: value, f"{name}, 95 %": between(low, high)}
+    return _text(pd.DataFrame.from_dict(rows, orient="index"))
+
+
+def between(low: float, high: float, digits: int = 3) -> str:
+    """Return the ends of an interval, a dash where there is none."""
+    return "-" if low != low else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def pooled_text(groups: Mapping[str, Mapping[str, float]], classes: Sequence[str]) -> str:
@@ -81,16 +118,29 @@ def group_by(results: Sequence[ScanResult], by: str) -> dict[str, list[ScanResul
 
 def scores(results: Sequence[ScanResult], metric_name: str, metric: Metric) -> dict:
     """Return what `gutseg score --json` writes; NaN becomes null."""
-    found = summaries(results, metric)
+    found, ends = summaries(results, metric), class_intervals(results, metric)
     scans = group_by(results, "scan").items()
     return {
         **_values(found["all"]),
+        "patients": len({patient_of(result.scan) for result in results}),
+        "intervals": _ends(ends["all"]),
         "metric": metric_name,
         "metric_source": metric.source,
         "counts": found["all"].counts,
-        "per_class": {organ: _values(found[organ]) for organ in CLASSES},
+        "per_class": {
+            organ: _values(found[organ]) | {"intervals": _ends(ends[organ])} for organ in CLASSES
+        },
         "per_scan": {name: _values(summarise(group, metric)) for name, group in scans},
     }
+
+
+def score_text(found: Mapping) -> str:
+    """Return the score in what `scores` returned, with its interval where there is one."""
+    (low, high), patients = found["intervals"]["score"], found["patients"]
+    text = f"score {found['score']:.4f}"
+    if low is None:
+        return text
+    return f"{text}, 95 % interval {low:.4f} to {high:.4f} over {patients} patients"
 
 
 def as_plain(values: Mapping[str, float]) -> dict[str, float | None]:
@@ -100,3 +150,7 @@ def as_plain(values: Mapping[str, float]) -> dict[str, float | None]:
 
 def _values(found: Summary) -> dict[str, float | None]:
     return as_plain({"score": found.score, "dice": found.dice, "hausdorff": found.hausdorff})
+
+
+def _ends(found: Mapping[str, Interval]) -> dict[str, list[float | None]]:
+    return {key: [*as_plain(one._asdict()).values()][1:] for key, one in found.items()}
