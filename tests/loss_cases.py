@@ -10,6 +10,7 @@ from gutseg.losses import LOSSES, Criterion
 NEEDED = {
     "weighted_sum": {"terms": [{"loss": "online_bootstrapping"}, {"loss": "dice", "weight": 0.5}]},
     "deep_supervision": {"loss": "dice"},
+    "worst_neighbours": {"loss": "dice"},
 }
 MULTILABEL = [name for name in sorted(LOSSES) if "multilabel" in LOSSES[name].modes]
 MULTICLASS = [name for name in sorted(LOSSES) if "multiclass" in LOSSES[name].modes]

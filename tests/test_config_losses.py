@@ -73,13 +73,14 @@ def _both_refuse(loss: dict, key: str, message: str) -> None:
 @pytest.mark.parametrize(("name", "key"), NUMBERS)
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf, 10**30, True, "1"])
 def test_no_number_of_a_loss_is_negative_endless_or_text(name, key, value):
-    needed = {"deep_supervision": {"loss": "dice"}}.get(name, {})
+    needed = {"loss": "dice"} if name in ("deep_supervision", "worst_neighbours") else {}
     _both_refuse({"name": name, "params": needed | {key: value}}, rf"params\.{key}", "found ")
 
 
 def test_every_loss_with_numbers_was_tried():
     assert len(NUMBERS) >= 30 and {"decay", "n", "keep", "percent"} <= {key for _, key in NUMBERS}
-    assert sorted(MAP_NUMBERS) == [("band", "width"), ("border", "sigma"), ("border", "w0")]
+    borders = [("border", "sigma"), ("border", "w0")]
+    assert sorted(MAP_NUMBERS) == [("band", "width"), *borders, ("skeleton", "width")]
 
 
 # the other ends of the ranges
@@ -196,7 +197,8 @@ def test_class_weights_are_given_once():
 @pytest.mark.parametrize(("name", "key"), MAP_NUMBERS)
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf, 10**30, True, "1"])
 def test_no_number_of_a_map_is_negative_endless_or_text(name, key, value):
-    loss = {"band": "boundary_aware", "border": "border_weight_ce"}[name]
+    users = {"band": "boundary_aware", "border": "border_weight_ce", "skeleton": "skeleton_recall"}
+    loss = users[name]
     _both_refuse({"name": loss, "maps": {name: {key: value}}}, rf"maps\.params\.{key}", "found ")
 
 

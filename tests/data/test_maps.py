@@ -112,14 +112,14 @@ def test_nowhere_and_everywhere(name, fill):
     found = Maps([name])(np.full((2, 3, 5, 6), fill, np.float32))[name]
     assert np.isfinite(found.astype(float)).all()
     assert found.shape == (2, 1 if name == "border" else 3, 5, 6)
-    if name not in ("border", "lesion"):
+    if name not in ("border", "lesion") and not (name == "pieces" and fill):
         assert not found.any()
 
 
 def test_the_table_of_maps():
     """distance may be rough, it ends at 1; band is a mask."""
     types = {"distance": np.float16, "signed": np.float32, "band": bool}
-    types |= {"lesion": np.float32, "border": np.float32}
+    types |= {"lesion": np.float32, "border": np.float32, "pieces": np.int32, "skeleton": bool}
     found = Maps(list(MAPS))(_random(2)[None, None].astype(np.float32))
     assert {name: plane.dtype for name, plane in found.items()} == types
     assert all(isinstance(spec.source, str) for spec in MAPS.values())

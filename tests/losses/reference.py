@@ -3,9 +3,12 @@
 Sums of losses return their terms by name, all others a number.
 """
 
+import dataclasses
+
 import numpy as np
 import reference_pixel as pixel
 import reference_region as region
+import reference_shape as shape
 from reference_pixel import Case
 
 
@@ -132,7 +135,14 @@ def _extension(errors: np.ndarray, truth: np.ndarray) -> float:
     return value
 
 
-def hausdorff_dt(case, *, mode="multilabel", alpha=2.0):
+def worst_neighbours(case, *, loss, params=None, reach=1, mode=None):
+    """The loss of the worst logits around every pixel among those of its label (Valverde 2026)."""
+    worst = dataclasses.replace(case, logits=shape.worst_logits(case, reach))
+    value = REFERENCE[loss](worst, **(dict(params or {}) | ({"mode": mode} if mode else {})))
+    return value if isinstance(value, dict) else {loss: value}
+
+
+def hausdorff_dt(case, *, mode="multilabel", alpha=2.0, log=False):
     """Mean of (p - g)² (d_p^α + d_g^α), d the distance to the other side (Karimi 2019; MONAI)."""
     p, g = pixel.probabilities(case.logits, mode), case.target
     values = np.empty_like(p)
@@ -140,7 +150,8 @@ def hausdorff_dt(case, *, mode="multilabel", alpha=2.0):
         sides = p[b, c] > 0.5, g[b, c] == 1
         distances = [_to_the_other_side(side, case.kept[b]) ** alpha for side in sides]
         values[b, c] = (p[b, c] - g[b, c]) ** 2 * sum(distances)
-    return pixel.mean(values, case)
+    found = pixel.mean(values, case)
+    return np.log(1 + found) if log else found
 
 
 def _to_the_other_side(mask: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -177,6 +188,14 @@ REFERENCE = {
     "border_weight_ce": pixel.border_weight_ce,
     "pixel_lesion": pixel.pixel_lesion,
     "boundary_kervadec": pixel.boundary_kervadec,
+    "generalised_surface": shape.generalised_surface,
+    "boundary_dou": shape.boundary_dou,
+    "cc_dice_ce": shape.cc_dice_ce,
+    "blob_dice": shape.blob_dice,
+    "cl_dice": shape.cl_dice,
+    "skeleton_recall": shape.skeleton_recall,
+    "unified_focal": shape.unified_focal,
+    "worst_neighbours": worst_neighbours,
     "bce_dice": bce_dice,
     "d_bce": d_bce,
     "bce_iou_ssim": bce_iou_ssim,

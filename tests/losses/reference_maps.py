@@ -14,6 +14,8 @@ def maps_of(target: np.ndarray, width: int) -> dict[str, np.ndarray]:
     return maps | {
         "band": np.array([[_band(mask == 1, width) for mask in image] for image in target]),
         "border": np.array([[_border(image[-1] == 1)] for image in target]),
+        "pieces": np.array([[_nearest_piece(mask == 1) for mask in image] for image in target]),
+        "skeleton": np.array([[_tube(mask == 1) for mask in image] for image in target]),
     }
 
 
@@ -62,3 +64,45 @@ def _to_the_outline(mask: np.ndarray) -> np.ndarray:
     if mask.all() or not mask.any():
         return np.zeros(mask.shape)
     return ndimage.distance_transform_edt(mask) + ndimage.distance_transform_edt(~mask)
+
+
+def _nearest_piece(mask: np.ndarray) -> np.ndarray:
+    """Which component a pixel is nearest to, the first of several at one distance."""
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    if not count:
+        return np.zeros(mask.shape, int)
+    away = [ndimage.distance_transform_edt(labels != n) for n in range(1, count + 1)]
+    return 1 + np.argmin(away, axis=0)
+
+
+def _tube(mask: np.ndarray) -> np.ndarray:
+    if mask.all() or not mask.any():
+        return np.zeros(mask.shape, bool)
+    return mask & ndimage.binary_dilation(thin(mask), iterations=2)
+
+
+def thin(mask: np.ndarray) -> np.ndarray:
+    """Zhang and Suen's thinning, pixel by pixel; a component that vanishes stays whole."""
+    alive = {(int(y), int(x)) for y, x in np.argwhere(mask)}
+    ring = [(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)]
+    changed = True
+    while changed:
+        changed = False
+        for corners in (((0, 2, 4), (2, 4, 6)), ((0, 2, 6), (0, 4, 6))):
+            gone = set()
+            for y, x in alive:
+                around = [(y + dy, x + dx) in alive for dy, dx in ring]
+                rises = sum(not around[n] and around[(n + 1) % 8] for n in range(8))
+                opened = not any(all(around[n] for n in corner) for corner in corners)
+                if 2 <= sum(around) <= 6 and rises == 1 and opened:
+                    gone.add((y, x))
+            alive -= gone
+            changed |= bool(gone)
+    left = np.zeros(mask.shape, bool)
+    for place in alive:
+        left[place] = True
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    for number in range(1, count + 1):
+        if not left[labels == number].any():
+            left |= labels == number
+    return left

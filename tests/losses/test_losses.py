@@ -22,6 +22,8 @@ MAPS = {
     "border": [2, 1, 1, 4],
     "lesion": [0.5, 0.5, 0, 0],
     "signed": [-1, -0.5, 0.5, 1],
+    "pieces": [1, 2, 1, 2],
+    "skeleton": [True, False, False, False],
 }
 # name: (parameters, target, value) worked out on paper or from the survey of the formulas
 GOLDEN = {
@@ -69,7 +71,21 @@ GOLDEN = {
     # one hinge of .594535, times 1/2 for the class and 1/3 for its complement
     "lovasz": [({}, HALF, 0.247723), ({"symmetric": False}, HALF, 0.297268)],
     # all distances are 1, so (1 + 1) times the mean squared error
-    "hausdorff_dt": [({}, HALF, 0.11)],
+    "hausdorff_dt": [({}, HALF, 0.11), ({"log": True}, HALF, 0.104360)],
+    # (.19 + .64 / 4 + .36 / 4 + .19) / 2.5
+    "generalised_surface": [({}, HALF, 0.252)],
+    # both pixels are edge, so α = 0: .22 / (.22 + 1.5)
+    "boundary_dou": [({}, HALF, 0.127907)],
+    # Dice losses 1/7 and 5/17 of the two pieces; beside the cross-entropy, and with all of Σp
+    "cc_dice_ce": [({}, HALF, 0.454660), ({"dice_weight": 0.0}, HALF, 0.236173)],
+    "blob_dice": [({}, HALF, 0.696172)],
+    # soft skeletons .73, .4, 0, 0 and 1, 1, 0, 0: precision 1, recall 2.5 / 3
+    "cl_dice": [({}, HALF, 0.150718), ({"share": 1.0}, HALF, 0.090909)],
+    "skeleton_recall": [({}, HALF, 0.1)],
+    # .105739 and (√.21875 + .38 / 2.08) / 2
+    "unified_focal": [({}, HALF, 0.215470)],
+    # probabilities .6, .6, .2, .2
+    "worst_neighbours": [({}, HALF, 1 / 3)],
     "soft_dice_per_pixel": [({}, HALF, -0.469207)],
     "dice_as_printed": [({}, HALF, 0.789474)],
     "generalised_dice_as_printed": [({}, QUARTER, 0.274725)],
@@ -198,8 +214,12 @@ def test_class_weights_divide_by_weights_as_torch_does_or_by_pixels_as_printed()
     assert by_pixels.item() == pytest.approx(total / 3, abs=1e-6)
 
 
-# smp has a softmax Lovász beside the hinge: two losses under one name.
-@pytest.mark.parametrize("name", sorted(set(MULTILABEL) & set(MULTICLASS) - {"lovasz"}))
+# smp has a softmax Lovász beside the hinge: two losses under one name. The worst logits of two
+# classes are those of different neighbours.
+UNLIKE = {"lovasz", "worst_neighbours"}
+
+
+@pytest.mark.parametrize("name", sorted(set(MULTILABEL) & set(MULTICLASS) - UNLIKE))
 def test_two_softmax_classes_are_one_sigmoid_on_the_difference(name):
     logits, target = case((2, 2, 12, 12))
     numbers = target[:, 1].long()

@@ -9,7 +9,7 @@ from gutseg.losses import LOSSES
 from gutseg.losses.reductions import over_ranks
 
 ALL = sorted(LOSSES)
-MAPS = ("band", "border", "distance", "lesion", "signed")
+MAPS = ("band", "border", "distance", "lesion", "pieces", "signed", "skeleton")
 # Terms that are constants for the gradient, on purpose: weights from predictions, distances.
 CONSTANT_PARTS = {"weighted_bce_from_predictions", "generalised_dice_as_printed", "hausdorff_dt"}
 
@@ -63,7 +63,8 @@ def test_half_precision_logits_at_full_size(name, dtype):
     maps = {key: torch.rand(16, 3, 320, 384) for key in MAPS} | {
         "border": torch.rand(16, 1, 320, 384)
     }
-    maps["band"] = maps["band"] < 0.1
+    maps["band"], maps["skeleton"] = maps["band"] < 0.1, maps["skeleton"] < 0.1
+    maps["pieces"] = (5 * maps["pieces"]).int()
     target = native(name, target)
     logits = logits.to(dtype)
     made = criterion(name)

@@ -16,8 +16,12 @@ ZERO = [
     *("generalised_dice", "penalty_generalised_dice", "sensitivity_specificity"),
     *("generalised_dice_as_printed", "asymmetric_as_printed", "ssim"),
 ]
-# Losses whose best p is no soft one: minus the overlap, a distance, a sorted set of labels.
-SHARP = {"boundary_kervadec", "lovasz", "soft_dice_per_pixel"}
+# Losses whose best p is no soft one: minus the overlap, a distance, a sorted set of labels, a
+# skeleton that false positives do not touch.
+SHARP = {
+    *("boundary_kervadec", "lovasz", "soft_dice_per_pixel"),
+    *("generalised_surface", "skeleton_recall"),
+}
 # The weights, or which pixels count, depend on the prediction.
 MOVING = {"topk_threshold", "weighted_bce_from_predictions"}
 INVERTED = {"dice_as_printed", "penalty_as_printed"}

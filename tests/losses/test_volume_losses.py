@@ -10,7 +10,10 @@ from gutseg.losses import LOSSES, Criterion
 
 ROWS = [(name, mode) for name in sorted(LOSSES) for mode in LOSSES[name].modes]
 # They look at neighbouring pixels, which those of the next slice are not.
-SLICE_BY_SLICE = {"ssim", "hausdorff_dt", "bce_iou_ssim"}
+SLICE_BY_SLICE = {
+    *("ssim", "hausdorff_dt", "bce_iou_ssim", "boundary_dou", "cc_dice_ce", "blob_dice"),
+    *("cl_dice", "skeleton_recall", "worst_neighbours"),
+}
 SUMS = {"weighted_sum": {"terms": [{"loss": "topk_percent"}, {"loss": "dice"}]}}
 
 

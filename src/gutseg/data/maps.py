@@ -1,7 +1,7 @@
 """Per-pixel maps that weight losses, drawn from the labels after they were augmented.
 
 masks: (C, H, W), inside from one half on (soft labels are rounded). Maps are float32, or float16
-where they stay within [0, 1].
+where they stay within [0, 1]; bool where they say yes or no, int32 where they number.
 """
 
 import math
@@ -15,8 +15,9 @@ import torch
 from numpy.typing import DTypeLike
 from scipy import ndimage
 
+from gutseg.data.thinning import thinned
 from gutseg.registry import Spec
-from gutseg.settings import Count, NotNegative, Positive
+from gutseg.settings import Count, Natural, NotNegative, Positive
 
 
 def distance(masks: np.ndarray) -> np.ndarray:
@@ -98,12 +99,38 @@ def _two_nearest(labels: np.ndarray, count: int, reach: int) -> np.ndarray:
     return distance_1 + distance_2
 
 
+def pieces(masks: np.ndarray) -> np.ndarray:
+    """Number, from 1, of the 8-connected component that a pixel is nearest to; 0 without any."""
+    found = np.zeros(masks.shape, np.int32)
+    for target, mask in zip(found, _inside(masks), strict=True):
+        if mask.any():
+            _, labels = cv2.connectedComponents(mask.astype(np.uint8))
+            y, x = ndimage.distance_transform_edt(
+                ~mask, return_distances=False, return_indices=True
+            )
+            target[:] = labels[y, x]
+    return found
+
+
+def skeleton(masks: np.ndarray, *, width: Natural = 2) -> np.ndarray:
+    """True on a class's skeleton and within `width` pixels of it, in city blocks, in the class."""
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+
+    def draw(mask: np.ndarray) -> np.ndarray:
+        thin = thinned(mask).astype(np.uint8)
+        return mask & (cv2.dilate(thin, cross, iterations=width) > 0 if width else thin > 0)
+
+    return _each(masks, draw, bool)
+
+
 MAPS = {
     "distance": Spec(distance, "[Caliva 2019]; [Chen 2023] equation 10"),
     "signed": Spec(signed, "[Kervadec 2019]"),
     "band": Spec(band, "[Kim 2021]; [Chen 2023] equation 11"),
     "lesion": Spec(lesion, "[Zhu 2022]; [Chen 2023] equation 9"),
     "border": Spec(border, "[Ronneberger 2015] equation 2; [Wang T 2022]"),
+    "pieces": Spec(pieces, "[Jaus 2025]: Voronoi regions of the components"),
+    "skeleton": Spec(skeleton, "[Kirchhoff 2024]: the tubed skeleton"),
 }
 
 

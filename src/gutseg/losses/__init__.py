@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from torch import Tensor
 
-from gutseg.losses import compound, nested, pixel, region, third_party
+from gutseg.losses import compound, nested, pixel, region, shape, third_party
 from gutseg.losses.reductions import Mode
 from gutseg.registry import Spec, check
 
@@ -73,7 +73,15 @@ LOSSES: dict[str, LossSpec] = {
     "border_weight_ce": LossSpec(pixel.border_weight_ce, "[Ronneberger 2015]; [Wang T 2022]"),
     "pixel_lesion": LossSpec(pixel.pixel_lesion, "[Zhu 2022]; [Chen 2023] equation 9"),
     "boundary_kervadec": LossSpec(pixel.boundary_kervadec, "[Kervadec 2019] arXiv:1812.07032"),
+    # outlines, pieces, skeletons
+    "generalised_surface": LossSpec(shape.generalised_surface, "[Celaya 2023] arXiv:2302.03868"),
+    "boundary_dou": LossSpec(shape.boundary_dou, "[Sun 2023] arXiv:2308.00220"),
+    "cc_dice_ce": LossSpec(shape.cc_dice_ce, "[Bouteille 2025]; regions of [Jaus 2025]"),
+    "blob_dice": LossSpec(shape.blob_dice, "[Kofler 2023] arXiv:2205.08209"),
+    "cl_dice": LossSpec(shape.cl_dice, "[Shit 2021] arXiv:2003.07311"),
+    "skeleton_recall": LossSpec(shape.skeleton_recall, "[Kirchhoff 2024] arXiv:2404.03010"),
     # sums
+    "unified_focal": LossSpec(shape.unified_focal, "[Yeung 2022] arXiv:2102.04525"),
     "bce_dice": LossSpec(compound.bce_dice, "[Xu 2022] sections V.F.4-5"),
     "d_bce": LossSpec(compound.d_bce, "[Su 2021]; [Chen 2023] equation 1"),
     "bce_iou_ssim": LossSpec(
@@ -85,6 +93,7 @@ LOSSES: dict[str, LossSpec] = {
     "deep_supervision": LossSpec(
         nested.DeepSupervision, "[Tongji 2022], [Huang 2020]; weights of [Isensee 2021]"
     ),
+    "worst_neighbours": LossSpec(nested.WorstNeighbours, "[Valverde 2026]: SCNP"),
     # as libraries have them
     "lovasz": LossSpec(third_party.lovasz, "[Berman 2018]; symmetric: [Hesene 2022]"),
     "hausdorff_dt": LossSpec(third_party.hausdorff_dt, "[Karimi 2019]; [Cardoso 2022]"),

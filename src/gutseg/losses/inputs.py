@@ -43,7 +43,7 @@ def checked(
             if given[key] not in choices:
                 hint = suggest(str(given[key]), list(choices))
                 raise ValueError(f"{name}: unknown {key} {given[key]!r}; {hint}")
-        _check_shapes({key: given[key] for key in tensors}, given["mode"])
+        check_shapes({key: given[key] for key in tensors}, given["mode"])
         if given["logits"].dim() == 5:
             given |= {key: _as_images(given[key], key, planar) for key in tensors}
         given |= _cleaned(given)
@@ -92,8 +92,11 @@ def _cleaned(given: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _check_shapes(tensors: dict[str, Any], mode: str) -> None:
-    """Raise ValueError unless target, ignored pixels and maps fit the logits; None is absent."""
+def check_shapes(tensors: dict[str, Any], mode: str) -> None:
+    """Raise ValueError unless target, ignored pixels and maps fit the logits; None is absent.
+
+    tensors: the arguments by name, `logits` among them; those that are not known are maps.
+    """
     logits = tensors["logits"]
     if not isinstance(logits, Tensor) or logits.dim() not in (4, 5):
         raise ValueError(f"logits: expected a tensor (B, C, [Z,] H, W), found {_shape(logits)}")

@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gutseg.losses.inputs import VOID, check_shapes
 from gutseg.losses.reductions import Mode
 from gutseg.registry import coerce
-from gutseg.settings import NotNegative, Share
+from gutseg.settings import Count, NotNegative, Share
 
 # (a loss inside, its parameters, the config key where it stands) -> its parameters changed
 Change = Callable[[str, dict, str], dict]
@@ -113,3 +115,51 @@ class DeepSupervision:
             loss = self.criterion(full, target, **extras)[0]
             terms[f"scale{scale}"] = weight / sum(weights) * loss
         return terms
+
+
+class WorstNeighbours:
+    """Any loss on logits of which every pixel has the worst of its neighbours of the same label.
+
+    A hole of one pixel, or a speck, then costs as much as its whole neighbourhood.
+    Source: [Valverde 2026] (same-class neighbour penalization, SCNP).
+    """
+
+    def __init__(
+        self, *, loss: str, params: dict | None = None, reach: Count = 1, mode: Mode | None = None
+    ) -> None:
+        """loss, params: a row of LOSSES. reach: pixels on every side, 1 for windows of 3 x 3."""
+        from gutseg.losses import Criterion
+
+        self.criterion = Criterion(loss, mode=mode, **(params or {}))
+        self.required_maps = self.criterion.required_maps
+        self.reach = reach
+
+    within = staticmethod(DeepSupervision.within)
+
+    def __call__(self, logits: Tensor, target: Tensor, **extras: Tensor) -> dict[str, Tensor]:
+        """Return the terms of the loss; ignored pixels are nobody's neighbours."""
+        void, numbered = extras.get("ignore"), target.dim() < logits.dim()
+        given = {"logits": logits, "target": target, "ignore": void}
+        check_shapes(given, "multiclass" if numbered else "multilabel")
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        inside = target >= 0.5
+        if numbered:
+            numbers = target.long()
+            void = numbers == VOID if void is None else void.bool() | (numbers == VOID)
+            classes = torch.arange(logits.shape[1], device=logits.device)
+            inside = numbers[:, None] == classes.view(-1, *[1] * (logits.dim() - 2))
+        gone = torch.zeros_like(inside) if void is None else void.bool()[:, None]
+        low = -self._highest(-wide, inside & ~gone)
+        high = self._highest(wide, ~inside & ~gone)
+        return self.criterion(torch.where(inside, low, high), target, **extras)[1]
+
+    def _highest(self, values: Tensor, among: Tensor) -> Tensor:
+        """Largest value `among` those within reach in the slice; elsewhere values stay."""
+        flat, size = values.dim() == 4, (2 * self.reach + 1,) * 2
+        masked = values.masked_fill(~among, torch.finfo(values.dtype).min)
+        if flat:
+            found = functional.max_pool2d(masked, size, 1, self.reach)
+        else:
+            padding = (0, self.reach, self.reach)
+            found = functional.max_pool3d(masked, (1, *size), 1, padding)
+        return torch.where(among, found, values)

@@ -38,16 +38,18 @@ def lovasz(x: Pixels, *, symmetric: bool = True) -> Tensor:
 
 
 @loss(modes=MULTILABEL, planar=True)
-def hausdorff_dt(x: Pixels, *, alpha: Positive = 2.0) -> Tensor:
+def hausdorff_dt(x: Pixels, *, alpha: Positive = 2.0, log: bool = False) -> Tensor:
     """Mean of (p - g)² (d_p^α + d_g^α), d the distance to the edge of prediction or target.
 
-    alpha: power of the distances, in pixels. A plane without an edge has distance 0; ignored
+    alpha: power of the distances, in pixels. log: log(1 + the mean), MONAI's LogHausdorffDTLoss.
+    A plane without an edge has distance 0; ignored
     pixels lie on neither side of one. Distance transforms of the prediction are taken in the
     loss, so it costs far more than the others and is meant for fine-tuning.
     Source: [Karimi 2019], as MONAI's HausdorffDTLoss has it.
     """
     of_p, of_g = (_edge_distance(inside > 0.5, x.kept) ** alpha for inside in (x.p, x.g))
-    return x.mean((x.p - x.g) ** 2 * (of_p + of_g).to(x.p))
+    found = x.mean((x.p - x.g) ** 2 * (of_p + of_g).to(x.p))
+    return found.log1p() if log else found
 
 
 def _edge_distance(inside: Tensor, kept: Tensor) -> Tensor:
