@@ -26,7 +26,7 @@ from benchmarks.measure import (
     table,
 )
 from gutseg.masks.bit_rows import BitRows
-from gutseg.metrics import hausdorff
+from gutseg.metrics import hausdorff_distance
 
 ARRAYS, BITS, SURFACE = "gutseg, bool arrays", "gutseg, bit rows", "gutseg, surface, bool arrays"
 COLD_PEERS = ("MONAI compute_hausdorff_distance", "scipy directed_hausdorff, X\\Y to surface")
@@ -82,9 +82,9 @@ def _measure(
     x, y = _pair(case)
     bits = [BitRows.from_arrays(mask[None]).words[0] for mask in (x, y)]
     calls = {
-        ARRAYS: partial(hausdorff.symmetric, x, y),
-        BITS: partial(hausdorff.symmetric, *bits),
-        SURFACE: partial(hausdorff.symmetric, x, y, surface=True),
+        ARRAYS: partial(hausdorff_distance.symmetric, x, y),
+        BITS: partial(hausdorff_distance.symmetric, *bits),
+        SURFACE: partial(hausdorff_distance.symmetric, x, y, surface=True),
     }
     slow = {}
     for name, call in peers.items():
@@ -104,10 +104,13 @@ def _organ_table(
 ) -> str:
     memory_case = list(organs)[-1]
     x, y = _pair(memory_case)
-    calls = {ARRAYS: hausdorff.symmetric, SURFACE: partial(hausdorff.symmetric, surface=True)}
+    calls = {
+        ARRAYS: hausdorff_distance.symmetric,
+        SURFACE: partial(hausdorff_distance.symmetric, surface=True),
+    }
     memory = {name: peak_megabytes(partial(call, x, y)) for name, call in (calls | peers).items()}
     bits = [BitRows.from_arrays(mask[None]).words[0] for mask in (x, y)]
-    memory[BITS] = peak_megabytes(partial(hausdorff.symmetric, *bits))
+    memory[BITS] = peak_megabytes(partial(hausdorff_distance.symmetric, *bits))
     names = sorted((ARRAYS, BITS, SURFACE, *peers), key=lambda name: _mean(organs, name))
     own = _mean(organs, ARRAYS)
     rows = [
@@ -171,8 +174,8 @@ def _floor_table(case: str, peers: dict[str, Callable[..., float]], *, rounds: i
         "numpy reads both bit masks once": lambda: [
             np.bitwise_or.reduce(m.reshape(-1)) for m in bits
         ],
-        ARRAYS: partial(hausdorff.symmetric, x, y),
-        BITS: partial(hausdorff.symmetric, *bits),
+        ARRAYS: partial(hausdorff_distance.symmetric, x, y),
+        BITS: partial(hausdorff_distance.symmetric, *bits),
         **{name: partial(peers[name], x, y) for name in peers if name in COLD_PEERS},
     }
     waste = np.zeros(64 * 2**20, np.uint64)

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import directed_hausdorff
 
 from gutseg.masks.bit_rows import BitRows
-from gutseg.metrics import hausdorff
+from gutseg.metrics import hausdorff_distance
 
 VOXELS = 8000
 seeds = st.integers(0, 2**32 - 1)
@@ -50,9 +50,15 @@ def check_against_scipy(a: np.ndarray, b: np.ndarray) -> None:
     for spacing in spacings(a.shape):
         x, y = np.argwhere(a) * spacing, np.argwhere(b) * spacing
         ways = directed_hausdorff(x, y)[0], directed_hausdorff(y, x)[0]
-        assert hausdorff.directed(a, b, spacing=spacing) == pytest.approx(ways[0], abs=1e-9)
-        assert hausdorff.directed(b, a, spacing=spacing) == pytest.approx(ways[1], abs=1e-9)
-        assert hausdorff.symmetric(*packed, spacing=spacing) == pytest.approx(max(ways), abs=1e-9)
+        assert hausdorff_distance.directed(a, b, spacing=spacing) == pytest.approx(
+            ways[0], abs=1e-9
+        )
+        assert hausdorff_distance.directed(b, a, spacing=spacing) == pytest.approx(
+            ways[1], abs=1e-9
+        )
+        assert hausdorff_distance.symmetric(*packed, spacing=spacing) == pytest.approx(
+            max(ways), abs=1e-9
+        )
 
 
 @settings(max_examples=150, deadline=None)
@@ -88,8 +94,12 @@ def test_far_apart_equals_a_tree_search(seed: int) -> None:
     for spacing in [*spacings(a.shape), (0.1, 7.0, 1.0), (5.0, 0.3, 0.01)]:
         x, y = np.argwhere(a) * spacing, np.argwhere(b) * spacing
         ways = cKDTree(y).query(x)[0].max(), cKDTree(x).query(y)[0].max()
-        assert hausdorff.directed(a, b, spacing=spacing) == pytest.approx(ways[0], abs=1e-9)
-        assert hausdorff.symmetric(a, b, spacing=spacing) == pytest.approx(max(ways), abs=1e-9)
+        assert hausdorff_distance.directed(a, b, spacing=spacing) == pytest.approx(
+            ways[0], abs=1e-9
+        )
+        assert hausdorff_distance.symmetric(a, b, spacing=spacing) == pytest.approx(
+            max(ways), abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("width", [193, 256])
@@ -98,7 +108,7 @@ def test_a_far_row_covers_a_word_to_its_last_column(width: int, step: int) -> No
     """63 columns covered are one short of a word: the voxel left over is 109 columns away."""
     source, target = np.zeros((2, 1, 2, width), bool)
     source[0, [0, 0, 1], [0, 36, 1]] = target[0, 0, 109] = True
-    assert hausdorff.directed(source[..., ::step], target[..., ::step]) == 109
+    assert hausdorff_distance.directed(source[..., ::step], target[..., ::step]) == 109
 
 
 @settings(max_examples=200, deadline=None)
@@ -110,15 +120,21 @@ def test_rows_of_several_words(depth: int, height: int, width: int, seed: int) -
     for spacing in [*spacings(a.shape), (9.0, 40.0, 1.0)]:
         x, y = np.argwhere(a) * spacing, np.argwhere(b) * spacing
         ways = cKDTree(y).query(x)[0].max(), cKDTree(x).query(y)[0].max()
-        assert hausdorff.directed(a, b, spacing=spacing) == pytest.approx(ways[0], abs=1e-9)
-        assert hausdorff.directed(b, a, spacing=spacing) == pytest.approx(ways[1], abs=1e-9)
+        assert hausdorff_distance.directed(a, b, spacing=spacing) == pytest.approx(
+            ways[0], abs=1e-9
+        )
+        assert hausdorff_distance.directed(b, a, spacing=spacing) == pytest.approx(
+            ways[1], abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("width", [*range(1, 201, 7), 63, 64, 65, 127, 128, 129, 192])
 def test_every_width_from_border_to_border(width: int) -> None:
     a, b = np.zeros((2, 2, 3, width), bool)
     a[0, 0, 0] = b[1, 2, width - 1] = True
-    assert hausdorff.symmetric(a, b) == pytest.approx(np.sqrt(1 + 4 + (width - 1) ** 2), abs=1e-9)
+    assert hausdorff_distance.symmetric(a, b) == pytest.approx(
+        np.sqrt(1 + 4 + (width - 1) ** 2), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -130,11 +146,11 @@ def test_nothing_outside_the_words_is_read(seed: int, end: bool) -> None:
     packed = [guarded(words(mask), end=end) for mask in masks]
     x, y = (np.argwhere(mask) for mask in masks)
     expected = max(cKDTree(y).query(x)[0].max(), cKDTree(x).query(y)[0].max())
-    assert hausdorff.symmetric(*packed) == pytest.approx(expected, abs=1e-9)
-    assert hausdorff.symmetric(*packed, surface=True) <= expected + sum(masks[0].shape)
+    assert hausdorff_distance.symmetric(*packed) == pytest.approx(expected, abs=1e-9)
+    assert hausdorff_distance.symmetric(*packed, surface=True) <= expected + sum(masks[0].shape)
 
 
-@pytest.mark.parametrize("measure", [hausdorff.directed, hausdorff.symmetric])
+@pytest.mark.parametrize("measure", [hausdorff_distance.directed, hausdorff_distance.symmetric])
 @pytest.mark.parametrize("surface", [False, True])
 def test_empty_and_equal_masks(measure, surface: bool) -> None:
     empty, some = np.zeros((2, 4, 5, 66), bool)
@@ -143,7 +159,7 @@ def test_empty_and_equal_masks(measure, surface: bool) -> None:
     assert measure(empty, empty, **options) == 0
     assert measure(some, some, **options) == 0
     assert measure(some, empty, **options) == np.inf
-    expected = 0 if measure is hausdorff.directed else np.inf
+    expected = 0 if measure is hausdorff_distance.directed else np.inf
     assert measure(empty, some, **options) == expected
 
 
@@ -151,16 +167,18 @@ def test_strided_and_read_only_input() -> None:
     rng = np.random.default_rng(3)
     a, b = (rng.random((2, 12, 20, 150)) < 0.01)[:, ::-2, ::3, 5::2]
     b.flags.writeable = False
-    assert hausdorff.symmetric(a, b) == hausdorff.symmetric(a.copy(), b.copy())
-    assert hausdorff.symmetric(a.astype(np.uint8), b) == hausdorff.symmetric(a, b)
-    assert hausdorff.symmetric(words(a)[::-1], words(b)[::-1]) == hausdorff.symmetric(a, b)
+    assert hausdorff_distance.symmetric(a, b) == hausdorff_distance.symmetric(a.copy(), b.copy())
+    assert hausdorff_distance.symmetric(a.astype(np.uint8), b) == hausdorff_distance.symmetric(a, b)
+    assert hausdorff_distance.symmetric(
+        words(a)[::-1], words(b)[::-1]
+    ) == hausdorff_distance.symmetric(a, b)
 
 
 def test_surface_sees_a_hole_that_voxels_do_not() -> None:
     ball = np.linalg.norm(np.mgrid[-12:13, -12:13, -12:13], axis=0)
     solid, hollow = ball <= 11, (ball <= 11) & (ball > 2)
-    assert hausdorff.symmetric(solid, hollow) == pytest.approx(np.sqrt(5), abs=1e-9)
-    assert hausdorff.symmetric(solid, hollow, surface=True) == pytest.approx(8.0)
+    assert hausdorff_distance.symmetric(solid, hollow) == pytest.approx(np.sqrt(5), abs=1e-9)
+    assert hausdorff_distance.symmetric(solid, hollow, surface=True) == pytest.approx(8.0)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -170,7 +188,7 @@ def test_surface_of_rows_of_several_words(seed: int) -> None:
     a, b = (rng.random(shape) < share for share in (0.97, 0.9))
     x, y = (np.argwhere(m & ~ndimage.binary_erosion(m)) for m in (a, b))
     expected = max(cKDTree(y).query(x)[0].max(), cKDTree(x).query(y)[0].max())
-    assert hausdorff.symmetric(a, b, surface=True) == pytest.approx(expected, abs=1e-9)
+    assert hausdorff_distance.symmetric(a, b, surface=True) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -181,7 +199,10 @@ def test_surface_equals_monai(seed: int) -> None:
     a, b = pair(tuple(rng.integers(2, 40, 3)), seed)
     spacing = [(1.0, 1.0, 1.0), (3.0, 1.5, 1.5)][seed % 2]
     tensors = [torch.from_numpy(mask[None, None]) for mask in (a, b)]
-    for directed, measure in ((True, hausdorff.directed), (False, hausdorff.symmetric)):
+    for directed, measure in (
+        (True, hausdorff_distance.directed),
+        (False, hausdorff_distance.symmetric),
+    ):
         expected = metrics.compute_hausdorff_distance(
             *tensors, include_background=True, directed=directed, spacing=list(spacing)
         )
@@ -199,20 +220,22 @@ def test_the_surface_of_a_slice_is_its_outline_as_in_monai(seed: int) -> None:
     tensors = [torch.from_numpy(mask[None, None]) for mask in (a, b)]
     expected = float(metrics.compute_hausdorff_distance(*tensors, include_background=True))
     packed = words(a[None])[0], words(b[None])[0]
-    assert hausdorff.symmetric(a, b, surface=True) == pytest.approx(expected, rel=1e-6)
-    assert hausdorff.symmetric(*packed, surface=True) == pytest.approx(expected, rel=1e-6)
-    assert hausdorff.symmetric(a, b) == hausdorff.symmetric(a[None], b[None], surface=True)
+    assert hausdorff_distance.symmetric(a, b, surface=True) == pytest.approx(expected, rel=1e-6)
+    assert hausdorff_distance.symmetric(*packed, surface=True) == pytest.approx(expected, rel=1e-6)
+    assert hausdorff_distance.symmetric(a, b) == hausdorff_distance.symmetric(
+        a[None], b[None], surface=True
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda a, b: hausdorff.symmetric(a, b[:, :2]), "differ in shape"),
-        (lambda a, b: hausdorff.symmetric(a, words(b)), "packed"),
-        (lambda a, b: hausdorff.symmetric(a[0, 0], b[0, 0]), r"\(Z, H, W\)"),
-        (lambda a, b: hausdorff.symmetric(a * 1.0, b * 1.0), "float64"),
-        (lambda a, b: hausdorff.symmetric(a, b, spacing=(1, 0, 1)), "positive"),
-        (lambda a, b: hausdorff.symmetric(a, b, spacing=(1, 1)), "three"),
+        (lambda a, b: hausdorff_distance.symmetric(a, b[:, :2]), "differ in shape"),
+        (lambda a, b: hausdorff_distance.symmetric(a, words(b)), "packed"),
+        (lambda a, b: hausdorff_distance.symmetric(a[0, 0], b[0, 0]), r"\(Z, H, W\)"),
+        (lambda a, b: hausdorff_distance.symmetric(a * 1.0, b * 1.0), "float64"),
+        (lambda a, b: hausdorff_distance.symmetric(a, b, spacing=(1, 0, 1)), "positive"),
+        (lambda a, b: hausdorff_distance.symmetric(a, b, spacing=(1, 1)), "three"),
     ],
 )
 def test_what_is_refused(call, message: str) -> None:

@@ -24,6 +24,7 @@ GROUPS = {
     "masks/intrinsics.py": ["tests/metrics", "tests/masks"],
     "masks/": ["tests/masks"],
     "metrics/hausdorff": ["tests/metrics/test_hausdorff.py"],
+    "metrics/surface": ["tests/metrics/test_surface.py"],
     "metrics/slice_boxes.py": [
         "tests/metrics/test_slice_boxes.py",
         "tests/metrics/test_hausdorff.py",

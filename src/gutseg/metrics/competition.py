@@ -12,7 +12,7 @@ import numpy as np
 
 from gutseg.constants import CLASSES, DICE_WEIGHT, HAUSDORFF_WEIGHT
 from gutseg.masks.bit_rows import BitRows
-from gutseg.metrics.hausdorff import directed, symmetric
+from gutseg.metrics.hausdorff_distance import directed, symmetric
 
 
 @dataclass(frozen=True)
