@@ -29,7 +29,6 @@ from gutseg.engine.memory import PeakMemory, warm_up
 from gutseg.engine.optim import Schedule, optimizer
 from gutseg.engine.presence import with_presence
 from gutseg.engine.provenance import fold_identity
-from gutseg.files import need_file
 from gutseg.inference import dealing
 from gutseg.inference.evaluate import batch_dice
 from gutseg.inference.predictor import Predictor
@@ -38,6 +37,7 @@ from gutseg.inference.volumes import VolumePredictor
 from gutseg.losses import Criterion, with_class_weights
 from gutseg.losses.weights import class_weights
 from gutseg.models.initial_bias import set_initial_bias
+from gutseg.models.packaged import encoder_file, packaged
 from gutseg.models.presence import Gate
 from gutseg.settings import MOST_FOLDS
 
@@ -94,10 +94,9 @@ def network(
 
 def model(config: Config, channels: int, classes: int) -> nn.Module:
     """Build the network to be trained: published weights or a local file fill its encoder."""
-    path = config.model.encoder_weights
-    state = None
-    if path:
-        state = _read_weights(need_file(path, "give a local .pth or .safetensors file"))
+    path, row = encoder_file(config.model.encoder_weights), packaged(config.model.encoder_weights)
+    state = _read_weights(path) if path else None
+    state = row.renamed(state) if row and state else state
     published = config.train.init_from is None
     return network(config, channels, classes, published=published, encoder=state)
 

@@ -31,6 +31,7 @@ from gutseg.engine.provenance import (
 )
 from gutseg.files import need_file, write_json
 from gutseg.inference.evaluate import Evaluator
+from gutseg.models.packaged import encoder_file
 from gutseg.registry import listed, shown, suggest
 
 CONFIG, META = "config.yaml", "meta.json"
@@ -94,7 +95,8 @@ def _train_here(
         dump(config, folder / CONFIG)  # its harmless keys may be new
         if not is_trained(folder) or not (folder / META).is_file():
             identity = experiment.fold_hash(config, table)
-            made = provenance(config.data.folds, identity, config.model.encoder_weights, start)
+            encoder = encoder_file(config.model.encoder_weights)
+            made = provenance(config.data.folds, identity, encoder, start)
             if "case" in table:  # in a bundle there are neither the data nor a fold file
                 made |= {HELD_OUT: cases_held_out(table, fold)}
             write_json(folder / META, made | {"fold": fold})
@@ -162,7 +164,8 @@ def _check_opened(folder: Path, config: Config, fold: Held, folds: str) -> None:
             raise FileExistsError(f"{folder} was trained with {other}; {remedy}")
     if is_trained(folder) and (folder / META).is_file():
         check_folds(folder, fold, config.data.folds, folds)
-        starts = {ENCODER: config.model.encoder_weights, START: warm_start.weights_of(config, fold)}
+        encoder = encoder_file(config.model.encoder_weights)
+        starts = {ENCODER: encoder, START: warm_start.weights_of(config, fold)}
         settings = {ENCODER: "model.encoder_weights", START: "train.init_from"}
         for key, weights in starts.items():
             if weights:

