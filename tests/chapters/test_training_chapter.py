@@ -64,12 +64,13 @@ def test_a_line_per_fold_and_a_dot_on_the_epoch_that_is_kept(run):
     assert loss["fold 0, held out"].y == [0.9, 0.7, 0.6] and loss["fold 0, held out"].dashed
     assert loss["fold 0"].colour == loss["fold 0, held out"].colour != loss["fold 1"].colour
     # on the loss of held-out images, in the epoch of the best score
-    assert (loss["fold 0, kept"].x, loss["fold 0, kept"].y) == ([1.0], [0.7])
-    assert (loss["fold 1, kept"].x, loss["fold 1, kept"].y) == ([2.0], [0.6])
+    kept = loss["fold 0, kept: epoch 1"]
+    # from the lowest value of the chart to the highest
+    assert (kept.x, kept.y) == ([1, 1], [0.6, 1.0])
+    assert kept.labels[0] == "fold 0, kept: epoch 1, 0.7" and kept.colour == loss["fold 0"].colour
+    assert loss["fold 1, kept: epoch 2"].labels[0].endswith(" 0.6")
     score = series_of(parts["training_first_score"])
-    assert score["fold 0, kept"].y == [0.8] and score["fold 0, kept"].labels == [
-        "fold 0, epoch 1: 0.8"
-    ]
+    assert score["fold 0, kept: epoch 1"].labels[1].endswith(" 0.8")
     assert series_of(parts["training_first_loss_dice"])["fold 0, held out"].y == [0.6, 0.5, 0.5]
     assert series_of(parts["training_first_lr"]).keys() == {"fold 0", "fold 1"}
     assert series_of(parts["training_first_seconds"])["fold 0, validation"].y == [6, 6, 6]
@@ -78,6 +79,13 @@ def test_a_line_per_fold_and_a_dot_on_the_epoch_that_is_kept(run):
     assert "fold 0 ends at 0.7, kept at 0.8" in parts["training_first_score"].about
     stomach = series_of(parts["training_first_dice_by_class"])["stomach"]
     assert stomach.y == pytest.approx([0.1, 0.3, 0.2])
+
+
+def test_epochs_without_a_measure_leave_no_gap(tmp_path):
+    rows = [ROWS[0], ROWS[1].replace("0.2,0.80", ","), ROWS[2]]
+    write_fold(tmp_path / "x", "fold0", rows)
+    score = series_of(parts_of(tmp_path / "x")[0]["training_x_score"])
+    assert (score["fold 0"].x, score["fold 0"].y) == ([0, 2], [0.5, 0.7])
 
 
 def test_a_loss_of_one_term_has_no_chart_of_it(tmp_path):
@@ -108,6 +116,16 @@ def test_measures_of_the_kept_epochs_with_their_mean(run):
     assert not {"epoch", "seconds", "peak_mb", "lr"} & set(frame.index)
 
 
+def test_pooled_measures_are_those_of_images_that_stand_alone(tmp_path):
+    header = HEADER.replace("accuracy", "x").replace(",hausdorff,", ",pooled.iou,")
+    write_fold(tmp_path / "volumes", "fold0", header=header)
+    write_fold(tmp_path / "images", "fold0", header=header.replace(",dice,", ",pooled.dice_fg,"))
+    parts, _ = parts_of(tmp_path / "volumes", tmp_path / "images")
+    assert "pooled.iou" not in parts["training_volumes_measures"].frame.index
+    assert parts["training_images_measures"].frame.loc["pooled.iou", "fold 0"] == 0.2
+    assert series_of(parts["training_images_pooled_dice_fg"])["fold 0"].y == [0.2, 0.5, 0.4]
+
+
 @pytest.mark.parametrize(
     ("train", "said"),
     [
@@ -128,7 +146,7 @@ def test_which_weights_count_and_what_picking_gained(tmp_path, train, said):
     write_fold(tmp_path / "x", "fold1", OTHER, train=train)
     parts, about = parts_of(tmp_path / "x")
     assert said in about
-    marked = "fold 0, kept" in series_of(parts["training_x_loss"])
+    marked = any("fold 0, kept" in name for name in series_of(parts["training_x_loss"]))
     assert marked == (train.get("monitor") != "pooled.iou")
 
 

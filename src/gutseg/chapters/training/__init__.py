@@ -39,7 +39,9 @@ _ABOUT_SETTINGS += "meta.json."
 def _curves(run: RunRecord) -> Section:
     folds = ", ".join(fold.name for fold in run.folds)
     charts = curves.figures(run)
-    about = f"One colour per fold ({folds}); a dot marks the epoch whose weights are kept."
+    about = (
+        f"One colour per fold ({folds}); a vertical line marks the epoch whose weights are kept."
+    )
     if not charts:
         about = f"{folds}: one epoch was measured, so that there are no curves."
     key = f"training-{run.key.replace('_', '-')}"

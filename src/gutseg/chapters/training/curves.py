@@ -1,4 +1,4 @@
-"""Charts of a run's training: a line per fold over epochs, the kept epoch marked."""
+"""Charts of a training: a line per fold over epochs, a vertical one where weights are kept."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -130,7 +130,7 @@ def _by_class(run: RunRecord) -> Chart | None:
     names = dict.fromkeys(name for fold in run.folds for name in fold.table)
     keys = [name for name in names if name.startswith(prefix)]
     series = []
-    for key, colour in zip(keys, _cycle(len(keys)), strict=True):
+    for key in keys:
         columns = [fold.table[key] for fold in run.folds if key in fold.table]
         values = pd.concat(columns, axis=1).dropna(how="all")
         mean = values.mean(axis=1)
@@ -143,7 +143,6 @@ def _by_class(run: RunRecord) -> Chart | None:
                     _kind(len(mean)),
                     low=values.min(axis=1).tolist(),
                     high=values.max(axis=1).tolist(),
-                    colour=colour,
                 )
             )
     if not series:
@@ -208,6 +207,13 @@ def _chart(
         series += _lines(fold, solid, dashed, colour)
     if not series:
         return None
+    values = [value for one in series for value in one.y]
+    for fold, colour in zip(run.folds, _cycle(len(run.folds)), strict=True):
+        # where it lies on held-out images
+        if mark := _mark(fold, dashed or solid):
+            name = f"{fold.name}, kept: epoch {mark[0]}"
+            ends, label = [min(values), max(values)], f"{name}, {mark[1]:.4g}"
+            series.append(Series(name, [mark[0]] * 2, ends, labels=[label] * 2, colour=colour))
     about = "; ".join(_ends(fold, solid) for fold in run.folds if solid in fold.table)
     name = f"training_{run.key}_{key}"
     return Chart(name, caption, EPOCH, y, series, y_range=y_range, about=f"{about}.", note=note)
@@ -219,33 +225,28 @@ def _lines(fold: FoldRecord, solid: str, dashed: str, colour: str) -> list[Serie
     if dashed == "seconds_test":
         parts[dashed] = f"{fold.name}, validation"
     for key, name in parts.items():
-        if key not in table or table[key].isna().all():
-            continue
-        kind, is_dashed = _kind(len(table)), key == dashed
-        x, y = table["epoch"].tolist(), table[key].tolist()
-        found.append(Series(name, x, y, kind, colour=colour, dashed=is_dashed))
-    # the epoch that is kept, on what it was picked by, or else on held-out images
-    if (mark := _mark(fold, dashed or solid)) and found:
-        label = f"{fold.name}, epoch {mark[0][0]:.0f}: {mark[1][0]:.4g}"
-        name = f"{fold.name}, kept"
-        found.append(Series(name, *mark, "points", labels=[label], colour=colour))
+        # epochs in which it was not measured leave no gap
+        measured = table[key].dropna() if key in table else table["epoch"][:0]
+        if len(measured):
+            x, y, kind = measured.index.tolist(), measured.tolist(), _kind(len(measured))
+            found.append(Series(name, x, y, kind, colour=colour, dashed=key == dashed))
     return found
 
 
-def _mark(fold: FoldRecord, key: str) -> tuple[list[float], list[float]] | None:
-    """Return where the kept epoch lies on a measure of held-out images; None on other columns."""
+def _mark(fold: FoldRecord, key: str) -> tuple[int, float] | None:
+    """Return the kept epoch and its value of a measure of held-out images; None on others."""
     measured = key.startswith(("val_", "pooled.", "presence_")) or key in METRICS
     if fold.folder.name == FULL or not measured or key not in fold.table or fold.kept is None:
         return None
     value = fold.table[key].iloc[fold.kept]
-    return ([float(fold.kept)], [float(value)]) if value == value else None
+    return (fold.kept, float(value)) if value == value else None
 
 
 def _ends(fold: FoldRecord, key: str) -> str:
     values = fold.table[key].dropna()
     last = f"{values.iloc[-1]:.4g}" if len(values) else "nothing"
     kept = _mark(fold, key)
-    return f"{fold.name} ends at {last}" + (f", kept at {kept[1][0]:.4g}" if kept else "")
+    return f"{fold.name} ends at {last}" + (f", kept at {kept[1]:.4g}" if kept else "")
 
 
 def _has(run: RunRecord, key: str) -> bool:

@@ -61,7 +61,7 @@ def _fold_row(run: RunRecord, fold: FoldRecord) -> dict[str, Any]:
         "minutes of validation": _sum(table, "seconds_test", 60),
         "seconds per step": _mean(table, "seconds_per_step"),
         "waiting for data": _waiting(table),
-        "peak MB": _last(table, "peak_mb"),
+        "peak MB": _last(table, "peak_mb", whole=True),
         "parameters": _last(table, "parameters", whole=True),
     }
 
@@ -119,8 +119,9 @@ def measures_table(run: RunRecord) -> Table:
 def _kept_row(fold: FoldRecord) -> pd.Series | None:
     if fold.kept is None:
         return None
-    row = fold.table.iloc[fold.kept].drop(labels=[*COSTS], errors="ignore")
-    return row.dropna()
+    row = fold.table.iloc[fold.kept].drop(labels=[*COSTS], errors="ignore").dropna()
+    # of volumes those over slices are enough
+    return row[~row.index.str.startswith("pooled.")] if "dice" in row else row
 
 
 def settings_table(runs: Sequence[RunRecord]) -> Table:
