@@ -23,6 +23,7 @@ VERBS = {
     "predict": "write out-of-fold probabilities",
     "blend": "search weights, thresholds and post-processing on out-of-fold predictions",
     "score": "compute the competition score of probabilities or of a submission",
+    "report": "write one page with tables and figures on data, training and results",
     "submit": "write submission.csv from images and a blend",
     "validate": "check a submission.csv as Kaggle would, every fault with its row",
     "kernel": "build, check and push the Kaggle kernel and its dataset",

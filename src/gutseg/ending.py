@@ -27,6 +27,7 @@ KEPT = {
     "predict": "finished scans are kept; the same command continues",
     "blend": "no blend.yaml was written",
     "score": "nothing was written",
+    "report": "no page was replaced",
     "submit": "no submission was written",
     "validate": "nothing was written",
     "kernel": "no build was replaced; finished steps of a push are kept",

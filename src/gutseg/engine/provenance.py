@@ -31,7 +31,7 @@ def provenance(
     """
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "gutseg": version("gutseg"),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
@@ -103,7 +103,7 @@ def check_weights(folder: Path, key: str, weights: Path, setting: str) -> None:
         )
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """Return the commit of the source tree, with + for uncommitted changes; None outside git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
     try:

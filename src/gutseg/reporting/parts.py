@@ -1,17 +1,40 @@
 """What a report is made of: sections of tables, charts and pictures, drawn later by a writer.
 
-Nothing here draws. A section is written once and becomes HTML, CSV, PNG, SVG or Markdown.
+Nothing here draws. A section is written once and becomes HTML, CSV, PNG, SVG or Markdown. In a
+notebook tables, sections and reports show themselves; charts and heat maps become Plotly's figures.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 
+class _Shown:
+    """What shows itself as HTML in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from gutseg.reporting import notebook  # it imports this module
+
+        return notebook.html(self)
+
+
+class _Plotted:
+    """What shows itself as a figure of Plotly in a notebook."""
+
+    def to_plotly(self) -> Any:
+        """Return a plotly.graph_objects.Figure."""
+        from gutseg.reporting import notebook
+
+        return notebook.plotly_figure(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return self.to_plotly()._repr_mimebundle_(include, exclude)
+
+
 @dataclass(frozen=True)
-class Table:
+class Table(_Shown):
     """A table: what stands in the cells is a number, text or None, never formatted here."""
 
     # of the csv, unique in the report: words joined by _
@@ -47,7 +70,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Chart:
+class Chart(_Plotted):
     """A figure with axes."""
 
     # of the PNG and the SVG, unique in the report: words joined by _
@@ -67,7 +90,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Heat:
+class Heat(_Plotted):
     """A matrix as colours, with its numbers written into the cells where they fit."""
 
     name: str
@@ -82,7 +105,7 @@ class Heat:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Picture(_Shown):
     """A finished picture."""
 
     name: str
@@ -105,7 +128,7 @@ Part = Table | Chart | Heat | Picture | Html
 
 
 @dataclass(frozen=True)
-class Section:
+class Section(_Shown):
     """One chapter of a report."""
 
     # in links: words joined by -
@@ -117,7 +140,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(_Shown):
     """A whole report."""
 
     title: str
