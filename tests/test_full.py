@@ -9,8 +9,7 @@ import yaml
 
 from gutseg import runs
 from gutseg.blend import blend
-from gutseg.config import load, load_blend
-from gutseg.config.sections import Train
+from gutseg.config import Train, load, load_blend
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import best_epoch, is_finished
 from gutseg.files import read_json

@@ -216,7 +216,7 @@ def learner(
         built,
         with_presence(loss, config.model.presence),
         optimizer(built, config.optim),
-        schedule(config, batches),
+        Schedule.of(config.optim, config.train, batches),
         precision.choose(world.device, config.train.amp),
         world,
         config.train,
@@ -225,17 +225,6 @@ def learner(
         dice=partial(batch_dice, data) if config.train.tail else None,
         memory=memory,
     )
-
-
-def schedule(config: Config, batches: int) -> Schedule:
-    """Return the learning rates; a budget of seconds is counted in milliseconds."""
-    train, warmup = config.train, config.optim.warmup_epochs
-    if train.seconds:
-        whole = round(1000 * train.seconds)
-        return Schedule(config.optim, steps=whole, warmup_steps=round(whole * min(warmup, 1)))
-    steps = -(-batches // train.accumulate)  # the last, shorter group is a step too
-    whole = train.steps or steps * (train.epochs or 1)
-    return Schedule(config.optim, steps=whole, warmup_steps=round(steps * warmup))
 
 
 def criterion(

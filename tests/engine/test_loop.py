@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gutseg.config import Train
-from gutseg.config.sections import Optim
+from gutseg.config.training import Optim
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import World
 from gutseg.engine.journal import Journal
@@ -369,6 +369,76 @@ def test_moving_average_follows_its_formula():
     _train_epoch(learner, Batches(), [])
     torch.testing.assert_close(learner.best[0].weight.detach(), shadow)
     assert not torch.equal(shadow, watched)
+
+
+def test_the_weights_of_the_last_steps_are_averaged_all_alike(tmp_path):
+    """16 steps in 4 epochs, from .5 on: the mean of steps 8 to 15, batch statistics too."""
+    learner, seen = _learner(4, average_from=0.5), []
+    step = learner.optimizer.step
+
+    def record(*given, **named):
+        step(*given, **named)
+        seen.append(_flat(learner.model))
+
+    learner.optimizer.step = record
+    kept = []
+
+    def evaluate(model, _):
+        kept.append(_flat(model))
+        return {"score": 0.0}
+
+    fit(learner, Batches(), evaluate, tmp_path, None)
+    # until it begins the model itself is what is evaluated
+    assert torch.equal(kept[1], seen[7]) and len(seen) == 16
+    count = -1  # num_batches_tracked, a whole number
+    torch.testing.assert_close(kept[3][:count], torch.stack(seen[8:]).mean(0)[:count])
+    assert not torch.allclose(kept[3][:count], seen[15][:count])
+
+
+def test_an_average_that_has_begun_resumes_bit_for_bit(tmp_path):
+    straight = _learner(4, average_from=0.3)
+    fit(straight, Batches(), _evaluate([0, 0, 0, 0]), tmp_path / "a", None)
+    stopped = _learner(4, average_from=0.3)
+    with pytest.raises(StopIteration):  # after two epochs
+        fit(stopped, Batches(), _evaluate([0, 0]), tmp_path / "b", None)
+    resumed = _learner(4, seed=7, average_from=0.3)
+    fit(resumed, Batches(), _evaluate([0, 0]), tmp_path / "b", None)
+    assert torch.equal(_flat(resumed.best), _flat(straight.best))
+    assert not torch.equal(_flat(resumed.best), _flat(resumed.model))
+
+
+def test_two_averages_at_once_are_refused():
+    with pytest.raises(ValueError, match=r"ema: 0.9 and average_from: 0.5 are two averages"):
+        Train(ema=0.9, average_from=0.5)
+
+
+def test_a_frozen_encoder_keeps_its_weights_and_then_moves(tmp_path):
+    optim = Optim(lr=0.05, frozen_epochs=1)
+    torch.manual_seed(0)
+    layers = {"encoder": nn.Conv2d(3, 3, 3, padding=1), "head": nn.Conv2d(3, 3, 1)}
+    model = nn.Sequential()
+    for name, layer in layers.items():
+        model.add_module(name, layer)
+    train = Train(epochs=2)
+    learner = Learner(
+        model,
+        Criterion("bce_dice"),
+        optimizer(model, optim),
+        Schedule.of(optim, train, 4),
+        precision.choose(CPU, True),
+        World(0, 1, CPU),
+        train,
+    )
+    weights = []
+
+    def evaluate(*_):
+        weights.append([layer.weight.detach().clone() for layer in layers.values()])
+        return {"score": 0.0}
+
+    before = [layer.weight.detach().clone() for layer in layers.values()]
+    fit(learner, Batches(), evaluate, tmp_path, None)
+    assert torch.equal(weights[0][0], before[0]) and not torch.equal(weights[0][1], before[1])
+    assert not torch.equal(weights[1][0], before[0])
 
 
 def test_learning_rate_is_a_function_of_the_step(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from gutseg.config.sections import Optim
+from gutseg.config.training import Optim, Train
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import seed_everything
 from gutseg.engine.optim import Schedule, optimizer
@@ -35,6 +35,45 @@ def test_poly_and_constant_schedules():
     assert Schedule(steep, steps=100)(50) == pytest.approx(0.5)
     constant = Schedule(Optim(lr=2.0, schedule="constant"), steps=100)
     assert {constant(step) for step in (0, 50, 99)} == {2.0}
+
+
+def test_one_cycle_at_its_turning_points():
+    """A 25th, half-way up at 15 of 100 steps, the top at 30, half-way down at 65."""
+    cycle = Schedule(Optim(lr=1.0, schedule="one_cycle", final_lr_ratio=0.1), steps=100)
+    assert [cycle(step) for step in (0, 15, 30, 65, 100)] == pytest.approx(
+        [0.04, 0.52, 1.0, 0.55, 0.1]
+    )
+    with pytest.raises(ValueError, match="warmup_epochs: 2, but schedule one_cycle has its own"):
+        Optim(schedule="one_cycle", warmup_epochs=2)
+
+
+def test_an_encoder_waits_and_then_learns_at_a_share_of_the_rate():
+    optim = Optim(lr=1.0, schedule="constant", encoder_lr_ratio=0.2, frozen_epochs=1.5)
+    schedule = Schedule.of(optim, Train(epochs=4, accumulate=2), batches=7)  # 4 steps an epoch
+    assert (schedule.steps, schedule.frozen_steps) == (16, 6)
+    assert [schedule(step, encoder=True) for step in (0, 5, 6, 15)] == [0, 0, 0.2, 0.2]
+    assert schedule(0) == schedule(15) == 1.0
+    timed = Schedule.of(optim, Train(seconds=3.0), batches=7)
+    assert (timed.steps, timed.frozen_steps) == (3000, 3000)
+
+
+def test_the_encoder_is_what_a_module_of_that_name_holds():
+    model = nn.ModuleDict({"encoder": nn.Conv2d(1, 2, 3), "encoders_friend": nn.Conv2d(2, 1, 3)})
+    plain = optimizer(model, Optim())
+    assert len(plain.param_groups) == 2 and not any(g["encoder"] for g in plain.param_groups)
+    apart = optimizer(model, Optim(encoder_lr_ratio=0.5, weight_decay=0.3)).param_groups
+    shapes = {
+        (group["encoder"], group["weight_decay"]): [tuple(one.shape) for one in group["params"]]
+        for group in apart
+    }
+    assert shapes == {
+        (False, 0.3): [(1, 2, 3, 3)],
+        (False, 0.0): [(1,)],
+        (True, 0.3): [(2, 1, 3, 3)],
+        (True, 0.0): [(2,)],
+    }
+    with pytest.raises(ValueError, match="this network has no part called encoder"):
+        optimizer(nn.Conv2d(1, 1, 3), Optim(frozen_epochs=1))
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])

@@ -6,10 +6,11 @@ The comment above a key is what `gutseg config` prints above it.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator
 
 from gutseg.config.checks import check_batches, check_volume
 from gutseg.config.losses import Component, Loss, complete
+from gutseg.config.training import Optim, Train
 from gutseg.constants import CLASSES
 from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
@@ -134,98 +135,6 @@ class Model(Component):
         for key, own in (("dropout", "dropout"), ("attention", "local_levels")):
             if getattr(self, key) and own in self.params:
                 raise ValueError(f"model.{key}: {self.name!r} has it as model.params.{own}")
-
-
-class Optim(Section):
-    """The optimiser; the learning rate is a pure function of the step."""
-
-    # sgd is with Nesterov momentum
-    name: Literal["adam", "adamw", "sgd"] = "adamw"
-    # the highest learning rate; float32, in which the optimiser computes, ends at 3e38
-    lr: Annotated[float, Field(gt=0, le=1e6)] = 1e-3
-    # not of biases and normalisation layers
-    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.01
-    # of sgd; the first beta of adam and adamw
-    momentum: Share = 0.9
-    # how the learning rate falls after the warm-up
-    schedule: Literal["cosine", "poly", "constant"] = "cosine"
-    # the learning rate rises linearly over so many epochs, which need not be whole
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    # the last learning rate over the highest; not of schedule constant
-    final_lr_ratio: Share = 0.01
-    # of schedule poly alone: exponent of the share of training that is left
-    power: Positive = 0.9
-
-
-class Train(Section):
-    """The loop: budget, batches, stopping, averaging, precision.
-
-    Exactly one of epochs, steps and seconds is given, epochs where none is.
-    """
-
-    # a run of the same network whose weights are the first ones: its folder (fold by fold), that of
-    # one fold, or a file of weights; null: fresh ones
-    init_from: GivenPath | None = None
-    # budget: how often all training images are seen, 40 times when no other budget is given
-    epochs: Count | None = None
-    # budget: optimiser steps
-    steps: Count | None = None
-    # budget: seconds of training
-    seconds: Positive | None = None
-    # batches between two validations; null: one epoch's, or the whole budget of steps or seconds
-    steps_per_epoch: Count | None = None
-    # images of a batch, in every process
-    batch_size: Count = 16
-    # batches whose gradients are averaged for one optimiser step
-    accumulate: Count = 1
-    # longer gradients are shortened to this length; null: never
-    clip_norm: Positive | None = None
-    # decay of a moving average of the weights, which is then what is kept; null: none
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    # measured epochs without a better monitored value after which training stops; null: never
-    patience: Count | None = None
-    # the column of metrics.csv that chooses the best epoch: val_loss, pooled.iou, pooled.dice_fg,
-    # ...; with volumes also score, dice, iou, accuracy and hausdorff; null: the last one is kept
-    monitor: str | None = "score"
-    # epochs between two computations of the distances that the score needs
-    score_every: Count = 1
-    # the last batches whose Dice is kept, as quartiles
-    tail: Natural = 0
-    # mixed precision where the device has it
-    amp: bool = True
-    # memory format; on a CPU a step takes a quarter less time with it
-    channels_last: bool = False
-    # torch.compile
-    compile: bool = False
-    # processes that make batches; 0: none but this one
-    workers: Annotated[int, Field(ge=0, le=256)] = 0
-    # also write the metrics for TensorBoard
-    tensorboard: bool = True
-    # also send the metrics to Weights & Biases
-    wandb: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_budget(cls, content: Any) -> Any:
-        if not isinstance(content, dict):
-            return content
-        budgets = ("epochs", "steps", "seconds")
-        given = [key for key in budgets if content.get(key) is not None]
-        if len(given) > 1:
-            both = " and ".join(f"{key} {content[key]}" for key in given)
-            raise ValueError(f"{both} are given; give exactly one, set the other to null")
-        if not given and any(key in content for key in budgets):
-            raise ValueError(f"{', '.join(budgets)}: all are null; give one of them")
-        return content if given else content | {"epochs": 40}
-
-    @model_validator(mode="after")
-    def _measured(self) -> "Train":
-        if self.patience and self.monitor is None:
-            raise ValueError(
-                f"patience: {self.patience} counts epochs without a better train.monitor, which is "
-                "null; give one of the two"
-            )
-        return self
 
 
 class Predict(Section):

@@ -14,9 +14,11 @@ from gutseg.config import Train
 from gutseg.engine import checkpoint
 from gutseg.engine.distributed import World
 from gutseg.engine.memory import PeakMemory
-from gutseg.engine.optim import Schedule, has_moments
+from gutseg.engine.optim import ENCODER, Schedule, has_moments
 from gutseg.engine.precision import Precision
 from gutseg.engine.presence import MaskLoss, finest
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass
@@ -42,8 +44,10 @@ class Learner:
     wrapped: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.train.ema:
-            average = get_ema_multi_avg_fn(self.train.ema)
+        start = self.train.average_from
+        if self.train.ema or start is not None:
+            decay = self.train.ema
+            average = get_ema_multi_avg_fn(decay) if decay else _mean_of_all
             self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
         self.wrapped = torch.compile(self.model) if self.train.compile else self.model
         if self.world.size > 1:
@@ -51,8 +55,9 @@ class Learner:
 
     @property
     def best(self) -> nn.Module:
-        """The model to evaluate: the moving average when there is one."""
-        return self.average.module if self.average else self.model
+        """The model to evaluate: the average when there is one and it has begun."""
+        begun = self.average and (self.train.ema or int(self.average.n_averaged))
+        return self.average.module if self.average and begun else self.model
 
     @property
     def _parts(self) -> dict[str, Any]:
@@ -108,7 +113,8 @@ class Learner:
         """Take a step; spent: the share of a budget of seconds, whose schedule counts by it."""
         position = self.step if self.train.seconds is None else spent * self.schedule.steps
         for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule(position)
+            # older checkpoints do not say what a group is of
+            group["lr"] = self.schedule(position, encoder=group.get(ENCODER, False))
         scaler = self.precision.scaler
         if clip_norm := self.train.clip_norm:
             scaler.unscale_(self.optimizer)
@@ -116,6 +122,15 @@ class Learner:
         scaler.step(self.optimizer)
         scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.average:
+        start = self.train.average_from
+        if self.average and (start is None or position >= start * self.schedule.steps):
             self.average.update_parameters(self.model)
         self.step += 1
+
+
+def _mean_of_all(means: Tensors, now: Tensors, number: Tensor | int) -> None:
+    """Move means of so many values by the next ones; torch's own fails on counts of batches."""
+    if means[0].is_floating_point():
+        torch._foreach_lerp_(means, now, 1 / (int(number) + 1))
+    else:
+        torch._foreach_copy_(means, now)
