@@ -31,6 +31,7 @@ VERBS = {
     "push-to-hub": "write weights, configs and a model card into a folder, or upload them",
     "bench": "compare losses and networks at an equal budget, with intervals and tests",
     "reuse": "train two networks, lay the background of one over the classes of the other",
+    "view": "show scans with truth and prediction in the browser",
     "doctor": "look at Python, torch, GPU, packages, disk and data: what to mend, and how",
     "demo": "run the whole job on a synthetic competition folder",
 }

@@ -35,6 +35,7 @@ KEPT = {
     "push-to-hub": "no folder was replaced",
     "bench": "finished cells are kept; the same command continues",
     "reuse": "finished epochs are kept; the same command resumes",
+    "view": "nothing was written",
     "doctor": "nothing was written",
     "demo": "finished steps are kept; the same command continues",
 }
