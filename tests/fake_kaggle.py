@@ -133,10 +133,14 @@ def kernel_status(state: dict, options: argparse.Namespace, root: Path) -> str:
 
 def kernel_output(state: dict, options: argparse.Namespace, root: Path) -> str:
     folder, slug = Path(options.path), options.kernel.rpartition("/")[2]
-    events = [{"stream_name": "stdout", "time": n, "data": f"line {n}\n"} for n in range(20)]
+    lines = state.get("log", [f"line {n}" for n in range(20)])
+    events = [
+        {"stream_name": "stdout", "time": n, "data": f"{line}\n"} for n, line in enumerate(lines)
+    ]
     (folder / f"{slug}.log").write_text(json.dumps(events))
     said = ""
     for name, text in state["output"].items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
         said += f"Output file downloaded to {folder / name}\n"
     return said + f"Kernel log downloaded to {folder / slug}.log \n"

@@ -6,16 +6,17 @@ from gutseg.kaggle import manifest, metadata
 from gutseg.kaggle.bundle import KERNELS
 
 
-def write_build(place: Path, script: str = "", members: str = "[]") -> Path:
+def write_build(
+    place: Path, script: str = "", members: str = "[]", kind: metadata.Kind = "infer"
+) -> Path:
     """Write a build whose metadata are good below place; members: of its blend, as YAML."""
     folder = place / "kaggle"
-    for name in ("infer", "bundle"):
+    for name in (kind, "bundle"):
         (folder / name).mkdir(parents=True)
-    (folder / "infer" / "infer.py").write_text(script)
+    (folder / kind / f"{kind}.py").write_text(script)
     (folder / "bundle" / "blend.yaml").write_text(f"members: {members}\n")
-    metadata.write_dataset(folder / "bundle", "somebody", "gutseg")
-    metadata.write_kernel(
-        KERNELS / "infer" / metadata.KERNEL, folder / "infer", "somebody", "gutseg"
-    )
+    name = "gutseg" if kind == "infer" else f"gutseg {kind}"
+    metadata.write_dataset(folder / "bundle", "somebody", name)
+    metadata.write_kernel(KERNELS / kind / metadata.KERNEL, folder / kind, "somebody", "gutseg")
     manifest.write(folder / "bundle", None)
     return folder

@@ -18,17 +18,20 @@ from gutseg.kernel import kernel
 ROOT = Path(__file__).parents[1]
 
 
-def write_build(folder: Path, weights: str = "weights", user: str = "me") -> Path:
+def write_build(
+    folder: Path, weights: str = "weights", user: str = "me", kind: metadata.Kind = "infer"
+) -> Path:
     """The parts of a build that a push looks at."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("bundle", "infer"):
+    for name in ("bundle", kind):
         (folder / name).mkdir(parents=True)
     (folder / "bundle" / "blend.yaml").write_text(weights)
-    metadata.write_dataset(folder / "bundle", user, "gutseg")
+    name = "gutseg" if kind == "infer" else f"gutseg {kind}"
+    metadata.write_dataset(folder / "bundle", user, name)
     manifest.write(folder / "bundle", 0.5)
-    (folder / "infer" / "infer.py").write_text("print('predict')\n")
-    template = ROOT / "kernels" / "infer" / "kernel-metadata.json"
-    metadata.write_kernel(template, folder / "infer", user, "gutseg")
+    (folder / kind / f"{kind}.py").write_text("print('predict')\n")
+    template = ROOT / "kernels" / kind / "kernel-metadata.json"
+    metadata.write_kernel(template, folder / kind, user, "gutseg")
     return folder
 
 

@@ -84,7 +84,7 @@ def _kernel(script: str, limit_bytes: int | None = None) -> Callable[[Path], Non
     def refused(place: Path) -> None:
         folder = write_build(place, script)
         ran = run_like_kaggle(folder, place / "hidden", place / "work", limit_bytes=limit_bytes)
-        rehearsal.check_csv(ran.csv, place / "hidden")
+        rehearsal.check_csv(ran.written, place / "hidden")
 
     return refused
 

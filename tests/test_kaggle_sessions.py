@@ -130,6 +130,16 @@ def test_the_timer_is_gone_after_the_block():
         raise ValueError("as it is")
 
 
+def test_how_long_a_session_is(kaggle, monkeypatch, capsys):
+    assert kaggle("train", "a")["SECONDS"] == 8.5 * 3600
+    monkeypatch.setenv("GUTSEG_SECONDS", "0.01")
+    assert kaggle("train", "a")["SECONDS"] == 0.01
+    for seconds, said in ((9.0, "stopped after 9 s; "), (5400, "stopped after 1.5 hours; ")):
+        with session.limited(seconds):
+            signal.raise_signal(signal.SIGALRM)
+        assert capsys.readouterr().out.startswith(said)
+
+
 def test_attached_submissions_and_runs_are_scored(kaggle, tmp_path, trained, capsys):
     _build(tmp_path, "cv")
     output = kaggle.inputs / "my-output"

@@ -220,8 +220,8 @@ def test_the_kernel_writes_the_same_bytes_as_home(trained, hidden, tmp_path, nes
         ran = run_like_kaggle(folder, hidden, tmp_path / "work", nested=nested)
     finally:
         os.sched_setaffinity(0, mine)
-    assert ran.csv.read_bytes() == home.read_bytes()
-    check_csv(ran.csv, hidden)
+    assert ran.written.read_bytes() == home.read_bytes()
+    check_csv(ran.written, hidden)
     assert json.loads((folder / "infer" / "kernel-metadata.json").read_text())["id"].startswith(
         "somebody/"
     )

@@ -177,6 +177,61 @@ def test_what_kaggle_could_not_use_is_sent_again(kaggle, build):
     assert calls.count("kernels push") == 1 and calls.count("competitions submit") == 2
 
 
+STOPPED = "stopped after 8.5 hours; attach this kernel's output to it and run it again"
+
+
+def test_a_training_is_pushed_again_beside_its_own_output_until_it_has_ended(
+    kaggle, tmp_path, capsys
+):
+    build = write_build(tmp_path / "build", kind="train")
+    kaggle.change(output={"runs/a/fold0/last.pt": ""}, log=["epoch 0", STOPPED])
+    for number in (1, 2):
+        kernel("push", folder=build, kind="train")
+        assert kaggle.calls() == ([*UPLOAD, *RUN] if number == 1 else RUN)
+        assert capsys.readouterr().out == (
+            f"me/gutseg-train version {number} has run; its output is in {build}/output; its time "
+            "was over: repeat this command, and it resumes from there\n"
+        )
+        sent = json.loads((build / "train" / "kernel-metadata.json").read_text())
+        assert sent["kernel_sources"] == ["me/gutseg-train"]
+    kaggle.change(log=["runs/a/fold0 is trained"])
+    for calls in (RUN, []):
+        kernel("push", folder=build, kind="train")
+        assert kaggle.calls() == calls
+        assert capsys.readouterr().out.endswith(f"has run; its output is in {build}/output\n")
+
+
+def test_the_scores_of_what_was_attached_are_told(kaggle, tmp_path, caplog):
+    caplog.set_level("INFO")
+    build = write_build(tmp_path / "build", kind="cv")
+    found = {"train/runs/a": {"score": 0.75}, "s.csv": {"score": 0.5}}
+    kaggle.change(output={"score.json": json.dumps(found)})
+    kernel("push", folder=build, kind="cv")
+    said = "output: gutseg-cv.log, score.json; train/runs/a 0.7500; s.csv 0.5000"
+    assert said in caplog.messages
+    with pytest.raises(ValueError, match="--submit is not for kernel --kind cv, which writes no"):
+        kernel("push", folder=build, kind="cv", submit="first")
+    kaggle.change(output={"other.csv": ""})
+    (build / "push.json").unlink()
+    with pytest.raises(ValueError, match="wrote no score.json, but gutseg-cv.log, other.csv; see"):
+        kernel("push", folder=build, kind="cv")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"config": Path("a.yaml")}, "--config is not for kernel --kind infer; leave it out"),
+        ({"attach": ["code/me/x"]}, "--attach is not for kernel --kind infer"),
+        ({"kind": "cv", "blend": Path("a.yaml")}, "--blend is not for kernel --kind cv"),
+        ({"kind": "cv", "config": Path("a.yaml")}, "--config is not for kernel --kind cv"),
+        ({"kind": "train", "blend": Path("a.yaml")}, "--blend is not for kernel --kind train"),
+    ],
+)
+def test_options_of_another_kind_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        kernel("push", **options)
+
+
 def test_a_log_may_be_json_or_text(tmp_path):
     events = [{"stream_name": "stderr", "data": "one\ntw"}, {"data": "o\n"}]
     (tmp_path / "a.log").write_text(json.dumps(events))

@@ -15,7 +15,7 @@ from gutseg.kaggle.opening import open_bundle
 INPUT = Path(os.environ.get("GUTSEG_INPUT", "/kaggle/input"))
 BUNDLE_SHA256 = ""
 FOLD = 0
-SECONDS = 8.5 * 3600
+SECONDS = float(os.environ.get("GUTSEG_SECONDS", 8.5 * 3600))
 CACHE = Path(tempfile.gettempdir()) / "gutseg-cache"  # the same in every session: it is compared
 
 

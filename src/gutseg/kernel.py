@@ -6,17 +6,21 @@ from typing import Annotated, Literal
 import typer
 
 from gutseg.kaggle.bundle import build_bundle
-from gutseg.kaggle.code_bundle import Kind, build_code_bundle
-from gutseg.kaggle.metadata import kaggle_user
+from gutseg.kaggle.code_bundle import build_code_bundle
+from gutseg.kaggle.metadata import Kind, kaggle_user
 from gutseg.kaggle.push import push
 from gutseg.kaggle.rehearsal import check
 from gutseg.kaggle.steps import kept
+
+HOME = Path("build/kaggle")
 
 
 def kernel(
     action: Annotated[Literal["build", "check", "push"], typer.Argument(help="what to do")],
     blend: Annotated[Path | None, typer.Option(help="the blend.yaml to build from")] = None,
-    folder: Annotated[Path, typer.Option(help="where the build lies")] = Path("build/kaggle"),
+    folder: Annotated[
+        Path | None, typer.Option(help="where the build lies; default: build/kaggle[-KIND]")
+    ] = None,
     user: Annotated[str | None, typer.Option(help="Kaggle name; else KAGGLE_USERNAME")] = None,
     wheels: Annotated[bool, typer.Option(help="attach what Kaggle's image lacks")] = True,
     name: Annotated[str, typer.Option(help="begins the titles on Kaggle")] = "gutseg",
@@ -25,44 +29,47 @@ def kernel(
     submit: Annotated[str, typer.Option(help="push: submit too, with this message")] = "",
     dry_run: Annotated[bool, typer.Option(help="push: print the commands, run none")] = False,
     kind: Annotated[
-        Kind, typer.Option(help="build: the kernel; cv scores what is attached")
+        Kind, typer.Option(help="infer submits, train trains a fold, cv scores what is attached")
     ] = "infer",
-    config: Annotated[Path | None, typer.Option(help="build --kind train: what to train")] = None,
+    config: Annotated[Path | None, typer.Option(help="--kind train: what to train")] = None,
+    attach: Annotated[
+        list[str] | None,
+        typer.Option(help="--kind train, cv: datasets/OWNER/SLUG or code/OWNER/SLUG, to be read"),
+    ] = None,
 ) -> None:
     """Build the kernel and its dataset, check them as Kaggle would run them, or push them.
 
     check draws the public view and a hidden test with faults, and runs the kernel on both: inputs
-    read-only, no network, Kaggle's memory, its packages alone. push with --blend builds first.
+    read-only, no network, Kaggle's memory, its packages alone. push builds first where it is told
+    what: --blend, or --config for the kernel that trains.
     """
-    if kind != "infer":
-        _build_code(action, kind, folder, user or kaggle_user(), config, wheels, name)
-        return
+    folder = folder or (HOME if kind == "infer" else HOME.with_name(f"{HOME.name}-{kind}"))
+    _check_options(action, kind, blend, config, attach)
     if action == "check":
-        check(folder, images, full)
+        check(folder, images, full, kind)
         return
-    if blend is not None:
+    if blend or config or action == "build":
+        owner = user or kaggle_user()
         with kept(folder):
-            build_bundle(blend, folder, user or kaggle_user(), wheels, name)
-    elif action == "build":
-        raise ValueError("kernel build needs --blend blends/NAME/blend.yaml")
+            if blend:
+                build_bundle(blend, folder, owner, wheels, name)
+            else:
+                build_code_bundle(kind, folder, owner, config, wheels, name, attach or [])
     if action == "push":
-        push(folder, submit, dry_run)
+        push(folder, submit, dry_run, kind)
     else:
-        print(f"{folder}: bundle/ and infer/; next: gutseg kernel check --folder {folder}")
+        says = "" if kind == "infer" else f" --kind {kind}"
+        print(f"{folder}: bundle/ and {kind}/; next: gutseg kernel check{says} --folder {folder}")
 
 
-def _build_code(
-    action: str,
-    kind: Kind,
-    folder: Path,
-    user: str,
-    config: Path | None,
-    wheels: bool,
-    name: str,
+def _check_options(
+    action: str, kind: Kind, blend: Path | None, config: Path | None, attach: list[str] | None
 ) -> None:
-    """Build a kernel that needs no weights; below build/kaggle it has a folder of its own."""
-    if action != "build":
-        raise ValueError(f"kernel {action} is for the kernel that submits; build has --kind {kind}")
-    build_code_bundle(kind, folder, user, config, wheels, name)
-    first = f"kaggle datasets create -p {folder / 'bundle'} --dir-mode zip"
-    print(f"{folder}: next: {first}; kaggle kernels push -p {folder / kind}")
+    """Raise ValueError for an option that a kernel of this kind does not read or lacks."""
+    if kind == "infer" and action == "build" and blend is None:
+        raise ValueError("kernel build needs --blend blends/NAME/blend.yaml")
+    given = {"--blend": blend, "--config": config, "--attach": attach}
+    read = {"infer": ["--blend"], "train": ["--config", "--attach"], "cv": ["--attach"]}
+    for option, value in given.items():
+        if value and option not in read[kind]:
+            raise ValueError(f"{option} is not for kernel --kind {kind}; leave it out")

@@ -10,6 +10,7 @@ from kernel_builds import write_build
 
 from gutseg.kaggle import sandbox
 from gutseg.kaggle.image import make_environment
+from gutseg.kaggle.metadata import Kind
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +20,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def built(tmp_path: Path, python: Path, monkeypatch) -> Callable[[str], Path]:
+def built(tmp_path: Path, python: Path, monkeypatch) -> Callable[..., Path]:
     """A function that writes a build whose kernel is the given script."""
     site = next(python.parents[1].glob("lib/python*/site-packages"))
 
@@ -30,8 +31,8 @@ def built(tmp_path: Path, python: Path, monkeypatch) -> Callable[[str], Path]:
 
     monkeypatch.setattr(sandbox, "make_environment", same)
 
-    def write(script: str) -> Path:
-        folder = write_build(tmp_path, script, "[{run: runs/a, folds: [0, 1]}]")
+    def write(script: str, kind: Kind = "infer") -> Path:
+        folder = write_build(tmp_path, script, "[{run: runs/a, folds: [0, 1]}]", kind)
         (tmp_path / "images").mkdir()
         (tmp_path / "images" / "sample_submission.csv").write_text("id,class,predicted\n")
         return folder

@@ -96,6 +96,17 @@ def test_what_kaggle_would_not_take_of_a_kernel_or_would_not_run(kernel, fault):
     assert re.search(message, found), found
 
 
+def test_what_is_attached_stands_among_the_sources(tmp_path):
+    attach = ["code/me/gutseg-train", "datasets/You_2/my-masks"]
+    write_kernel(KERNELS / "cv" / KERNEL, tmp_path, "me", "gutseg", attach)
+    content = json.loads((tmp_path / KERNEL).read_text())
+    assert content["kernel_sources"] == ["me/gutseg-train"]
+    assert content["dataset_sources"] == ["me/gutseg-cv-bundle", "You_2/my-masks"]
+    for wrong in ("me/gutseg-train", "code/gutseg-train", "models/me/x", "code/me/Gutseg Train"):
+        with pytest.raises(ValueError, match="expected datasets/OWNER/SLUG, or code/OWNER/SLUG"):
+            write_kernel(KERNELS / "cv" / KERNEL, tmp_path, "me", "gutseg", [wrong])
+
+
 def test_a_slug_is_the_title_in_small_letters_with_dashes():
     assert slug("  Gut & Seg: Bundle 2! ") == "gut-seg-bundle-2"
 

@@ -42,6 +42,8 @@ rows = [(name, organ, "1 1" if name in good else "") for name, organ, _ in sampl
 for name in sorted({row[0] for row in rows} - good):
     print(name, "has no PNG", file=sys.stderr)
 PLACE
+if part == "train":
+    open("score.json", "w").write('{"score": 0.25}')
 with open("submission.csv", "w") as stream:
     csv.writer(stream, lineterminator="\\n").writerows([("id", "class", "predicted"), *rows])
 """
@@ -56,7 +58,7 @@ def views(tmp_path_factory):
 @pytest.fixture
 def check(built, views, tmp_path, monkeypatch):
     """A function that checks a build whose kernel has a line changed; returns what is printed."""
-    monkeypatch.setattr(rehearsal, "write_views", lambda folder, full: views)
+    monkeypatch.setattr(rehearsal, "write_views", lambda folder, full, case: views)
 
     def run(change="", full=False):
         folder = built(KERNEL.replace("PLACE", change))
@@ -99,6 +101,8 @@ def test_the_public_view_is_a_header_and_no_test(views):
 def test_a_good_kernel_passes_in_both_views_and_its_time_is_kept(check):
     lines, folder = check()
     assert lines[0].startswith("public view, header-only sample: 18 rows in ")
+    # the run that its blend names is not there
+    assert lines[0].endswith("; not scored, since every network may have seen its scan")
     assert lines[1].startswith("hidden test, 91 slices: 282 rows in ")
     assert lines[1].endswith("4 slices that nobody can read have empty masks and are in the log")
     assert lines[2].startswith("50 cases x 3 scans x 144 slices: ") and "of 9 hours on" in lines[2]

@@ -1,6 +1,7 @@
 """What `gutseg kernel build` writes: the bundle (a dataset) and the kernel that reads it."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,18 @@ def pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
     dump(solved.model_copy(update=places), bundle / "blend.yaml")
 
 
-def write_kernel(kind: str, folder: Path, user: str, name: str, digest: str) -> None:
-    """Write kernels/KIND and its metadata into a folder; digest: the sha256 of its manifest."""
+def write_kernel(
+    kind: metadata.Kind, folder: Path, user: str, name: str, digest: str, attach: Sequence[str] = ()
+) -> None:
+    """Write kernels/KIND and its metadata into a folder; digest: the sha256 of its manifest.
+
+    attach: see `metadata.write_kernel`.
+    """
     source = KERNELS / kind
     remedy = "run `gutseg kernel build` from a clone of the repository"
     script = files.need_file(source / f"{kind}.py", remedy)
     folder.mkdir()
-    metadata.write_kernel(source / metadata.KERNEL, folder, user, name)
+    metadata.write_kernel(source / metadata.KERNEL, folder, user, name, attach)
     (folder / script.name).write_text(complete(script.read_text(), digest))
 
 

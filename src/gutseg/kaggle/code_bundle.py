@@ -1,15 +1,14 @@
 """Kernels that need code but no weights: one that trains, one that scores."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from gutseg import files
 from gutseg.config import Config, dump, load
 from gutseg.constants import CLASSES
 from gutseg.kaggle import manifest, metadata, packages
 from gutseg.kaggle.bundle import write_kernel
-
-Kind = Literal["infer", "train", "cv"]
+from gutseg.kaggle.metadata import Kind
 
 
 def build_code_bundle(
@@ -19,11 +18,12 @@ def build_code_bundle(
     config: Path | None = None,
     wheels: bool = True,
     name: str = "gutseg",
+    attach: Sequence[str] = (),
 ) -> None:
     """Write folder/bundle (code, and for `train` a config) and folder/KIND (the kernel).
 
     wheels: also the wheels that Kaggle's image lacks and the config's network needs. name: begins
-    the titles on Kaggle.
+    the titles on Kaggle. attach: what else the kernel reads, see `metadata.write_kernel`.
     """
     metadata.check_user(user)
     if (kind == "train") != (config is not None):
@@ -42,7 +42,7 @@ def build_code_bundle(
             dump(settings, bundle / "config.yaml")
         metadata.write_dataset(bundle, user, f"{name} {kind}")
         digest = manifest.write(bundle, None)
-        write_kernel(kind, build / kind, user, name, digest)
+        write_kernel(kind, build / kind, user, name, digest, attach)
 
 
 def _needed(settings: Config) -> list[str]:

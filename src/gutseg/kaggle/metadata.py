@@ -7,12 +7,18 @@ the checks of kernels_push and dataset_create_new. The machines are those of its
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gutseg.constants import COMPETITION
-from gutseg.files import read_json, write_json
+from gutseg.files import SUBMISSION, read_json, write_json
 from gutseg.registry import listed, suggest
+
+# A kernel that predicts and submits, one that trains a fold, one that scores what is attached; and
+# what each leaves in its output.
+Kind = Literal["infer", "train", "cv"]
+WRITES: dict[Kind, str] = {"infer": SUBMISSION, "train": "runs", "cv": "score.json"}
 
 DATASET, KERNEL = "dataset-metadata.json", "kernel-metadata.json"
 USER = re.compile(r"[A-Za-z0-9_-]+")
@@ -27,6 +33,8 @@ MACHINES = ("NvidiaTeslaT4", "NvidiaTeslaT4Highmem", "NvidiaL4", "NvidiaL4X1", "
 DATASET_KEYS = ("title", "id", "licenses", "subtitle", "description", "keywords")
 FLAGS = ("is_private", "enable_gpu", "enable_internet")
 SOURCES = ("dataset_sources", "competition_sources", "kernel_sources", "model_sources")
+# What may be attached, as in the addresses kaggle.com/datasets/OWNER/SLUG and code/OWNER/SLUG.
+ATTACHED = {"datasets": "dataset_sources", "code": "kernel_sources"}
 KERNEL_KEYS = (
     *("id", "title", "code_file", "language", "kernel_type", "machine_shape", *FLAGS, *SOURCES),
 )
@@ -49,18 +57,37 @@ def write_dataset(bundle: Path, user: str, name: str) -> None:
     write_json(bundle / DATASET, content)
 
 
-def write_kernel(template: Path, folder: Path, user: str, name: str) -> None:
-    """Write a kernel's metadata from kernels/*/kernel-metadata.json into its folder."""
+def write_kernel(
+    template: Path, folder: Path, user: str, name: str, attach: Sequence[str] = ()
+) -> None:
+    """Write a kernel's metadata from kernels/*/kernel-metadata.json into its folder.
+
+    attach: what else it reads, datasets/OWNER/SLUG or, the output of a kernel, code/OWNER/SLUG.
+    """
     filled = template.read_text().replace("USER/gutseg-", f"{user}/{slug(name)}-")
     content = json.loads(filled)
     content["title"] = content["title"].replace("gutseg", name, 1)
+    for source in attach:
+        kind, _, rest = source.partition("/")
+        if kind not in ATTACHED or not SOURCE.fullmatch(rest):
+            form = "datasets/OWNER/SLUG, or code/OWNER/SLUG for the output of a kernel"
+            raise ValueError(f"--attach {source!r}; expected {form}, as in its address on Kaggle")
+        content[ATTACHED[kind]].append(rest)
     refuse(folder / KERNEL, kernel_issues(content))
     write_json(folder / KERNEL, content)
 
 
-def check(folder: Path) -> None:
+def attach_own_output(folder: Path) -> None:
+    """Have the kernel in a folder read the output of its last version."""
+    content = _read(folder / KERNEL)
+    if content["id"] not in content["kernel_sources"]:
+        content["kernel_sources"].append(content["id"])
+        write_json(folder / KERNEL, content)
+
+
+def check(folder: Path, kind: Kind = "infer") -> None:
     """Raise ValueError unless the metadata of a build are what Kaggle wants."""
-    bundle, kernel = folder / "bundle" / DATASET, folder / "infer" / KERNEL
+    bundle, kernel = folder / "bundle" / DATASET, folder / kind / KERNEL
     dataset, script = _read(bundle), _read(kernel)
     refuse(bundle, dataset_issues(dataset))
     refuse(kernel, kernel_issues(script))

@@ -24,20 +24,26 @@ log = logging.getLogger(__name__)
 # How Kaggle says that there is no such dataset, or none of yours.
 ABSENT = re.compile(r"\b(403|404)\b|not found|forbidden|denied", re.I)
 PUSHED = r"Kernel version ([0-9]+) successfully pushed"
+# What kaggle/session.py says where a training's time is over.
+STOPPED = "attach this kernel's output to it and run it again"
 LAST_LINES = 8  # of the log of a kernel that failed
 
 
-def push(folder: Path, message: str = "", dry_run: bool = False) -> None:
+def push(
+    folder: Path, message: str = "", dry_run: bool = False, kind: metadata.Kind = "infer"
+) -> None:
     """Push a build, and submit it with a message; what was done before is not done again.
 
-    dry_run: print the commands and run none. Raises ValueError with what Kaggle said and what to
-    do; all finished steps are kept in the build's push.json.
+    dry_run: print the commands and run none. kind: which kernel the build is. Raises ValueError
+    with what Kaggle said and what to do; all finished steps are kept in the build's push.json.
     """
-    metadata.check(folder)
+    if message and kind != "infer":
+        raise ValueError(f"--submit is not for kernel --kind {kind}, which writes no submission")
+    metadata.check(folder, kind)
     verify(folder / "bundle")
     dataset = files.read_json(folder / "bundle" / metadata.DATASET)["id"]
-    kernel = files.read_json(folder / "infer" / metadata.KERNEL)["id"]
-    lines = Lines(folder, dataset, kernel, message)
+    kernel = files.read_json(folder / kind / metadata.KERNEL)["id"]
+    lines = Lines(folder, dataset, kernel, message, kind)
     if not dry_run:
         Push(lines).run()
         return
@@ -52,7 +58,7 @@ class Push:
         self.lines, self.steps = lines, Steps(lines.folder)
         # each step belongs to the content that it was done with
         self.bundle = content_of_bundle(lines.folder)
-        self.kernel = content_of_kernel(lines.folder)
+        self.kernel = content_of_kernel(lines.folder, lines.kind)
 
     def run(self) -> None:
         """Do what is not done yet, and print how far it came."""
@@ -63,6 +69,9 @@ class Push:
         self._step("run", self.kernel, self.wait_until_run)
         self._step("output", self.kernel, self.fetch)
         name = f"{self.lines.kernel} version {version}"
+        if self.lines.kind != "infer":
+            print(f"{name} has run; its output is in {self.lines.output}{self._next()}")
+            return
         if not self.lines.message:
             print(f"{name} has run; to submit it, repeat this command with --submit MESSAGE")
             return
@@ -153,14 +162,25 @@ class Push:
     def fetch(self) -> str:
         """Fetch the kernel's output; return the names of the files and the score among them."""
         self._fetch()
-        output = self.lines.output
+        output, wanted = self.lines.output, metadata.WRITES[self.lines.kind]
         names = ", ".join(sorted(path.name for path in output.iterdir()))
-        if not (output / files.SUBMISSION).is_file():
-            problem = f"the kernel {self.lines.kernel} wrote no {files.SUBMISSION}, but {names}"
+        if not (output / wanted).exists():
+            problem = f"the kernel {self.lines.kernel} wrote no {wanted}, but {names}"
             raise ValueError(f"{problem}; see its log in {output}, then build, check and push")
-        path = output / "score.json"  # of the public session alone
-        score = files.read_json(path).get("score") if path.is_file() else None
+        path = output / "score.json"  # of the public session and of what was attached
+        found = files.read_json(path) if path.is_file() else {}
+        if self.lines.kind == "cv":
+            return "; ".join([names, *(f"{one} {row['score']:.4f}" for one, row in found.items())])
+        score = found.get("score")
         return names if score is None else f"{names}; score of the public session {score:.4f}"
+
+    def _next(self) -> str:
+        """Say how a training goes on that its session was too short for, and have it go on."""
+        if not any(STOPPED in line for line in log_lines(self.lines.output)):
+            return ""
+        metadata.attach_own_output(self.lines.folder / self.lines.kind)
+        self.steps.forget("kernel", "run", "output")
+        return "; its time was over: repeat this command, and it resumes from there"
 
     def submit(self, version: int) -> str:
         """Submit a version of the kernel; return what Kaggle answers."""

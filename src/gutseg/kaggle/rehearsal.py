@@ -1,8 +1,9 @@
 """What `gutseg kernel check` does: both views, the csv held against the sample, and the time."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +12,16 @@ from gutseg.config import Blend, load_blend
 from gutseg.data.index import Issues, list_slices
 from gutseg.data.mask_csv import read_rows
 from gutseg.data.submission_issues import read_sample, read_submission, submission_issues
-from gutseg.files import competition_folder, read_json, write_json
+from gutseg.files import competition_folder, need_file, read_json, write_json
+from gutseg.held_out import SCORE, Unseen
 from gutseg.inference.predictor import FLIPS
 from gutseg.jobs import num_cores
+from gutseg.kaggle.code_rehearsal import rehearse_scoring, rehearse_training
 from gutseg.kaggle.manifest import MARKER
+from gutseg.kaggle.metadata import Kind
 from gutseg.kaggle.opening import sha256
 from gutseg.kaggle.sandbox import GB, Ran, device_kind, run_like_kaggle
-from gutseg.kaggle.views import Views, write_views
+from gutseg.kaggle.views import NEW, RETURNING, Views, write_views
 from gutseg.registry import listed
 
 HOURS = 9.0
@@ -43,17 +47,28 @@ class Measured:
         return (self.start_seconds + HIDDEN_SLICES * self.seconds_per_slice) / 3600
 
 
-def check(folder: Path, images: Path | None = None, full: bool = False) -> None:
+def check(
+    folder: Path, images: Path | None = None, full: bool = False, kind: Kind = "infer"
+) -> None:
     """Run the built kernel in both views, or on a competition's folder, and print what it took."""
+    if kind != "infer" and (images or full):
+        raise ValueError(f"--images and --full are not for kernel --kind {kind}; leave them out")
+    ways: dict[Kind, Callable[[Path, Path], Iterator[str]]] = {
+        "infer": partial(rehearse, full=full),
+        "train": rehearse_training,
+        "cv": rehearse_scoring,
+    }
     with tempfile.TemporaryDirectory() as workplace:
         if images is None:
-            for line in rehearse(folder, Path(workplace), full):
+            for line in ways[kind](folder, Path(workplace)):
                 print(line)
         else:
             ran = run_like_kaggle(folder, images, Path(workplace) / "images")
-            rows = check_csv(ran.csv, competition_folder(images))
+            rows = check_csv(ran.written, competition_folder(images))
             print(f"{images}: {described(ran, len(rows))}")
-    print(f"{folder}: the kernel ran as on Kaggle; next: gutseg kernel push --folder {folder}")
+    says = "" if kind == "infer" else f" --kind {kind}"
+    command = f"gutseg kernel push{says} --folder {folder}"
+    print(f"{folder}: the kernel ran as on Kaggle; next: {command}")
 
 
 def rehearse(folder: Path, workplace: Path, full: bool = False) -> Iterator[str]:
@@ -62,16 +77,36 @@ def rehearse(folder: Path, workplace: Path, full: bool = False) -> Iterator[str]
     workplace: an empty folder. full: slices of real size. Raises ValueError when a csv is not what
     Kaggle asks for, or a fault of the images is not in the log.
     """
-    views = write_views(workplace / "views", full)
+    case = held_out_case(folder / "bundle" / "blend.yaml")
+    views = write_views(workplace / "views", full, case or RETURNING)
     public = run_like_kaggle(folder, views.public, workplace / "public")
-    rows = check_csv(public.csv, views.public)
-    yield f"public view, header-only sample: {described(public, len(rows))}"
+    rows = check_csv(public.written, views.public)
+    said = described_score(public.written, case)
+    yield f"public view, header-only sample: {described(public, len(rows))}; {said}"
     hidden = run_like_kaggle(folder, views.hidden, workplace / "hidden", nested=True)
-    rows = check_csv(hidden.csv, views.hidden)
+    rows = check_csv(hidden.written, views.hidden)
     check_faults(hidden, rows, views)
     faults = f"{len(views.empty)} slices that nobody can read have empty masks and are in the log"
     yield f"hidden test, {views.num_hidden} slices: {described(hidden, len(rows))}; {faults}"
     yield from forecast(folder, measured(public, hidden, views, full))
+
+
+def held_out_case(blend: Path) -> int | None:
+    """Return a case that folds of every network held out, so that its score says something."""
+    unseen = Unseen.of_blend(blend)
+    cases = sorted(set().union(*(found for _, folds in unseen.members for found in folds)))
+    new = {case for case, _ in NEW}
+    known = (one for one in cases if one not in new and unseen.knows(f"case{one}_day0"))
+    return next(known, None)
+
+
+def described_score(csv: Path, case: int | None) -> str:
+    """Say what the score.json beside the csv of the public view holds, and whom it is of."""
+    path = need_file(csv.with_name(SCORE), "the public session writes it beside the csv")
+    score = read_json(path)["score"]
+    if case is None or score is None:
+        return "not scored, since every network may have seen its scan"
+    return f"score {score:.4f} of folds that had not seen case {case}"
 
 
 def described(ran: Ran, rows: int) -> str:

@@ -57,7 +57,8 @@ exec "$@"
 class Ran:
     """What a kernel left behind."""
 
-    csv: Path
+    # what the kernel is there to write
+    written: Path
     # what it printed, the progress left out
     log: list[str]
     seconds: float
@@ -72,24 +73,28 @@ def run_like_kaggle(
     nested: bool = False,
     limit_bytes: int | None = None,
     settings: Mapping[str, str] | None = None,
+    kind: metadata.Kind = "infer",
+    attached: Mapping[str, Path] | None = None,
 ) -> Ran:
     """Run the built kernel on a competition's folder as Kaggle would; return what it left.
 
     workplace: an empty folder. nested: the newer mount form, competitions/<slug> and
     datasets/<owner>/<slug>. limit_bytes: Kaggle's, unless given. settings: variables for the
-    kernel's environment, which has none of the user's, as its home has no caches. Raises
-    ValueError when the bundle is not what was built, and when the kernel fails.
+    kernel's environment, which has none of the user's, as its home has no caches. attached: what
+    else is mounted below the inputs, by its place there. Raises ValueError when the bundle is not
+    what was built, and when the kernel fails.
     """
-    script = files.need_file(folder / "infer" / "infer.py", "run: gutseg kernel build")
+    script = files.need_file(folder / kind / f"{kind}.py", "run: gutseg kernel build")
     files.need_file(folder / MARKER, "run: gutseg kernel build")
-    metadata.check(folder)
+    metadata.check(folder, kind)
     verify(folder / "bundle")
     inputs, working = workplace / "input", workplace / "working"
     competition = inputs / ("competitions" if nested else "") / COMPETITION
     dataset = inputs / ("datasets/user" if nested else "") / "gutseg-bundle"
-    for target in (competition, dataset, working, workplace / "home", workplace / "tmp"):
-        target.mkdir(parents=True)
     read = {files.competition_folder(images): competition, folder / "bundle": dataset}
+    read |= {path: inputs / place for place, path in (attached or {}).items()}
+    for target in (*read.values(), working, workplace / "home", workplace / "tmp"):
+        target.mkdir(parents=True)
     reached = workplace / "reached"
     python = make_environment(workplace / "image")
     site = next(python.parents[1].glob("lib/python*/site-packages"))
@@ -100,7 +105,8 @@ def run_like_kaggle(
     environment |= {"PATH": os.environ.get("PATH", os.defpath), **(settings or {})}
     limit = limit_bytes or LIMITS[device_kind()]
     done = commands.run_watched(command, cwd=working, env=environment, limit_bytes=limit)
-    return Ran(_csv(done, working, reached, limit), _said(done), done.seconds, done.peak_bytes)
+    written = _written(done, working / metadata.WRITES[kind], reached, limit)
+    return Ran(written, _said(done), done.seconds, done.peak_bytes)
 
 
 def device_kind() -> str:
@@ -110,8 +116,8 @@ def device_kind() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _csv(done: Watched, working: Path, reached: Path, limit: int) -> Path:
-    """Return the submission that a kernel wrote; ValueError says why there is none to trust."""
+def _written(done: Watched, path: Path, reached: Path, limit: int) -> Path:
+    """Return what a kernel wrote; ValueError says why there is nothing to trust."""
     for line in _said(done):
         log.info("kernel: %s", line)
     if done.too_much:
@@ -122,7 +128,9 @@ def _csv(done: Watched, working: Path, reached: Path, limit: int) -> Path:
     if reached.exists():
         why = "Kaggle has none while it scores: put the file that it wants into the bundle"
         raise ValueError(f"the kernel reached for the network, though it went on; {why}")
-    return files.need_file(working / files.SUBMISSION, "the kernel ended without writing it")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; the kernel ended without writing it")
+    return path
 
 
 def _said(done: Watched) -> list[str]:
@@ -141,12 +149,13 @@ def _isolated(read: Mapping[Path, Path], workplace: Path) -> list[str]:
     unshared = ["unshare", "--map-root-user", "--net"]
     if allowed([*unshared, "--mount", *shell, *pairs, "--", "true"]):
         return [*unshared, "--mount", *shell, *pairs, "--"]
-    (competition, at), (bundle, dataset) = read.items()
+    (competition, at), *others = read.items()
     at.rmdir()
     at.symlink_to(competition.resolve())
-    shutil.copytree(bundle, dataset, dirs_exist_ok=True)
-    for path in dataset.rglob("*"):
-        path.chmod(0o555 if path.is_dir() else 0o444)
+    for source, target in others:
+        shutil.copytree(source, target, dirs_exist_ok=True)
+        for path in target.rglob("*"):
+            path.chmod(0o555 if path.is_dir() else 0o444)
     return unshared if allowed([*unshared, "true"]) else []
 
 

@@ -37,8 +37,8 @@ def limited(seconds: float) -> Iterator[None]:
     try:
         yield
     except _OutOfTime:
-        hours = f"{seconds / 3600:.1f} hours"
-        print(f"stopped after {hours}; attach this kernel's output to it and run it again")
+        time = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds:.0f} s"
+        print(f"stopped after {time}; attach this kernel's output to it and run it again")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

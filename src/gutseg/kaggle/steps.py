@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gutseg.files import read_json, write_json
+from gutseg.kaggle.metadata import Kind
 from gutseg.kaggle.opening import MANIFEST, sha256
 
 STATE = "push.json"
@@ -51,9 +52,9 @@ def content_of_bundle(folder: Path) -> str:
     return sha256(folder / "bundle" / MANIFEST)
 
 
-def content_of_kernel(folder: Path) -> str:
+def content_of_kernel(folder: Path, kind: Kind = "infer") -> str:
     """Return a name for what a build's kernel runs: its files and the bundle that it reads."""
-    files = sorted(path for path in (folder / "infer").iterdir() if path.is_file())
+    files = sorted(path for path in (folder / kind).iterdir() if path.is_file())
     sums = [content_of_bundle(folder), *((path.name, sha256(path)) for path in files)]
     return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
 

@@ -4,6 +4,7 @@ The hidden test has what real ones had or may have: all four sizes, 80 slices, o
 of train and a new one, and what can be wrong with it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,13 @@ from gutseg.synthetic.scan import draw_scan
 SEED = 0
 # Slices of a small scan, from the middle of the body.
 FEW = 6
-# Case and day -> (width, height) of the scan, and how many of its slices there are; 0: all.
-TRAIN = {(2, 1): ((266, 266), FEW)}
-TEST = {
-    (2, 16): ((266, 266), FEW),  # a later day of a patient of train
+# The patient of train, who returns, unless the bundle's folds held out others.
+RETURNING = 2
+# Day -> (width, height) of the scan, and how many of its slices there are; 0: all.
+TRAIN = {1: ((266, 266), FEW)}
+LATER = {16: ((266, 266), FEW)}
+# New patients: case and day.
+NEW = {
     (5, 3): ((360, 310), FEW),
     (7, 0): ((276, 276), 0),  # 80 slices
     (9, 2): ((234, 234), 1),
@@ -44,17 +48,28 @@ class Views:
     named: list[str]
 
 
-def write_views(folder: Path, full: bool = False) -> Views:
-    """Draw both folders. full: real sizes, 144 slices; else half the side and FEW slices."""
+def write_public(folder: Path, cases: Sequence[int], full: bool = False) -> str:
+    """Draw what a public session sees, a scan of each case; return the rows of its train.csv."""
+    scans = {(case, day): drawn for case in cases for day, drawn in TRAIN.items()}
+    rows = "".join(_write_scan(folder / "train", *scan, full) for scan in scans.items())
+    (folder / "train.csv").write_text(LABELS_HEADER + rows)
+    (folder / "sample_submission.csv").write_text(SUBMISSION_HEADER)
+    return rows
+
+
+def write_views(folder: Path, full: bool = False, case: int = RETURNING) -> Views:
+    """Draw both folders. full: real sizes, 144 slices; else half the side and FEW slices.
+
+    case: the patient of train, none of NEW.
+    """
     public, hidden = folder / "public", folder / "hidden"
-    rows = [_write_scan(public / "train", *scan, full) for scan in TRAIN.items()]
-    (public / "train.csv").write_text(LABELS_HEADER + "".join(rows))
-    (public / "sample_submission.csv").write_text(SUBMISSION_HEADER)
-    tested = [_write_scan(hidden / "test", *scan, full) for scan in TEST.items()]
+    rows = write_public(public, [case], full)
+    test = {(case, day): drawn for day, drawn in LATER.items()} | NEW
+    tested = [_write_scan(hidden / "test", *scan, full) for scan in test.items()]
     for name in ("train", "train.csv"):
         (hidden / name).symlink_to((public / name).resolve())
     ids = list(dict.fromkeys(row.split(",")[0] for row in "".join(tested).splitlines()))
-    returning, large, long = (f"case{case}_day{day}_slice_" for case, day in list(TEST)[:3])
+    returning, large, long = (f"case{case}_day{day}_slice_" for case, day in list(test)[:3])
     broken, missing = f"{large}0002", f"{long}0003"
     _png(hidden, missing).unlink()
     cut = _png(hidden, broken)
@@ -66,7 +81,7 @@ def write_views(folder: Path, full: bool = False) -> Views:
     wanted = [f"{found},{organ},\n" for found in asked + absent for organ in CLASSES]
     shuffled = np.random.default_rng(SEED).permutation(wanted)
     (hidden / "sample_submission.csv").write_text(SUBMISSION_HEADER + "".join(shuffled))
-    count = len("".join(rows).splitlines()) // len(CLASSES)
+    count = len(rows.splitlines()) // len(CLASSES)
     named = [cut.name, missing, *absent]
     return Views(public, hidden, count, len(ids) - 2, {broken, missing, *absent}, named)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import gutseg
 from gutseg.constants import COMPETITION
 from gutseg.files import SUBMISSION
+from gutseg.kaggle.metadata import WRITES, Kind
 
 Words = tuple[str, ...]
 
@@ -20,6 +21,7 @@ class Lines:
     kernel: str
     # of the submission; "" submits none
     message: str
+    kind: Kind = "infer"
 
     @property
     def output(self) -> Path:
@@ -45,7 +47,7 @@ class Lines:
     @property
     def start(self) -> Words:
         """Make a version of the kernel, which runs it."""
-        return ("kernels", "push", "-p", str(self.folder / "infer"))
+        return ("kernels", "push", "-p", str(self.folder / self.kind))
 
     @property
     def ask_kernel(self) -> Words:
@@ -69,6 +71,9 @@ class Lines:
 
     def in_order(self) -> list[tuple[Words, str]]:
         """Return all of them, each with a remark."""
+        wrote = "its log, submission.csv and score.json"
+        if self.kind != "infer":
+            wrote = f"its log and {WRITES[self.kind]}"
         lines = [
             (self.ask_dataset, "is it there?"),
             (self.create, "where it is not"),
@@ -76,7 +81,7 @@ class Lines:
             (self.ask_dataset, "until the new version is ready"),
             (self.start, "prints the VERSION"),
             (self.ask_kernel, "until it is complete"),
-            (self.fetch, "its log, submission.csv and score.json"),
+            (self.fetch, wrote),
         ]
         if self.message:
             lines.append((self.submit("VERSION"), "runs it on the hidden test"))
