@@ -11,6 +11,7 @@ from kernel_builds import write_build
 
 from gutseg.kaggle import machine, manifest, metadata, rehearsal
 from gutseg.kaggle.bundle import build_bundle
+from gutseg.kaggle.code_bundle import build_code_bundle
 from gutseg.kaggle.opening import find_bundle, unpack, verify
 from gutseg.kaggle.packages import write_installed
 from gutseg.kaggle.sandbox import Ran, run_like_kaggle
@@ -204,6 +205,19 @@ BUNDLES: dict[str, Refused] = {
     "no csv": (
         "…/submission.csv does not exist; the kernel ended without writing it",
         _kernel(""),
+    ),
+    "no score": (
+        "…/score.json does not exist; the public session writes it beside the csv",
+        lambda place: print(rehearsal.described_score(place / "submission.csv", 2)),
+    ),
+    "what cannot be attached": (
+        "--attach …; expected datasets/OWNER/SLUG, or code/OWNER/SLUG for the output of a kernel, "
+        "as in its address on Kaggle",
+        lambda place: build_code_bundle("cv", place / "b", "me", attach=["me/gutseg-train"]),
+    ),
+    "a training without a config": (
+        "kernel build --kind train needs --config, a YAML of configs/",
+        lambda place: build_code_bundle("train", place / "b", "me"),
     ),
     "a csv without the sample's rows": ("the kernel's csv is not valid: …", _kernel(WRITE)),
     "a mask of nothing": (

@@ -116,6 +116,19 @@ PUSHES: dict[str, Refused] = {
             "['me/gutseg-bundle']\nKernel version 1 successfully pushed.  Please check progress",
         ),
     ),
+    "a kernel without the output of another": (
+        "kaggle kernels push failed: …; the kernel would run without the output that it reads: see "
+        "on kaggle.com/code whether that kernel is there, or build again with another --attach",
+        _says(
+            "kernels_push",
+            "The following are not valid kernel sources and could not be added to the kernel: "
+            "['me/gutseg-train']\nKernel version 1 successfully pushed.",
+        ),
+    ),
+    "a submission of what writes none": (
+        "--submit is not for kernel --kind …, which writes no submission",
+        lambda place: kernel("push", folder=place, kind="cv", submit="first"),
+    ),
     "a kernel without the competition": (
         f"kaggle … failed: …; accept the competition's rules on {RULES} (Late Submission), then "
         "repeat the command",

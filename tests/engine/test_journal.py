@@ -90,6 +90,26 @@ def test_a_run_that_the_server_lost_is_sent_again_as_a_whole(tmp_path, wandb):
     assert list(wandb.runs.values()) == [ROWS[:4]]
 
 
+def test_offline_the_last_process_holds_every_epoch_once(tmp_path, monkeypatch):
+    """A process writes a folder of its own, from step 0; synced, it replaces those of before."""
+    folders = []
+
+    def init(**arguments):
+        folders.append((arguments["id"], []))
+        log = lambda row, step, commit: folders[-1][1].append((step, row))  # noqa: E731
+        return SimpleNamespace(step=0, log=log, finish=lambda: None)
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    for first, last in ((0, 2), (2, 5)):
+        journal = Journal(tmp_path, tensorboard=False, wandb={"mode": "offline"})
+        journal.resume(ROWS[:first])
+        for count in range(first, last):
+            journal.write(ROWS[: count + 1])
+    (one, before), (other, after) = folders
+    assert one == other and [step for step, _ in before] == [0, 1]
+    assert after == list(enumerate(ROWS))
+
+
 def test_wandb_asked_for_and_absent(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ValueError, match="wandb is not installed"):

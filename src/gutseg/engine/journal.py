@@ -38,7 +38,8 @@ class Journal:
                     "train.wandb is on but wandb is not installed; pip install 'gutseg[track]' "
                     "or set train.wandb=false"
                 ) from None
-            # offline, or where somebody deleted the run, its step is 0 and it gets every epoch
+            # offline, or where somebody deleted the run, its step is 0 and it gets every epoch: of
+            # two offline runs of one id the one synced last replaces the other (wandb issue 5865)
             self.run = init(**wandb, id=_wandb_id(folder / WANDB), resume="allow")
             self.sent = self.run.step
 

@@ -72,6 +72,11 @@ REMEDIES = (
         "is there, then repeat the command",
     ),
     Remedy(
+        r"not valid kernel sources",
+        "the kernel would run without the output that it reads: see on kaggle.com/code whether "
+        "that kernel is there, or build again with another --attach",
+    ),
+    Remedy(
         r"daily.*(limit|allowance)|submission limit|allowed to submit",
         "the submissions of today are used up: repeat the command tomorrow, finished steps are "
         "kept",
