@@ -22,6 +22,7 @@ from gutseg.metrics.competition import METRICS, Summary, summarise
 from gutseg.phantom import phantom
 from gutseg.predict import predict
 from gutseg.prepare import prepare
+from gutseg.report import report
 from gutseg.reporting.figures import Panel, slice_figure
 from gutseg.reporting.tables import as_text
 from gutseg.score import score_csv
@@ -44,7 +45,8 @@ def demo(
     """Run the whole job on a synthetic competition folder; run again, it continues.
 
     phantom, prepare, split, train five folds, predict, blend, score, submit, and the same for
-    a baseline that sees no image; last the kernel is built and checked as Kaggle would run it.
+    a baseline that sees no image; then the kernel is built and checked as Kaggle would run it, and
+    last a report on data, training and results is written.
     """
     check_claim(out, ["phantom/phantom.json", f"phantom/{CLAIM}"])
     raw, cache, folds = out / "phantom", out / "cache", out / "folds.csv"
@@ -63,9 +65,10 @@ def demo(
     submission = out / "submission.csv"
     submit(out / "network" / "blend.yaml", raw / "hidden", submission)
     hidden = score_csv(submission, raw / "hidden_truth.csv", raw / "hidden", METRIC)
-    report(out, submission, summarise(hidden, METRIC))
+    print_results(out, submission, summarise(hidden, METRIC))
     build_bundle(out / "network" / "blend.yaml", out / "kaggle", KAGGLE_USER)
     check(out / "kaggle")
+    report([out / "network" / "blend.yaml"], data=cache, out=out / "report" / "report.html")
 
 
 def write_prior(config: Config) -> Path:
@@ -103,7 +106,7 @@ def picture(path: Path, run: Path, blend_file: Path) -> None:
     slice_figure(path, panels)
 
 
-def report(out: Path, submission: Path, hidden: Summary) -> None:
+def print_results(out: Path, submission: Path, hidden: Summary) -> None:
     """Print the tables and where everything lies."""
     network, prior = (
         blends.out_of_fold(out / name / "blend.yaml", METRIC).results

@@ -11,6 +11,7 @@ import pytest
 from sample_report import EVIL, sample_report
 
 from gutseg.reporting import notebook
+from gutseg.reporting.markdown_page import markdown_page
 from gutseg.reporting.parts import Chart, Report, Section, Series
 from gutseg.reporting.writing import check_places, write
 
@@ -68,6 +69,20 @@ def test_markdown_links_its_pictures_and_long_tables(tmp_path):
     assert "… and 30 more rows in [scans.csv](tables/scans.csv)" in page
     assert "| organ | slices | text |\n| --- | ---: | --- |\n| large\\_bowel | 14,085 |" in page
     assert "<script>" not in page and not list((tmp_path / "figures").glob("*.svg"))
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("a_b*c|d", "a\\_b\\*c\\|d"),
+        ("see `val_loss` <b>", "see `val_loss` &lt;b>"),
+        ("one ` alone_", "one \\` alone\\_"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_words_mean_nothing_in_markdown(words, shown):
+    report = Report("t", words, [])
+    assert markdown_page(report).split("\n\n")[2].strip() == shown
 
 
 def test_a_second_report_replaces_the_first(tmp_path):

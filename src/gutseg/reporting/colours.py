@@ -8,8 +8,11 @@ import pandas as pd
 from gutseg.reporting.figures import COLOURS
 from gutseg.reporting.parts import Series
 
-# Okabe-Ito without its yellow, which is lost on white, and without its black
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7F7F7F")
+# Okabe-Ito without its yellow, which is lost on white, and its black; then three of our own
+PALETTE = (
+    *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"),
+    *("#7F7F7F", "#8A5FBF", "#A6761D"),
+)
 SEQUENTIAL, DIVERGING = "cividis", "RdBu"
 
 

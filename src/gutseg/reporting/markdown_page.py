@@ -1,5 +1,7 @@
 """A report as Markdown with pictures beside it, for a write-up on Kaggle or GitHub."""
 
+import re
+
 from gutseg.reporting.cells import grid
 from gutseg.reporting.markup import FIRST_ROWS
 from gutseg.reporting.parts import Html, Part, Report, Section, Table
@@ -39,6 +41,13 @@ def _shown(part: Part) -> str:
 
 
 def _plain(words: str) -> str:
-    """Return words on one line that Markdown takes for nothing else."""
-    text = " ".join(words.split()).replace("\\", "\\\\").replace("<", "&lt;")
-    return text.replace("*", "\\*").replace("_", "\\_").replace("`", "\\`").replace("|", "\\|")
+    """Return words on one line that Markdown takes for nothing else but `code` in backticks."""
+    pieces = " ".join(words.split()).split("`")
+    if len(pieces) % 2 == 0:  # a lone backtick
+        return _escaped("`".join(pieces))
+    pieces[::2] = map(_escaped, pieces[::2])
+    return "`".join(pieces)
+
+
+def _escaped(words: str) -> str:
+    return re.sub(r"([\\*_|`])", r"\\\1", words).replace("<", "&lt;")

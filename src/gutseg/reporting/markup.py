@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from html import escape
 from typing import Any
 
@@ -13,12 +14,19 @@ from gutseg.reporting.plotly_json import figure
 MOST_ROWS = 2000
 # rows that are shown before "show all"
 FIRST_ROWS = 20
+# letters from which on a cell is broken into lines
+LONG = 40
 
 
 def as_json(content: Any) -> str:
     """Return JSON that can stand inside a script element."""
     dumped = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
     return dumped.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def words(text: str) -> str:
+    """Return escaped text whose `words in backticks` are code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def table(part: Table) -> str:
@@ -28,7 +36,11 @@ def table(part: Table) -> str:
 
 def rows_of(shown: Grid) -> str:
     """Return a grid as a table element with a button in every header."""
-    kinds = [' class="n"' if number else "" for number in shown.is_number]
+    longest = [max(map(len, column), default=0) for column in zip(*shown.rows, strict=True)]
+    kinds = [
+        ' class="n"' if number else ' class="long"' if letters > LONG else ""
+        for number, letters in zip(shown.is_number, longest or [0] * len(shown.header), strict=True)
+    ]
     header = "".join(
         f'<th scope="col"{kind}><button type="button">{escape(name)}</button></th>'
         for name, kind in zip(shown.header, kinds, strict=True)
@@ -56,7 +68,7 @@ def section(part: Section) -> str:
     )
     return f"""<section id="{key}" aria-labelledby="{key}-title">
 <h2 id="{key}-title">{title} {_anchor(key, title)}</h2>
-<p class="lead">{escape(part.about)}</p>
+<p class="lead">{words(part.about)}</p>
 <div class="parts">
 {blocks}
 </div>
@@ -67,10 +79,10 @@ def block(part: Part, *, is_wide: bool = True) -> str:
     """Return one part as a figure element with its caption, notes and actions."""
     name, caption = escape(part.name), escape(part.caption)
     note = getattr(part, "note", "")
-    below = f'<p class="note">{escape(note)}</p>' if note else ""
+    below = f'<p class="note">{words(note)}</p>' if note else ""
     kind = type(part).__name__.lower()
     return f"""<figure id="{name}" class="part {kind}{" wide" if is_wide else ""}">
-<figcaption id="{name}-caption">{caption} {_anchor(name, caption)}</figcaption>
+<figcaption id="{name}-caption">{words(part.caption)} {_anchor(name, caption)}</figcaption>
 {_inside(part)}
 {below}
 </figure>"""

@@ -18,6 +18,8 @@ ROW, AROUND, LEAST = 30, 130, 300
 CHART_HEIGHT = 380
 # beyond this many columns the numbers of a heat map do not fit into its cells
 MOST_COLUMNS = 16
+# of the largest to the smallest value, for ticks between the powers of ten
+MOST_RATIO = 1000
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x")
 
 
@@ -41,15 +43,21 @@ def _chart(part: Chart) -> dict[str, Any]:
         "hovermode": "closest",
     }
     if words:
-        layout["xaxis"]["type"] = "category"
+        layout["xaxis"] |= {"type": "category", "showgrid": False}
     if part.log_y:
-        layout["yaxis"]["type"] = "log"
+        layout["yaxis"] |= {"type": "log", "dtick": _log_step(part)}
     if part.x_range:
         layout["xaxis"]["range"] = [float(end) for end in part.x_range]
     if part.y_range:
         ends = np.asarray(part.y_range, float)
         layout["yaxis"]["range"] = (np.log10(ends) if part.log_y else ends).tolist()
     return {"data": data, "layout": layout}
+
+
+def _log_step(part: Chart) -> int | str:
+    """Return what Plotly calls ticks at 1, 2 and 5, or at powers of ten where there are many."""
+    known = [y for one in part.series for y in one.y if y is not None and y == y and y > 0]
+    return 1 if known and max(known) / min(known) > MOST_RATIO else "D2"
 
 
 def _traces(one: Series, colour: str, symbol: str) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@
       });
       actions.append(more);
     }
-    const save = element("button", "Download CSV", { type: "button" });
+    const save = element("button", "Download CSV", { type: "button", class: "save" });
     save.addEventListener("click", () => download(name, csv(table)));
     actions.append(save);
   }
