@@ -34,27 +34,34 @@ def farthest_part(parts: Components, height: int, spacing: tuple[float, float, f
     rank = np.empty(len(leaders), np.int64)
     rank[np.searchsorted(leaders, order)] = np.arange(len(order))
     rank = rank[place]
-    best = FarPart(len(leaders), 0.0, int(parts.voxels[order[0]]), int(parts.row[0] // height))
+    plane, line = np.divmod(parts.row, height)
+    best = FarPart(len(leaders), 0.0, int(parts.voxels[order[0]]), int(plane[order[0]]))
     for number, leader in enumerate(order[1:MOST_PIECES], 1):
         own = np.flatnonzero(rank == number)
         larger = np.flatnonzero(rank < number)
-        mm = _gap(parts.row, parts.start, parts.stop, own, larger, height, np.array(spacing))
+        mm = _gap(plane, line, parts.start, parts.stop, own, larger, np.array(spacing))
         if mm > best.mm:
-            plane = int(parts.row[leader] // height)
-            best = FarPart(len(leaders), mm, int(parts.voxels[leader]), plane)
+            best = FarPart(len(leaders), mm, int(parts.voxels[leader]), int(plane[leader]))
     return best
 
 
 @kernel
-def _gap(row, start, stop, first, second, height, spacing):
-    """Return the shortest distance in mm between voxels of two sets of runs."""
+def _gap(plane, line, start, stop, first, second, spacing):
+    """Return the shortest distance in mm between voxels of two sets of runs, sorted by plane."""
     best = np.inf
+    planes = plane[second]
     for a in first:
-        for b in second:
-            z = (row[a] // height - row[b] // height) * spacing[0]
-            if z * z >= best:
-                continue
-            y = (row[a] % height - row[b] % height) * spacing[1]
-            x = max(0, start[a] - stop[b] + 1, start[b] - stop[a] + 1) * spacing[2]
-            best = min(best, z * z + y * y + x * x)
+        # from the run's own plane outwards, until planes alone are farther than what was found
+        middle = np.searchsorted(planes, plane[a])
+        for step in (1, -1):
+            at = middle if step == 1 else middle - 1
+            while 0 <= at < len(second):
+                b = second[at]
+                z = (plane[a] - plane[b]) * spacing[0]
+                if z * z >= best:
+                    break
+                y = (line[a] - line[b]) * spacing[1]
+                x = max(0, start[a] - stop[b] + 1, start[b] - stop[a] + 1) * spacing[2]
+                best = min(best, z * z + y * y + x * x)
+                at += step
     return np.sqrt(best)

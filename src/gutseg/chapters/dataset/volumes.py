@@ -22,10 +22,7 @@ def against_other_days(organs: pd.DataFrame) -> pd.DataFrame:
     by the same factor, the one nearer to the median of all scans is not blamed (0).
     """
     typical = organs.groupby("organ")["ml"].transform("median")
-    usual = pd.Series(np.nan, organs.index)
-    for _, rows in organs.groupby(["case", "organ"]):
-        for row in rows.index:
-            usual[row] = rows["ml"].drop(row).median()
+    usual = organs.groupby(["case", "organ"])["ml"].transform(_median_of_others)
     # of a patient with one day only a missing organ can be judged, by all other patients
     usual = usual.where(usual.notna() | (organs["ml"] > 0), typical)
     change = _doublings(organs["ml"], usual)
@@ -33,6 +30,13 @@ def against_other_days(organs: pd.DataFrame) -> pd.DataFrame:
     here, there = (_doublings(ml, typical).abs() for ml in (organs["ml"], usual))
     blamed = change.mask((days == 2) & (here < there), 0.0)
     return pd.DataFrame({"usual_ml": usual, "change": change, "blamed": blamed})
+
+
+def _median_of_others(ml: pd.Series) -> "pd.Series[float]":
+    values = ml.to_numpy(float)
+    if len(values) == 1:
+        return pd.Series(np.nan, ml.index)
+    return pd.Series([np.median(np.delete(values, n)) for n in range(len(values))], ml.index)
 
 
 def _doublings(ml: pd.Series, usual: pd.Series) -> pd.Series:
