@@ -6,9 +6,13 @@ import pytest
 
 from gutseg.chapters.dataset import counts
 from gutseg.chapters.dataset.greys import grey_scales
+from gutseg.chapters.dataset.measuring import measure
 from gutseg.chapters.dataset.numbers import Numbers, gather
 from gutseg.chapters.dataset.published import compare, found
-from gutseg.chapters.dataset.reading import open_data
+from gutseg.chapters.dataset.reading import LabelledScan, open_data
+from gutseg.constants import CLASSES
+from gutseg.masks.bit_rows import BitRows
+from gutseg.masks.rle_writing import encode
 from tests.chapters.dataset.known import write_known
 
 
@@ -76,12 +80,27 @@ def test_overlaps_of_pairs_and_of_all_three(planes):
     assert bins.to_numpy().sum() == 5
 
 
+@pytest.mark.parametrize("density", [0.2, 0.9, 1.0])
+def test_runs_are_those_of_the_text(density):
+    mask = (np.random.default_rng(1).random((3, 4, 65)) < density).astype(np.uint8)
+    masks = BitRows.from_class_bits(mask, len(CLASSES))
+    ids = np.array(["case1_day0_slice_0007", "case1_day0_slice_0009"])
+    scan = LabelledScan("case1_day0", masks, np.array([0, 2]), ids, 7, (3.0, 1.5, 1.5))
+    planes, organs = measure(scan)
+    assert planes["large_bowel runs"].tolist() == [
+        len(encode(mask[z]).split()) // 2 for z in (0, 2)
+    ]
+    assert (organs[0]["first"], organs[0]["last"]) == (7, 9)
+
+
 def test_positions_and_their_peaks(planes):
     table = counts.positions(planes)
     assert table.index.tolist() == [1, 2, 3]
     assert table["large bowel"].tolist() == [0, 2, 1]
     assert table["small bowel"].tolist() == [0, 3, 0]
     assert table["any organ"].tolist() == [1, 3, 1]
+    # slices before the first one listed count as empty
+    assert counts.positions(planes[planes["slice"] > 1])["small bowel"].tolist() == [0, 3, 0]
     peaks = counts.peaks(table)
     assert peaks.loc["large bowel"].tolist() == [2, 2, 2, 3]
     assert peaks.loc["stomach"].tolist() == [1, 1, 1, 3]

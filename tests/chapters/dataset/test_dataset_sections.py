@@ -8,6 +8,7 @@ import pytest
 from folders import write_csv
 
 from gutseg.chapters.dataset import sections
+from gutseg.chapters.dataset.numbers import gather
 from gutseg.chapters.dataset.reading import open_data
 from gutseg.masks.rle_writing import encode
 from gutseg.prepare import prepare
@@ -76,6 +77,16 @@ def test_rows_that_cannot_be_used_are_left_out_and_named(tmp_path):
     assert left_out[2].startswith("Taken for empty: train.csv row 5 (case1_day0_slice_0002, large_")
     # slice 2 of case 1 keeps its small bowel, slice 2 of case 3 is gone
     assert frames["slices_with_masks"]["slices"].tolist() == [3, 4, 7]
+
+
+def test_slice_numbers_stay_true_where_the_first_slice_has_no_labels(tmp_path):
+    write_known(tmp_path)
+    rows = pd.read_csv(tmp_path / "train.csv")
+    rows[rows["id"] != "case1_day2_slice_0001"].to_csv(tmp_path / "train.csv", index=False)
+    organs = gather(open_data(tmp_path)).organs
+    assert organs is not None
+    own = organs[organs["scan"] == "case1_day2"]
+    assert own[["first", "last", "far_slice"]].to_numpy().tolist() == [[2, 2, 2]] * 3
 
 
 def test_a_folder_without_a_single_mask_has_all_tables(tmp_path):

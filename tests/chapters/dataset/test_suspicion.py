@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 from gutseg.chapters.dataset.measuring import ORGAN_COLUMNS, measure
 from gutseg.chapters.dataset.outlying import farthest_part
 from gutseg.chapters.dataset.reading import LabelledScan
+from gutseg.chapters.dataset.scan_sections import suspicious_section
 from gutseg.chapters.dataset.suspicion import limits, steps, suspicious
 from gutseg.chapters.dataset.volumes import against_other_days
 from gutseg.constants import CLASSES
@@ -126,6 +127,44 @@ def test_steps_are_counted_from_the_median_to_the_ninth_tenth():
     table = limits(organs.drop(columns="blamed").assign(case=1)).set_index("check")
     assert table.loc["far part", ["usual", "high"]].tolist() == [50, 90]
     assert table.loc["volume", ["usual", "high"]].tolist() == [0, 0.5]
+
+
+def _alike(count: int) -> pd.DataFrame:
+    """Measurements of stomachs that are all the same; the cases are known from elsewhere."""
+    organs = pd.DataFrame(0.0, index=range(count), columns=ORGAN_COLUMNS)
+    scans = [f"case{n}_day0" for n in range(count)]
+    return organs.assign(scan=scans, organ="stomach", ml=100.0, case=range(count), day=0)
+
+
+def test_all_high_measurements_are_reasons_the_highest_first():
+    organs = _alike(20)
+    organs.loc[7, ["far_mm", "far_voxels", "far_slice"]] = [60, 5, 12]
+    organs.loc[7, ["missing", "first", "last"]] = [9, 20, 40]
+    table = suspicious(organs)
+    assert table["score"][0] == 9
+    assert table["reasons"][0] == (
+        "9 slices without stomach between 20 and 40; "
+        "a part of stomach (5 voxels) lies 60 mm from the rest, slice 12"
+    )
+    assert table["score"][1] == 0
+    assert table["reasons"][1] == ""
+
+
+def test_the_section_shows_the_highest_and_where_known_bad_scans_stand():
+    organs = _alike(31)
+    organs.loc[7, "missing"] = 9
+    organs.loc[13, "missing"] = 2
+    section = suspicious_section(organs)
+    table, chart, _ = section.parts
+    assert table.frame["scan"].tolist()[:2] == ["case7_day0", "case13_day0"]
+    assert table.frame["left out by"].tolist()[:3] == [
+        *("[Carno 2022], [Hesene 2022], the host", "the host", "")
+    ]
+    assert len(table.frame) == 30
+    assert "first 30 of 31" in table.note
+    assert "case7_day0 1, case13_day0 2;" in table.note
+    assert [len(series.x) for series in chart.series] == [29, 2]
+    assert "2 of 31 scans have a score of 2 or more; the highest is 9.0 (case7_day0)" in chart.about
 
 
 def test_volumes_are_compared_with_the_patients_other_days():

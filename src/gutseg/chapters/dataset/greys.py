@@ -18,7 +18,7 @@ def grey_scales(histograms: Iterable[tuple[str, np.ndarray]]) -> pd.DataFrame:
     rows = {}
     for scan, counts in histograms:
         cumulated = np.cumsum(counts, dtype=np.int64)
-        ranks = np.maximum(np.array(PERCENTILES) / 100 * cumulated[-1], 1)
+        ranks = np.array(PERCENTILES) / 100 * cumulated[-1]
         values = np.searchsorted(cumulated, ranks).tolist()
         row = {f"{percent:g} %": value for percent, value in zip(PERCENTILES, values, strict=True)}
         largest = int(np.flatnonzero(counts)[-1])
