@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from gutseg.chapters.dataset import counts
+from gutseg.chapters.dataset.examples import overlapping, typical
 from gutseg.chapters.dataset.greys import grey_scales
 from gutseg.chapters.dataset.measuring import measure
 from gutseg.chapters.dataset.numbers import Numbers, gather
@@ -50,7 +51,7 @@ def test_organs_of_a_slice(planes):
         **{"large bowel + small bowel": 1, "large bowel + stomach": 1},
         **{"small bowel + stomach": 0, "large bowel + small bowel + stomach": 1},
     }
-    assert table.loc["small bowel", "% of slices with as many"] == 50
+    assert table.loc["small bowel", ["%", "% of slices with as many"]].tolist() == [12.5, 50]
     assert counts.cooccurrence(planes).to_numpy().tolist() == [[3, 2, 2], [2, 3, 1], [2, 1, 3]]
 
 
@@ -61,7 +62,7 @@ def test_areas_and_runs_of_masks(planes):
     # stomach: 1, 4 and 4 pixels
     assert table.loc["stomach", "median area, pixels"] == 4
     runs = counts.run_histogram(planes)
-    assert runs.loc["1–4"].tolist() == [3, 3, 3]
+    assert runs.loc["1–9"].tolist() == [3, 3, 3]
     assert runs.to_numpy().sum() == 9
 
 
@@ -75,8 +76,9 @@ def test_overlaps_of_pairs_and_of_all_three(planes):
         [1, 1, 100, 2, 2],
     ]
     bins = counts.overlap_histogram(planes)
-    assert bins.loc["1"].tolist() == [1, 0, 0, 0]
-    assert bins.loc["2–4"].tolist() == [1, 1, 1, 1]
+    # 1 and 3 pixels; 2; 3; 2
+    assert bins.loc["1–2"].tolist() == [1, 1, 0, 1]
+    assert bins.loc["3–9"].tolist() == [1, 0, 1, 0]
     assert bins.to_numpy().sum() == 5
 
 
@@ -125,6 +127,18 @@ def test_measurements_of_an_organ(numbers):
     assert stomach["jump"] == 8 / 4
     assert stomach["components"] == 1
     assert organs.loc["case3_day1", "stomach"].isna().sum() == 12
+
+
+def test_examples_are_the_fullest_slice_and_the_largest_overlap_of_each_patient(planes):
+    assert typical(planes) == ["case1_day2_slice_0002"]
+    # in slice 2 of day 0 the smaller organ has 4 pixels, in slice 3 it has 1
+    others = planes[planes["scan"] != "case1_day2"]
+    assert typical(others) == ["case1_day0_slice_0002"]
+    assert typical(planes[planes["case"] == 3]) == ["case3_day1_slice_0002"]
+    assert typical(planes[~planes["has_mask"]]) == []
+    # 8 shared pixels against 1 on the other day of the same patient
+    assert overlapping(planes) == ["case1_day2_slice_0002"]
+    assert overlapping(others) == ["case1_day0_slice_0002"]
 
 
 def test_grey_scales_of_a_histogram():

@@ -3,16 +3,19 @@
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from folders import write_csv
 
 from gutseg.chapters.dataset import sections
+from gutseg.chapters.dataset.examples import _panel
 from gutseg.chapters.dataset.numbers import gather
 from gutseg.chapters.dataset.reading import open_data
 from gutseg.masks.rle_writing import encode
 from gutseg.prepare import prepare
-from gutseg.reporting.parts import Chart, Heat, Section, Table
+from gutseg.reporting.parts import Chart, Heat, Picture, Section, Table
 from tests.chapters.dataset.known import masks, write_known
 
 
@@ -52,6 +55,23 @@ def test_every_part_has_a_name_of_its_own_and_words(tmp_path):
     for chart in charts:
         for series in getattr(chart, "series", ()):
             assert len(series.x) == len(series.y) > 0
+
+
+def test_pictures_show_labels_and_where_they_overlap(tmp_path):
+    raw = write_known(tmp_path / "raw")
+    prepare(raw, tmp_path / "cache", workers=1)
+    of_folder, of_cache = (open_data(path) for path in (raw, tmp_path / "cache"))
+    panels = [_panel(data, "case1_day2_slice_0002") for data in (of_folder, of_cache)]
+    for panel in panels:
+        # columns 1 to 4 of row 0 belong to several organs, column 0 to the large bowel alone
+        assert (panel[0] == 1).all(axis=-1).nonzero()[0].tolist() == [1, 2, 3, 4]
+        assert panel[0, 0, 2] > panel[0, 0, 0] + 0.3
+    # nothing is drawn below: grey values 6, 7, ... of the image, or none
+    assert len(np.unique(panels[0][1:])) == 1
+    assert len(np.unique(panels[1][1:])) > 5
+    drawn = [part for part in sections(raw)[1].parts if isinstance(part, Picture)]
+    assert [part.name for part in drawn] == ["typical_labels", "overlapping_labels"]
+    assert cv2.imdecode(np.frombuffer(drawn[0].png, np.uint8), cv2.IMREAD_COLOR).std() > 10
 
 
 def test_images_are_not_read(tmp_path):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gutseg.chapters.dataset.examples import pictures
 from gutseg.chapters.dataset.numbers import gather
 from gutseg.chapters.dataset.organ_section import organ_section
 from gutseg.chapters.dataset.published import SLICES, published_section
@@ -17,10 +18,12 @@ def sections(path: Path) -> list[Section]:
     A folder's PNGs are not read, so grey values need a cache; a list has neither grey values nor
     masks. Raises FileNotFoundError and ValueError for anything else.
     """
-    numbers = gather(open_data(path))
+    data = open_data(path)
+    numbers = gather(data)
     found = [slice_section(numbers)]
     if numbers.planes is not None and numbers.organs is not None:
-        found += [organ_section(numbers.planes), volume_section(numbers.organs)]
+        drawn = pictures(data, numbers.planes)
+        found += [organ_section(numbers.planes, drawn), volume_section(numbers.organs)]
         found += [suspicious_section(numbers.organs)]
     if numbers.greys is not None:
         found.append(grey_section(numbers.greys))

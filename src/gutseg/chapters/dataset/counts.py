@@ -13,9 +13,9 @@ from gutseg.chapters.dataset.measuring import OVERLAPS, runs_column
 from gutseg.constants import CLASSES
 
 # areas of overlaps in pixels: first of each bin
-AREA_BINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+AREA_BINS = (1, 3, 10, 30, 100, 300, 1000)
 # runs of a string
-RUN_BINS = (1, 5, 10, 20, 40, 60, 80, 100, 150, 200, 300)
+RUN_BINS = (1, 10, 20, 40, 80, 160, 320)
 
 
 def words(organ: str) -> str:
@@ -70,8 +70,9 @@ def organ_combinations(planes: pd.DataFrame) -> pd.DataFrame:
         for organs in combinations(CLASSES, size):
             count = int((shown[list(organs)].all(axis=1) & (number == size)).sum())
             share = 100 * count / of_size if of_size else None
-            rows.append((size, " + ".join(map(words, organs)), count, share))
-    columns = ["organs", "which", "slices", "% of slices with as many"]
+            name = " + ".join(map(words, organs))
+            rows.append((size, name, count, 100 * count / max(len(planes), 1), share))
+    columns = ["organs", "which", "slices", "%", "% of slices with as many"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values(["organs", "slices"], ascending=[True, False], ignore_index=True)
 
@@ -134,7 +135,7 @@ def _binned(values: pd.Series, bins: tuple[int, ...]) -> "pd.Series[int]":
     """Count positive values per bin; the index says from where to where."""
     ends = [(first, after - 1) for first, after in pairwise(bins)]
     names = [f"{first}–{last}" if last > first else f"{first}" for first, last in ends]
-    names.append(f"{bins[-1]} and more")
+    names.append(f"{bins[-1]}+")
     counts, _ = np.histogram(values[values > 0], [*bins, np.inf])
     return pd.Series(counts, pd.Index(names, name="from–to"))
 

@@ -30,11 +30,13 @@ class Numbers:
 
 def gather(data: Data) -> Numbers:
     """Read labels and histograms once, one scan in memory at a time; ValueError if damaged."""
-    greys = None if data.grey is None else grey_scales(data.grey())
+    names = data.slices["scan"].unique().tolist()
+    histogram = data.histogram
+    greys = histogram and grey_scales((name, histogram(name)) for name in names)
     numbers = Numbers(data.kind, data.slices, None, None, greys, data.notes)
     if data.labels is None:
         return numbers
-    measured = [measure(scan) for scan in data.labels()]
+    measured = [measure(data.labels(name)) for name in names]
     areas = pd.concat([planes for planes, _ in measured])
     planes = data.slices.drop(columns=["has_mask", *CLASSES], errors="ignore")
     planes = planes.merge(areas, on="id", validate="one_to_one")

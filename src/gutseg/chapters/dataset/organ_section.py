@@ -1,16 +1,26 @@
 """The section on organs: which slices show them, which share a slice or a pixel."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from gutseg.chapters.dataset import counts
 from gutseg.chapters.dataset.slice_section import positions_chart
-from gutseg.reporting.parts import Chart, Heat, Part, Section, Series, Table
+from gutseg.reporting.parts import Chart, Heat, Part, Picture, Section, Series, Table
 
 NO_MASK = "no organ"
+# of combinations; single organs have colours of their own
+MIXED = {
+    NO_MASK: "#7F7F7F",
+    "large bowel + small bowel": "#009E73",
+    "large bowel + stomach": "#CC79A7",
+    "small bowel + stomach": "#56B4E9",
+    "large bowel + small bowel + stomach": "#9467BD",
+}
 
 
-def organ_section(planes: pd.DataFrame) -> Section:
-    """Combinations, co-occurrence, overlaps, positions and run-length strings."""
+def organ_section(planes: pd.DataFrame, pictures: Sequence[Picture] = ()) -> Section:
+    """Combinations, co-occurrence, overlaps, positions and run-length strings, then pictures."""
     masks = int(counts.masks_per_organ(planes)["masks"].sum())
     about = (
         f"The {masks:,} masks that are not empty, one per slice and organ. Organs are labelled "
@@ -23,6 +33,7 @@ def organ_section(planes: pd.DataFrame) -> Section:
         _peaks(planes),
         *_overlaps(planes),
         *_masks(planes),
+        *pictures,
     ]
     return Section("data-organs", "Data: organs", about, parts)
 
@@ -30,10 +41,11 @@ def organ_section(planes: pd.DataFrame) -> Section:
 def _combinations(planes: pd.DataFrame) -> list[Part]:
     number, which = counts.masks_per_slice(planes), counts.organ_combinations(planes)
     x = list(map(str, number.index))
-    bars = [Series(NO_MASK, x, [int(number["slices"][0]), 0, 0, 0], kind="bar")]
+    none = [int(number["slices"][0]), 0, 0, 0]
+    bars = [Series(NO_MASK, x, none, "bar", colour=MIXED[NO_MASK])]
     for _, row in which.iterrows():
         heights = [int(row["slices"]) if n == row["organs"] else 0 for n in number.index]
-        bars.append(Series(row["which"], x, heights, kind="bar"))
+        bars.append(Series(row["which"], x, heights, "bar", colour=MIXED.get(row["which"])))
     shares = [f"{row['%']:.1f} % show {n or 'none'}" for n, row in number.iterrows()]
     return [
         Table("organs_per_slice", "How many organs a slice shows", number, digits=2),

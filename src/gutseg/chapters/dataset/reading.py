@@ -1,6 +1,6 @@
 """Where the numbers of the data chapter come from: a cache, a competition's folder or a list."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +21,7 @@ from gutseg.data.index import (
 )
 from gutseg.data.mask_csv import MaskCsv
 from gutseg.data.tables import read_csv, read_table, refuse_repeated, refuse_rows, whole_numbers
+from gutseg.data.volume import Scan
 from gutseg.files import competition_folder
 from gutseg.masks.bit_rows import BitRows
 from gutseg.masks.rle_column import Issue
@@ -57,10 +58,12 @@ class Data:
     # a row per slice: id, scan, case, day, slice, height, width, spacing_y, spacing_x (mm, NaN
     # when unknown) and has_mask (True, False, None when unknown)
     slices: pd.DataFrame
-    # None when there are no labels
-    labels: Callable[[], Iterator[LabelledScan]] | None = None
-    # scan and voxels per grey value; None when there are no images at hand
-    grey: Callable[[], Iterator[tuple[str, np.ndarray]]] | None = None
+    # the labels of a scan by its name; None when there are none
+    labels: Callable[[str], LabelledScan] | None = None
+    # voxels per grey value of a scan; None when there are no images at hand
+    histogram: Callable[[str], np.ndarray] | None = None
+    # plane z of a scan in [0, 1], (H, W); None when there are no images at hand
+    image: Callable[[str, int], np.ndarray] | None = None
     # sentences about input that was left out; `labels` adds to them while it reads
     notes: list[str] = field(default_factory=list)
 
@@ -106,21 +109,23 @@ def _has(path: Path, table: pd.DataFrame) -> dict[str, "pd.Series[bool] | None"]
 def _of_cache(folder: Path) -> Data:
     cache = Cache(folder)
     index = cache.index.sort_values(["case", "day", "slice"], ignore_index=True)
-    groups = index.groupby("scan", sort=False)
+    rows_of = dict(list(index.groupby("scan")))
 
-    def labels() -> Iterator[LabelledScan]:
-        for name, rows in groups:
-            masks = BitRows.from_class_bits(cache.scan(name).labels, len(CLASSES))
-            cache.release()
-            yield _labelled(name, rows, masks, rows["z"].to_numpy())
+    def opened(name: str) -> Scan:
+        cache.release()  # the memory of one scan is enough
+        return cache.scan(name)
 
-    def grey() -> Iterator[tuple[str, np.ndarray]]:
-        for name in index["scan"].unique():
-            yield name, cache.scan(name).counts
-            cache.release()
+    def labels(name: str) -> LabelledScan:
+        masks = BitRows.from_class_bits(opened(name).labels, len(CLASSES))
+        return _labelled(name, rows_of[name], masks, rows_of[name]["z"].to_numpy())
 
-    has_mask = index[list(CLASSES)].any(axis=1)
-    return Data("a prepared cache", index.assign(has_mask=has_mask), labels, grey)
+    def image(name: str, z: int) -> np.ndarray:
+        scan = opened(name)
+        low, high = (scan.percentile(percent) for percent in (1, 99.5))
+        return ((scan.image[z] - low) / max(high - low, 1)).clip(0, 1)
+
+    slices = index.assign(has_mask=index[list(CLASSES)].any(axis=1))
+    return Data("a prepared cache", slices, labels, lambda name: opened(name).counts, image)
 
 
 def _of_folder(root: Path) -> Data:
@@ -139,17 +144,16 @@ def _of_folder(root: Path) -> Data:
     if kept.empty:
         raise ValueError(f"{root}: no PNG has its three rows in train.csv; {REMEDY}")
 
-    def labels() -> Iterator[LabelledScan]:
-        by_scan = table.rows_by_scan((table.key >= 0) & has_rows[table.slice])
-        of_scan = dict(list(slices[has_rows].groupby("scan", sort=False)))
-        for number, name in enumerate(table.slices.names):
-            if name not in of_scan:
-                continue
-            broken: list[Issue] = []
-            masks = table.masks(number, by_scan[number], broken)
-            notes.extend(f"Taken for empty: {issue.message}." for issue in broken)
-            rows = of_scan[name]
-            yield _labelled(name, rows, masks, table.slices.z[rows.index])
+    by_scan = table.rows_by_scan((table.key >= 0) & has_rows[table.slice])
+    numbers = {name: number for number, name in enumerate(table.slices.names)}
+    rows_of = dict(list(slices[has_rows].groupby("scan")))
+
+    def labels(name: str) -> LabelledScan:
+        broken: list[Issue] = []
+        masks = table.masks(numbers[name], by_scan[numbers[name]], broken)
+        found = (f"Taken for empty: {issue.message}." for issue in broken)
+        notes.extend(note for note in found if note not in notes)
+        return _labelled(name, rows_of[name], masks, table.slices.z[rows_of[name].index])
 
     return Data("a competition's folder", kept, labels, notes=notes)
 

@@ -7,10 +7,9 @@ from gutseg.chapters.dataset import suspicion
 from gutseg.chapters.dataset.counts import words
 from gutseg.chapters.dataset.volumes import against_other_days, by_day
 from gutseg.constants import BLACKLISTS, CLASSES, SLICE_MM
+from gutseg.reporting.figures import COLOURS
 from gutseg.reporting.parts import Chart, Part, Section, Series, Table
 
-# rows of the table of suspicious scans
-MOST_SHOWN = 30
 # who left out the scans of a list: a key of docs/references.md, or the competition's host
 LISTED_BY = {"winners2": "[Carno 2022]", "third5": "[Hesene 2022]", "host12": "the host"}
 
@@ -71,8 +70,8 @@ def _over_days(rows: pd.DataFrame, organ: str) -> Chart:
         "day",
         "ml",
         [
-            Series("same patient", x, y),
-            Series("scan", days, ml, "points", labels=names),
+            Series("same patient", x, y, colour=COLOURS[organ]),
+            Series("scan", days, ml, "points", labels=names, colour=COLOURS[organ]),
         ],
         about=(
             f"The {words(organ)} has a median of {middle:.0f} ml; nine of ten scans lie between "
@@ -120,8 +119,7 @@ def grey_section(greys: pd.DataFrame) -> Section:
 def suspicious_section(organs: pd.DataFrame) -> Section:
     """Scans whose labels to look at first, and why."""
     table = suspicion.suspicious(organs)
-    listed = [_listed(scan) for scan in table["scan"]]
-    table.insert(2, "left out by", listed)
+    table["left out by"] = [_listed(scan) for scan in table["scan"]]
     table.index = pd.RangeIndex(1, len(table) + 1, name="rank")
     about = (
         "Score: how far the scan's most unusual measurement lies from what is usual in this data, "
@@ -130,22 +128,14 @@ def suspicious_section(organs: pd.DataFrame) -> Section:
     )
     known = table[table["left out by"] != ""]
     ranks = ", ".join(f"{row['scan']} {rank}" for rank, row in known.iterrows())
-    note = f"The first {MOST_SHOWN} of {len(table)}. " if len(table) > MOST_SHOWN else ""
-    if ranks:
-        note += (
-            f"Ranks of the scans that public solutions left out: {ranks}; a synthetic folder may "
-            "use the same names."
-        )
+    note = (
+        f"Ranks of the scans that public solutions left out: {ranks}; a synthetic folder may use "
+        "the same names."
+    )
     parts: list[Part] = [
-        Table(
-            "suspicious_scans",
-            "Scans to look at first",
-            table.head(MOST_SHOWN),
-            digits=1,
-            note=note,
-        ),
+        Table("suspicious_scans", "Scans to look at first", table, 1, note if ranks else ""),
         _scores(table),
-        _checks(organs),
+        *_checks(organs),
     ]
     return Section("data-suspicious", "Data: suspicious scans", about, parts)
 
@@ -174,14 +164,17 @@ def _scores(table: pd.DataFrame) -> Chart:
     )
 
 
-def _checks(organs: pd.DataFrame) -> Table:
-    return Table(
-        "suspicion_checks",
-        "What is measured, and what is usual in this data",
-        suspicion.limits(organs),
-        digits=2,
-        note=(
-            "Usual: the median of all scans. High: what nine of ten stay below, but at least the "
-            "stated distance from usual."
+def _checks(organs: pd.DataFrame) -> list[Part]:
+    return [
+        Table("suspicion_checks", "What is measured", suspicion.explained(), digits=2),
+        Table(
+            "suspicion_limits",
+            "What is usual in this data, and what is high",
+            suspicion.limits(organs),
+            digits=2,
+            note=(
+                "Usual: the median of all scans. High: what nine of ten stay below, but at least "
+                "the stated distance from usual."
+            ),
         ),
-    )
+    ]

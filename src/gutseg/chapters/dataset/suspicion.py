@@ -99,18 +99,22 @@ CHECKS = {
 }
 
 
+def explained() -> pd.DataFrame:
+    """Return what each check measures and the least distance from usual to high."""
+    rows = [(name, check.about, check.least) for name, check in CHECKS.items()]
+    return pd.DataFrame(rows, columns=["check", "what it measures", "least distance"])
+
+
 def limits(organs: pd.DataFrame) -> pd.DataFrame:
-    """Return what each check measures and, per organ, what is usual and what is high."""
+    """Return per check and organ what is usual and what is high."""
     organs = pd.concat([organs, against_other_days(organs)], axis=1)
     rows = []
     for name, check in CHECKS.items():
         values = check.value(organs).astype(float)
         for organ, own in values.groupby(organs["organ"], sort=False):
             usual, high = own.median(), own.quantile(HIGH)
-            high = max(high, usual + check.least)
-            rows.append((name, check.about, organ.replace("_", " "), usual, high, check.least))
-    columns = ["check", "what it measures", "organ", "usual", "high", "least distance"]
-    return pd.DataFrame(rows, columns=columns)
+            rows.append((name, str(organ).replace("_", " "), usual, max(high, usual + check.least)))
+    return pd.DataFrame(rows, columns=["check", "organ", "usual", "high"])
 
 
 def steps(organs: pd.DataFrame) -> pd.DataFrame:
@@ -131,10 +135,10 @@ def steps(organs: pd.DataFrame) -> pd.DataFrame:
 
 
 def suspicious(organs: pd.DataFrame) -> pd.DataFrame:
-    """Rank scans: scan, score and reasons, the most suspicious first.
+    """Rank scans: scan, score, check and reasons, the most suspicious first.
 
-    organs: rows of `measure` with case. The score is the highest of the scan's steps; reasons are
-    all from NAMED_FROM on, and the highest.
+    organs: rows of `measure` with case. The score is the highest of the scan's steps and check
+    its name; reasons are all from NAMED_FROM on, and the highest.
     """
     organs = pd.concat([organs, against_other_days(organs)], axis=1)
     found = []
@@ -145,6 +149,8 @@ def suspicious(organs: pd.DataFrame) -> pd.DataFrame:
             for place, ((row, check), value) in enumerate(ordered.items())
             if value >= NAMED_FROM or (place == 0 and value > 0)
         ]
-        found.append((scan, max(ordered.max(), 0.0) if len(ordered) else 0.0, "; ".join(named)))
-    table = pd.DataFrame(found, columns=["scan", "score", "reasons"])
+        score = max(ordered.max(), 0.0) if len(ordered) else 0.0
+        check = ordered.index[0][1] if score > 0 else ""
+        found.append((scan, score, check, "; ".join(named)))
+    table = pd.DataFrame(found, columns=["scan", "score", "check", "reasons"])
     return table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
