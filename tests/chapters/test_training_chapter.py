@@ -170,7 +170,7 @@ def test_one_epoch_is_a_table_and_no_curve(tmp_path):
 def test_runs_are_compared_by_the_mean_over_folds(run, tmp_path):
     write_fold(tmp_path / "second", "fold0", ROWS[:2], train={"epochs": 2})
     parts, _ = parts_of(run, tmp_path / "second")
-    compared = series_of(parts["training_compared_score"])
+    compared = series_of(parts["compared_training_score"])
     assert compared["first"].y == pytest.approx([0.5, 0.7, 0.7])
     assert compared["second"].y == [0.5, 0.8] and compared["second"].x == [0, 1]
 
@@ -257,8 +257,10 @@ def test_what_is_no_run_is_said(tmp_path, run):
 
 
 def test_runs_of_one_name_are_told_apart(run, tmp_path):
-    write_fold(tmp_path / "again" / "first", "fold0")
-    parts, _ = parts_of(run, tmp_path / "again" / "first")
+    places = [tmp_path / name for name in ("again/first", "settings", "compared", "folds")]
+    for place in places:
+        write_fold(place, "fold0")
+    parts, _ = parts_of(run, *places)
     assert {"training_first_loss", "training_first_2_loss"} <= parts.keys()
 
 
@@ -279,6 +281,12 @@ def test_lattice_masks_and_image_are_mirrored_together():
         np.testing.assert_array_equal(drawn[1 + number], drawn[0][:, :, ::step])
         np.testing.assert_array_equal(masks[1 + number], labels[0][:, ::step])
         np.testing.assert_array_equal(lines[1 + number], lines[0][:, ::step])
+
+
+def test_lines_of_a_large_image_are_thicker():
+    images, labels = np.zeros((1, 1, 512, 520), np.float32), np.zeros((1, 512, 520), np.uint8)
+    lines = draws(Config(name="x"), images, labels)[2][0]
+    assert np.flatnonzero(lines.all(axis=1))[:6].tolist() == [32, 33, 34, 96, 97, 98]
 
 
 @pytest.mark.parametrize("name", ["mild", "elastic_blur_noise", "winner1"])

@@ -44,7 +44,7 @@ def _curves(run: RunRecord) -> Section:
     )
     if not charts:
         about = f"{folds}: one epoch was measured, so that there are no curves."
-    key = f"training-{run.key.replace('_', '-')}"
+    key = f"training-of-{run.key.replace('_', '-')}"
     parts: list[Part] = [tables.measures_table(run), *charts]
     return Section(key, f"Training of {run.name}", about, parts)
 

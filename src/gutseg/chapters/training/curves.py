@@ -57,7 +57,7 @@ def compared(runs: Sequence[RunRecord]) -> list[Chart]:
         if len(series) > 1:
             charts.append(
                 Chart(
-                    f"training_compared_{_word(key)}",
+                    f"compared_training_{_word(key)}",
                     f"{_capital(label)} of the runs",
                     EPOCH,
                     label,

@@ -29,6 +29,8 @@ from gutseg.reporting.parts import Picture
 TRIED, SHOWN = 24, 4
 # lines along the shorter side, and the fewest pixels between two
 LINES, CLOSEST = 8, 6
+# pixels of that side for every further pixel of a line's width
+THICKER = 256
 
 
 def picture(run: RunRecord) -> Picture:
@@ -69,7 +71,8 @@ def draws(
     """
     spacing = max(min(images.shape[2:]) // LINES, CLOSEST)
     lattice = np.zeros(images.shape[2:], bool)
-    lattice[spacing // 2 :: spacing] = lattice[:, spacing // 2 :: spacing] = True
+    for place in range(spacing // 2, spacing // 2 + 1 + min(images.shape[2:]) // THICKER):
+        lattice[place::spacing] = lattice[:, place::spacing] = True
     marked = np.where(lattice, np.float32(1), images)
     lines = lattice[None]
     again = [np.repeat(part, TRIED, axis=0) for part in (marked, labels, lines)]
