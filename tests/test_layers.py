@@ -20,6 +20,7 @@ LAYERS = (
     ("runs", "training"),
     ("blends", "notebook", "held_out"),
     ("study", "kaggle", "viewer", "clinic", "chapters"),
+    ("clinical",),
     (
         "phantom",
         "prepare",

@@ -20,10 +20,12 @@ from gutseg.blend import blend
 from gutseg.config import load, load_blend
 from gutseg.constants import CLASSES
 from gutseg.engine import checkpoint
+from gutseg.inference.csv_scores import measure_csv
 from gutseg.kaggle.bundle import build_bundle
 from gutseg.kaggle.rehearsal import check_csv
 from gutseg.kaggle.sandbox import run_like_kaggle
 from gutseg.masks import rle_writing
+from gutseg.metrics.clinical import Clinical
 from gutseg.metrics.competition import METRICS, summarise
 from gutseg.predict import predict
 from gutseg.score import score, score_csv
@@ -90,6 +92,9 @@ def test_blend_and_score_and_submission_agree(trained, tmp_path):
         tmp_path / "oof.csv", trained.raw / "train.csv", trained.cache, METRICS["default"]
     )
     assert summarise(results, METRICS["default"]).score == pytest.approx(solved.score)
+    # in millimetres the masks of the run and those of the csv are the same, too
+    files = tmp_path / "oof.csv", trained.raw / "train.csv", trained.cache
+    assert repr(blends.measured(opened, Clinical())) == repr(measure_csv(*files, Clinical()))
 
 
 def test_score_tables_and_json(trained, tmp_path, capsys):
@@ -110,6 +115,11 @@ def test_score_tables_and_json(trained, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert [shown.count(f"\n{part} ") for part in ("case5_day0", "fold 1", "all")] == [1, 1, 3]
     assert shown.count("score, 95 %") == 1
+    score(trained.run, by="fold,scan", metric="clinical", json=tmp_path / "c.json")
+    shown = capsys.readouterr().out
+    found = json.loads((tmp_path / "c.json").read_text())
+    assert shown.count("\nfold ") == 2 and shown.count("case5_day0") >= 1
+    assert set(found["per_class"]) == set(CLASSES) and len(found["per_scan"]) == 6
 
 
 def test_predictions_are_kept_until_the_weights_change(trained, tmp_path):

@@ -19,8 +19,10 @@ from gutseg.inference.ensemble import weighted_mean
 from gutseg.inference.oof import OutOfFold, Scored
 from gutseg.inference.postprocess import finish_scan
 from gutseg.masks.bit_rows import BitRows
+from gutseg.metrics.clinical import Clinical, OrganResult, measure_scan
 from gutseg.metrics.competition import Metric
 from gutseg.metrics.pooled import measures
+from gutseg.progress import progress
 from gutseg.settings import Missing
 
 
@@ -115,6 +117,26 @@ def out_of_fold(
         for name, found in counts.items()
     }
     return Scored(results, pooled, data.classes)
+
+
+def measured(opened: Blended, how: Clinical) -> list[OrganResult]:
+    """Measure what was predicted out of fold in mm, organ by organ, on the planes predicted.
+
+    Raises ValueError where nothing says how large voxels are.
+    """
+    data, results = opened.data, []
+    for name in progress(opened.scans, desc="measure", unit="scan"):
+        spacing = data.voxel_mm(name)
+        if spacing is None or not data.has_volumes:
+            raise ValueError(
+                f"{opened.members[0].run} predicts images without a size in mm; --metric clinical "
+                "is for volumes of the competition's kind"
+            )
+        masks, seen = opened.masks(name)
+        truth = np.where(seen[:, None, None], data.scan(name).labels, 0)
+        labelled = BitRows.from_class_bits(truth, len(data.classes))
+        results += measure_scan(name, masks, labelled, data.classes, spacing, how)
+    return results
 
 
 def _check_holds_out(path: Path, solved: Blend) -> None:

@@ -1,16 +1,21 @@
 """gutseg score SOURCE [--truth TRUTH.csv --slices SLICES]: scores of predictions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 
+from gutseg import clinical
+from gutseg.clinical import by_number
 from gutseg.data.folds import read_folds
+from gutseg.data.index import scan_key
 from gutseg.data.tables import is_csv
 from gutseg.files import check_output, write_json
 from gutseg.inference.csv_scores import score_csv
+from gutseg.metrics.clinical import OneEmpty
 from gutseg.metrics.competition import METRICS, ScanResult
 from gutseg.registry import as_is, listed, require
 from gutseg.reporting.tables import as_plain, as_text, group_by, pooled_text, score_text, scores
@@ -30,7 +35,7 @@ def score(
     slices: Annotated[
         Path | None, typer.Option(help="id, width, height: a csv, cache or competition's folder")
     ] = None,
-    metric: Annotated[str, typer.Option(help="a row of METRICS")] = "default",
+    metric: Annotated[str, typer.Option(help="a row of METRICS, or clinical")] = "default",
     json: Annotated[Path | None, typer.Option(help="write the numbers here")] = None,
     by: Annotated[str, typer.Option(help="tables to print, of class,case,scan,fold")] = "class",
     folds: Annotated[Path | None, typer.Option(help="fold file, for --by fold of a csv")] = None,
@@ -39,30 +44,33 @@ def score(
     background: Annotated[
         Path | None, typer.Option(help="a run whose background is laid over the predictions")
     ] = None,
+    tolerance: Annotated[float | None, typer.Option(help=clinical.TOLERANCE_HELP)] = None,
+    one_empty: Annotated[OneEmpty | None, typer.Option(help=clinical.ONE_EMPTY_HELP)] = None,
 ) -> None:
     """Score a submission, or the out-of-fold probabilities of a run or a blend.
 
     Of volumes the competition score is computed; of a run or a blend, on any data, also Dice,
-    IoU, precision, recall and pixel accuracy over all pixels.
+    IoU, precision, recall and pixel accuracy over all pixels. `--metric clinical`: mm and ml.
     """
-    require(metric, METRICS, "--metric")
+    require(metric, [*METRICS, clinical.METRIC], "--metric")
+    how = clinical.how(metric, tolerance, one_empty)
     if json:
         read = [path for path in (source, truth, slices, folds) if path and path.is_file()]
         check_output(json, read, begins=b'{\n  "score"')
     wanted, pooled = _tables(by), {}
-    if _is_csv(source):
-        if truth is None or slices is None:
-            raise ValueError("a csv is scored against --truth TRUTH.csv and --slices SLICES")
-        if fold != "all":
-            raise ValueError(f"--fold is for a run or a blend, {source} is scored whole")
-        if background:
-            raise ValueError(f"--background is for a run or a blend, {source} holds masks")
-        fold_of = _fold_of_cases(folds) if "fold" in wanted else {}
+    of_csv = _check_options(source, truth, slices, folds, fold, background)
+    fold_of = _fold_of_cases(folds) if of_csv and "fold" in wanted else {}
+    if how:
+        organs = clinical.measure(source, truth, slices, how, missing, fold, background)
+        if folds and "fold" in wanted:
+            held = _fold_of_scans([one.scan for one in organs.results], fold_of, folds)
+            organs = replace(organs, folds=held)
+        clinical.show(organs, wanted, how, json)
+        return
+    if truth and slices:
         results = score_csv(source, truth, slices, METRICS[metric], missing)
         by_fold = _by_fold(results, fold_of, folds) if folds and "fold" in wanted else {}
     else:
-        if truth or slices or folds:
-            raise ValueError(f"--truth, --slices, --folds are for a csv, {source} brings its own")
         from gutseg import blends  # torch takes seconds to import, a csv does not need it
 
         scored = blends.out_of_fold(source, METRICS[metric], fold, missing, background)
@@ -72,6 +80,19 @@ def score(
             return
         _print_pooled({"all": pooled["all"]}, scored.classes)
         by_fold, results = scored.results, scored.results.pop("all")
+    _show(source, results, by_fold, wanted, metric, pooled, json)
+
+
+def _show(
+    source: Path,
+    results: list[ScanResult],
+    by_fold: dict[str, list[ScanResult]],
+    wanted: list[str],
+    metric: str,
+    pooled: dict[str, dict[str, float]],
+    json: Path | None,
+) -> None:
+    """Print the tables of a score and write it; raises ValueError when no slice shows an organ."""
     if not any(np.isfinite(part).any() for one in results for part in (one.dice, one.hausdorff)):
         raise ValueError(f"{source}: nothing to score, no slice shows an organ in truth or masks")
     for kind in wanted:
@@ -127,6 +148,28 @@ def _is_csv(source: Path) -> bool:
     raise ValueError(f"{source} {problem}: expected {choices}")
 
 
+def _check_options(
+    source: Path,
+    truth: Path | None,
+    slices: Path | None,
+    folds: Path | None,
+    fold: str,
+    background: Path | None,
+) -> bool:
+    """Say whether a csv is scored; raises ValueError for options that are not for what is."""
+    if not _is_csv(source):
+        if truth or slices or folds:
+            raise ValueError(f"--truth, --slices, --folds are for a csv, {source} brings its own")
+        return False
+    if truth is None or slices is None:
+        raise ValueError("a csv is scored against --truth TRUTH.csv and --slices SLICES")
+    if fold != "all":
+        raise ValueError(f"--fold is for a run or a blend, {source} is scored whole")
+    if background:
+        raise ValueError(f"--background is for a run or a blend, {source} holds masks")
+    return True
+
+
 def _fold_of_cases(path: Path | None) -> dict[int, int]:
     if path is None:
         raise ValueError("--by fold of a csv needs --folds FOLDS.csv")
@@ -139,11 +182,19 @@ def _fold_of_cases(path: Path | None) -> dict[int, int]:
 def _by_fold(
     results: list[ScanResult], fold_of: dict[int, int], path: Path
 ) -> dict[str, list[ScanResult]]:
-    cases = [int(result.scan.split("_")[0].removeprefix("case")) for result in results]
-    if absent := sorted(set(cases) - set(fold_of)):
+    held = _fold_of_scans([result.scan for result in results], fold_of, path)
+    groups: dict[str, list[ScanResult]] = {
+        name: [] for name in sorted(set(held.values()), key=by_number)
+    }
+    for result in results:
+        groups[held[result.scan]].append(result)
+    return groups
+
+
+def _fold_of_scans(scans: list[str], fold_of: dict[int, int], path: Path) -> dict[str, str]:
+    """Return `fold 0` ... for every scan; raises ValueError when the file lacks a case."""
+    cases = {scan: scan_key(scan)[0] for scan in scans}
+    if absent := sorted(set(cases.values()) - set(fold_of)):
         names = listed((f"case{case}" for case in absent), len(absent))
         raise ValueError(f"{path} assigns no fold to {names}; give the file they were divided by")
-    groups: dict[int, list[ScanResult]] = {}
-    for case, result in zip(cases, results, strict=True):
-        groups.setdefault(fold_of[case], []).append(result)
-    return {f"fold {number}": groups[number] for number in sorted(groups)}
+    return {scan: f"fold {fold_of[case]}" for scan, case in cases.items()}

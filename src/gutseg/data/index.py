@@ -11,7 +11,7 @@ import pyarrow as pa
 from gutseg.constants import CLASSES
 from gutseg.data.tables import read_table, refuse_repeated, refuse_rows, whole_numbers
 from gutseg.files import competition_folder
-from gutseg.registry import NAMED
+from gutseg.registry import NAMED, as_is
 
 # [0-9] and not \d, which takes the digits of every script; nine of them fit into an integer
 SLICE_ID = re.compile(r"case([0-9]{1,9})_day([0-9]{1,9})_slice_([0-9]{4})")
@@ -31,6 +31,11 @@ INDEX = "index.parquet"
 NOT_AN_ID = "is not of the form case123_day20_slice_0001"
 NOT_A_CLASS = f"is not one of {', '.join(CLASSES)}"
 
+# what may say how large a pixel is, and what it says: a plain number
+SPACING_COLUMNS = ["spacing_y", "spacing_x", "file"]
+NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,17})?")
+# mm
+LARGEST_PIXEL = 100
 SLICE_COLUMNS = [
     *("id", "scan", "case", "day", "slice", "height", "width", "spacing_y", "spacing_x", "file")
 ]
@@ -150,6 +155,9 @@ class Slices:
         if mixed.any():
             raise ValueError(f"{source}: {self.names[mixed.argmax()]} has slices of two sizes")
         self.z = number.to_numpy() - low[self.scan, 2]
+        self._source = source
+        # (N,) each, where the table has it
+        self._said = table.reindex(columns=SPACING_COLUMNS).groupby(self.scan).first()
         self.shapes: list[tuple[int, int, int, int]] = []
         for name, (h, w, first), last in zip(self.names, low.tolist(), high[:, 2], strict=True):
             d = int(last) - first + 1
@@ -159,6 +167,27 @@ class Slices:
                     "are expected"
                 )
             self.shapes.append((len(CLASSES), d, h, w))
+
+    def pixel_spacing(self, scan: int) -> tuple[float, float] | None:
+        """Return mm of rows and columns of a scan, None where the table does not say it.
+
+        From the columns spacing_y and spacing_x, or from the file's name, as of its first slice.
+        Raises ValueError for anything but positive numbers.
+        """
+        *given, file = self._said.loc[scan]
+        name = PNG_NAME.fullmatch(Path(str(file)).name)
+        if all(pd.isna(side) or side == "" for side in given):
+            if name is None:
+                return None
+            given = [name[5], name[4]]
+        sides = [float(side) if NUMBER.fullmatch(str(side)) else 0.0 for side in given]
+        if not all(0 < side < LARGEST_PIXEL for side in sides):
+            found = as_is(" and ".join(map(str, given)))
+            raise ValueError(
+                f"{self._source}: {self.names[scan]} has pixels of {found} mm; expected two "
+                f"numbers above 0 and below {LARGEST_PIXEL}"
+            )
+        return sides[0], sides[1]
 
     @classmethod
     def read(cls, source: Path) -> "Slices":
@@ -170,7 +199,8 @@ class Slices:
             return cls(pd.concat(parts, ignore_index=True), source)
         remedy = "give a csv with id, width, height, a cache or a competition's folder"
         sides = ["width", "height"]
-        table = read_table(index if source.is_dir() else source, ["id", *sides], remedy)
+        path = index if source.is_dir() else source
+        table = read_table(path, ["id", *sides], remedy, SPACING_COLUMNS)
         check_ids(source, table)
         sizes = {side: whole_numbers(table, side, source, 1, LARGEST_SLICE) for side in sides}
         return cls(table.assign(**sizes), source)

@@ -4,6 +4,7 @@ import gzip
 import io
 import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +85,13 @@ def _read_parquet(path: Path, remedy: str) -> pa.Table:
         raise ValueError(f"{path} is not a readable parquet: {brief(error)}; {remedy}") from None
 
 
-def read_table(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
-    """Read columns of a csv (also .csv.gz or a stream) or parquet as text, or raise ValueError."""
+def read_table(
+    path: Path, columns: list[str], remedy: str, optional: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read columns of a csv (also .csv.gz or a stream) or parquet as text, or raise ValueError.
+
+    optional: columns that are read where they are there, once.
+    """
     parquet = path.suffix.lower() == ".parquet"
     table = _read_parquet(path, remedy) if parquet else read_csv(path, remedy)
     names = table.column_names
@@ -94,7 +100,8 @@ def read_table(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
         header = as_is(",".join(names))
         raise ValueError(f"{path}: column {missing[0]} {problem}; its header is {header}")
     try:
-        texts = {name: table[name].cast(pa.string()).fill_null("") for name in columns}
+        wanted = [*columns, *(name for name in optional if names.count(name) == 1)]
+        texts = {name: table[name].cast(pa.string()).fill_null("") for name in wanted}
     except pa.ArrowException as error:
         raise ValueError(f"{path} holds something that is not text: {brief(error)}") from None
     return pa.table(texts).to_pandas()

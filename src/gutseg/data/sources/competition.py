@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator
 
-from gutseg.constants import BLACKLISTS, CLASSES
+from gutseg.constants import BLACKLISTS, CLASSES, SLICE_MM
 from gutseg.data.cache import Cache
 from gutseg.data.index import SCAN_FOLDER
 from gutseg.data.inputs import Inputs
@@ -54,6 +54,11 @@ class Competition(Source):
     def scan(self, name: str) -> Scan:
         """Open a scan, or return it again; its arrays are read-only memory maps."""
         return self.cache.scan(name)
+
+    def voxel_mm(self, name: str) -> tuple[float, float, float]:
+        """Return the size (z, y, x) of a scan's voxels: pixels as its files are called."""
+        row = self.index[self.index["scan"] == name].iloc[0]
+        return SLICE_MM, float(row["spacing_y"]), float(row["spacing_x"])
 
     def masks(self, labels: np.ndarray) -> np.ndarray:
         """Spread labels over classes; of a binary source any organ is the one class."""

@@ -38,6 +38,10 @@ class Source(ABC):
     def fingerprint(self, name: str) -> str:
         """Return what identifies a scan's pixels and labels."""
 
+    def voxel_mm(self, name: str) -> tuple[float, float, float] | None:
+        """Return the size (z, y, x) of a scan's voxels in mm, None where nothing says it."""
+        return None
+
     def ignored(self, scan: Any, z: np.ndarray) -> np.ndarray | None:
         """Return the pixels (B, H, W) bool of planes z that count nowhere, None for none."""
         return None
