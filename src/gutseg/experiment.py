@@ -163,12 +163,12 @@ def batches(
     if config.volume:
         return Patches(data, table, config.volume, **drawn)
     if config.crop is None:
-        return Whole(data, table, augment, maps(config))
+        return Whole(data, table, augment, maps(config), config.mix)
     # planes with an object, and a share of the others, drawn once
     kept = data.shows_object(table).copy()
     empty = np.random.default_rng(config.seed).permutation(np.flatnonzero(~kept))
     kept[empty[: round(config.data.empty_share * len(empty))]] = True
-    return Crops(data, table[kept], config.crop, **drawn)
+    return Crops(data, table[kept], config.crop, **drawn, mix=config.mix)
 
 
 def sampler(

@@ -32,6 +32,7 @@ def check_volume(config: "Config") -> None:
         ("stack.slices", config.stack.slices, 1),
         ("view", config.view, "axial"),
         ("crop", config.crop and list(config.crop.size), None),
+        ("mix", config.mix and config.mix.kind, None),
     ):
         if found != expected:
             raise ValueError(

@@ -14,6 +14,7 @@ from gutseg.config.training import Optim, Train
 from gutseg.constants import CLASSES
 from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
+from gutseg.data.mixing import Mix
 from gutseg.data.patches import Patching
 from gutseg.data.sources import SOURCES, mode_of
 from gutseg.data.sources.competition import BINARY
@@ -173,6 +174,8 @@ class Config(Section):
     # numbers of the images' channels that are used; null: all
     channels: Annotated[list[Natural], Field(min_length=1)] | None = None
     augment: Augment = Augment(name="none")
+    # training images made of two, after the augmentation, as {kind: cutmix, share: 0.5}; null: none
+    mix: Mix | None = None
     model: Model = Model()
     loss: Loss = Loss()
     optim: Optim = Optim()

@@ -15,11 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 from gutseg.data.augment import Augmenter
 from gutseg.data.inputs import Crop
 from gutseg.data.maps import Maps
+from gutseg.data.mixing import Mix, Planes, mixed
 from gutseg.data.sampler import Batch
 from gutseg.data.sources.source import Source
-
-# images (B, S, h, w), labels (B, h, w) or soft ones (B, C, h, w), ignored pixels (B, h, w) or None
-Planes = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 # Pixels around a crop that an augmentation may move into it; what comes from farther is black
 # and background, as at the edge of a scan.
@@ -34,6 +32,7 @@ class Whole(Dataset):
     rows: pd.DataFrame
     augment: Augmenter
     maps: Maps = field(default_factory=Maps)
+    mix: Mix | None = None
 
     def __getitem__(self, batch: Batch) -> dict:
         """Return a batch; raises ValueError where images differ in size."""
@@ -49,6 +48,9 @@ class Whole(Dataset):
                     "crop.size or a geometry that resizes".format(*first, name, *images.shape[2:])
                 )
         planes = augmented(self.augment, _joined(parts), batch.seed)
+        if self.mix:
+            random = np.random.default_rng([batch.seed, 1])  # not what the augmentation drew from
+            planes = mixed(self.mix, planes, self.source.masks, random)
         return _as_batch(self.source, planes, self.maps, rows["id"].tolist())
 
 
@@ -68,6 +70,7 @@ class Crops(Dataset):
     fold: int
     augment: Augmenter = field(default_factory=Augmenter)
     maps: Maps = field(default_factory=Maps)
+    mix: Mix | None = None
 
     def __getitem__(self, step: int) -> dict:
         random = np.random.default_rng([self.seed, self.fold, step])
@@ -79,6 +82,8 @@ class Crops(Dataset):
             planes = augmented(self.augment, planes, int(random.integers(2**32)))
             inside = slice(margin, -margin)
             planes = _each(planes, lambda part: part[..., inside, inside])
+        if self.mix:
+            planes = mixed(self.mix, planes, self.source.masks, random)
         return _as_batch(self.source, planes, self.maps, [name for name, _ in crops])
 
     def _crop(self, random: np.random.Generator, size: tuple[int, int]) -> tuple[str, Planes]:
