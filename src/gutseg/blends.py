@@ -57,9 +57,18 @@ class Blended:
 
     def masks(self, name: str) -> tuple[BitRows, np.ndarray]:
         """Return the masks of a scan's volume and which planes (Z,) were predicted."""
+        probabilities, seen = self.probabilities(name)
+        return finish_scan(probabilities, self.rules), seen
+
+    def probabilities(self, name: str, fold: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities (C, Z, H, W) uint8 of a scan and which planes (Z,) were predicted.
+
+        fold: only its part.
+        """
         shape = self.data.scan(name).shape
-        parts, seen = zip(*(member.load(name, shape) for member in self.members), strict=True)
-        return finish_scan(weighted_mean(parts, self.weights), self.rules), seen[0]
+        parts, seen = zip(*(member.load(name, shape, fold) for member in self.members), strict=True)
+        # the mean of one is itself, without a copy as floats
+        return parts[0] if len(parts) == 1 else weighted_mean(parts, self.weights), seen[0]
 
 
 def open_source(

@@ -42,11 +42,20 @@ class Components:
 
     def without_small(self, words: np.ndarray, min_size: float) -> np.ndarray:
         """Copy the bit rows without the components of fewer than `min_size` voxels."""
+        return self.without(words, self.voxels < min_size)
+
+    def without(self, words: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+        """Copy the bit rows without some of the runs; dropped: (runs,) bool."""
         kept = words.copy()
-        small = self.voxels < min_size
         rows = kept.reshape(-1, words.shape[2])
-        _clear(rows, self.row[small], self.start[small], self.stop[small])
+        _clear(rows, self.row[dropped], self.start[dropped], self.stop[dropped])
         return kept
+
+    def touches(self, words: np.ndarray) -> np.ndarray:
+        """Say of every run whether its component has a voxel in other bit rows of the shape."""
+        both = np.empty(len(self.row), np.int64)
+        _count_in(words.reshape(-1, words.shape[2]), self.row, self.start, self.stop, both)
+        return np.bincount(self.root, both, minlength=len(both))[self.root] > 0
 
 
 def drop_small(mask: np.ndarray, min_size: float) -> np.ndarray:
@@ -123,6 +132,20 @@ def _join_touching(first, start, stop, height, root):
                     _join_rows(first, start, stop, row - height + step, row, root)
     for run in range(len(root)):
         root[run] = _root_of(root, run)
+
+
+@kernel
+def _count_in(rows, row, start, stop, counts):
+    """counts[run] = bits of rows that are set in its columns start..stop - 1."""
+    for run in range(len(row)):
+        counts[run] = 0
+        column = start[run]
+        while column < stop[run]:
+            k = column >> 6
+            end = min(stop[run], 64 * (k + 1))
+            inside = ALL >> np.uint64(64 - (end - column)) << np.uint64(column & 63)
+            counts[run] += popcount(rows[row[run], k] & inside)
+            column = end
 
 
 @kernel

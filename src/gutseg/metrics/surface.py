@@ -21,6 +21,7 @@ from typing import Literal
 
 import numpy as np
 
+from gutseg.masks.intrinsics import frozen
 from gutseg.metrics.hausdorff_distance import symmetric
 from gutseg.metrics.mask_words import Spacing, checked_spacing, scratch, two_words
 from gutseg.metrics.row_search import list_outside
@@ -183,15 +184,33 @@ def distances_of_words(
 ) -> SurfaceDistances:
     """As surface_distances, of masks as in mask_words: also of the words of a class of BitRows."""
     table = _offsets(checked_spacing(spacing))
-    x, y = two_words(prediction, truth, surface=True)
-    shape = x.shape
-    boxes = np.empty((2, shape[0] + 1, 4), np.int64)
-    for words, own in zip((x, y), boxes, strict=True):
-        survey(words.reshape(shape[0], -1), shape[2], own)
-    x, y = x.reshape(-1), y.reshape(-1)
+    x, y, shape, boxes = _surveyed(*two_words(prediction, truth, surface=True))
     forth, shared = _one_way(x, y, shape, boxes, table)
     back, _ = _one_way(y, x, shape, boxes[::-1], table)
     return SurfaceDistances(forth, back, shared)
+
+
+def signed_distances(prediction: np.ndarray, truth: np.ndarray, *, spacing: Spacing) -> np.ndarray:
+    """Distance of every surface voxel of a prediction to the truth's surface, in any order.
+
+    Negative inside the truth, 0 on both surfaces, inf where the truth is empty. prediction, truth:
+    (Z, H, W64) uint64 words of one class of BitRows.
+    """
+    table = _offsets(checked_spacing(spacing))
+    x, y = two_words(prediction, truth, surface=True)
+    inside, shared = _one_way(*_surveyed(frozen(x & truth), y), table)
+    outside, _ = _one_way(*_surveyed(frozen(x & ~truth), y), table)
+    return np.concatenate([-inside, np.zeros(shared), outside])
+
+
+def _surveyed(
+    x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[int, ...], np.ndarray]:
+    """Return the words of two masks (Z, H, W64) flat, their shape, and survey() of both."""
+    boxes = np.empty((2, x.shape[0] + 1, 4), np.int64)
+    for words, own in zip((x, y), boxes, strict=True):
+        survey(words.reshape(x.shape[0], -1), x.shape[2], own)
+    return x.reshape(-1), y.reshape(-1), x.shape, boxes
 
 
 def _one_way(

@@ -1,0 +1,118 @@
+"""Scores of all sources by class, and paired differences between them."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from gutseg.chapters.results.measuring import Measured
+from gutseg.chapters.results.wording import columns, organ_name, with_ends
+from gutseg.metrics.competition import Metric, ScanResult
+from gutseg.metrics.intervals import differences, patient_of, patient_sums
+from gutseg.reporting.parts import Chart, Part, Series, Table
+from gutseg.reporting.tables import by_class, class_intervals
+
+PATIENTS = (
+    "Intervals of 95 % are from a studentised bootstrap over patients (docs/metric.md): how the "
+    "score would change with other patients, for the same weights."
+)
+
+
+def overview(sources: Sequence[Measured], metric: Metric) -> list[Part]:
+    """Return scores by class, and differences where there are several sources."""
+    parts: list[Part] = [_by_class(sources, metric), _chart(sources, metric)]
+    if len(sources) > 1:
+        parts.append(difference_table(sources, metric))
+    return parts
+
+
+def _by_class(sources: Sequence[Measured], metric: Metric) -> Table:
+    rows = []
+    for source in sources:
+        people = len({patient_of(one.scan) for one in source.results})
+        for organ, found in class_intervals(source.results, metric).items():
+            row = {"source": source.name, "class": organ_name(organ), **columns(found)}
+            rows.append(row | {"patients": people, "scans": len(source.results)})
+    frame = pd.DataFrame(rows)
+    if len(sources) == 1:
+        frame = frame.drop(columns="source")
+    return Table("results_scores", "Scores by class", frame, note=PATIENTS)
+
+
+def _chart(sources: Sequence[Measured], metric: Metric) -> Chart:
+    series, said = [], []
+    for source in sources:
+        found = {
+            organ_name(organ): one["score"]
+            for organ, one in class_intervals(source.results, metric).items()
+        }
+        value, low, high = zip(*found.values(), strict=True)
+        points = Series(source.name, [*found], value, "points", _known(low), _known(high))
+        series.append(points)
+        said.append(f"{source.name} {with_ends(found['all'])}")
+    return Chart(
+        "results_scores_chart",
+        "Score by class with its 95 % interval",
+        "class",
+        "score",
+        series,
+        about=f"Score of all classes: {'; '.join(said)}.",
+    )
+
+
+def _known(ends: Sequence[float]) -> Sequence[float] | None:
+    return ends if np.isfinite(ends).all() else None
+
+
+def difference_table(sources: Sequence[Measured], metric: Metric) -> Table:
+    """Return the differences of every pair of sources on the scans that both predicted."""
+    rows = []
+    for one, other in combinations(sources, 2):
+        ours, theirs = common(one.results, other.results)
+        mine, yours = by_class(ours), by_class(theirs)
+        for organ in mine:
+            sums, others = (patient_sums(part[organ], metric) for part in (mine, yours))
+            found = differences([*sums.values()], [*others.values()])
+            gain, dice, distance = (found[key] for key in ("score", "dice", "hausdorff"))
+            rows.append(
+                {
+                    "pair": f"{one.name} minus {other.name}",
+                    "class": organ_name(organ),
+                    "score": gain.value,
+                    "from": gain.low,
+                    "to": gain.high,
+                    "differs": _differs(gain.low, gain.high),
+                    "Dice": dice.value,
+                    "1 - Hausdorff": -distance.value,
+                    "patients": len(sums),
+                    "scans": len(ours),
+                }
+            )
+    return Table(
+        "results_differences",
+        "Paired differences: the same patients drawn for both",
+        pd.DataFrame(rows),
+        note="The pair differs where the interval of the score leaves out 0. Intervals are not "
+        "corrected for the number of pairs: of twenty that do not differ, one will seem to.",
+    )
+
+
+def common(
+    ours: Sequence[ScanResult], theirs: Sequence[ScanResult]
+) -> tuple[list[ScanResult], list[ScanResult]]:
+    """Return the results of both on the scans that both have with the same truth."""
+    other = {one.scan: one for one in theirs}
+    pairs = [
+        (one, other[one.scan])
+        for one in ours
+        if one.scan in other and np.array_equal(one.truth, other[one.scan].truth)
+    ]
+    return [one for one, _ in pairs], [one for _, one in pairs]
+
+
+def _differs(low: float, high: float) -> str | None:
+    if low != low:
+        return None
+    # equal sums leave 1e-18
+    return "yes" if low > 1e-9 or high < -1e-9 else "no"
