@@ -11,7 +11,7 @@ import typer
 
 import gutseg
 from gutseg import runs
-from gutseg.chapters import dataset, training
+from gutseg.chapters import dataset, results, training
 from gutseg.config import load_blend
 from gutseg.data.folds import FULL
 from gutseg.engine.provenance import commit
@@ -63,6 +63,7 @@ def build(sources: Sequence[Path], data: Path | None = None) -> Report:
     if data:
         chapters["data"] = lambda: dataset.sections(data)
     if folders:
+        chapters["results"] = lambda: results.sections(sources)
         chapters["training"] = lambda: training.sections(folders)
     if not chapters:
         raise ValueError(f"nothing to report on; {EXPECTED}")
