@@ -68,7 +68,7 @@ def test_areas_and_runs_of_masks(planes):
 
 def test_overlaps_of_pairs_and_of_all_three(planes):
     table = counts.overlaps(planes)
-    columns = ["slices with all of them", "that overlap", "%", "median area, pixels", "largest"]
+    columns = ["slices together", "that overlap", "%", "median", "largest"]
     assert table[columns].to_numpy().tolist() == [
         [2, 2, 100, 2, 3],
         [2, 1, 50, 2, 2],

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from folders import write_csv
+from matplotlib.colors import to_rgb
 
 from gutseg.chapters.dataset import sections
-from gutseg.chapters.dataset.examples import _panel
+from gutseg.chapters.dataset.examples import SEVERAL, _panel
 from gutseg.chapters.dataset.numbers import gather
 from gutseg.chapters.dataset.reading import open_data
 from gutseg.masks.rle_writing import encode
@@ -64,7 +65,8 @@ def test_pictures_show_labels_and_where_they_overlap(tmp_path):
     panels = [_panel(data, "case1_day2_slice_0002") for data in (of_folder, of_cache)]
     for panel in panels:
         # columns 1 to 4 of row 0 belong to several organs, column 0 to the large bowel alone
-        assert (panel[0] == 1).all(axis=-1).nonzero()[0].tolist() == [1, 2, 3, 4]
+        shared = np.isclose(panel[0], to_rgb(SEVERAL)).all(axis=-1)
+        assert shared.nonzero()[0].tolist() == [1, 2, 3, 4]
         assert panel[0, 0, 2] > panel[0, 0, 0] + 0.3
     # nothing is drawn below: grey values 6, 7, ... of the image, or none
     assert len(np.unique(panels[0][1:])) == 1
@@ -88,6 +90,7 @@ def test_rows_that_cannot_be_used_are_left_out_and_named(tmp_path):
     texts = rows["segmentation"].where(rows.index != rows.index[3], "5 999")
     rows = rows.assign(segmentation=texts).drop(index=rows.index[-1])
     rows.loc[len(rows) + 1] = ["case9_day0_slice_0001", "stomach", ""]
+    rows.loc[len(rows) + 2] = ["case1_day0_slice_0001", "stomach", "1 24"]
     rows.to_csv(tmp_path / "train.csv", index=False)
     frames = _frames(sections(tmp_path))
     left_out = frames["data_left_out"]["what"].tolist()
@@ -95,6 +98,8 @@ def test_rows_that_cannot_be_used_are_left_out_and_named(tmp_path):
     assert "case3_day1_slice_0002" in left_out[0]
     assert left_out[1].startswith("Left out: 1 rows of train.csv have no PNG")
     assert left_out[2].startswith("Taken for empty: train.csv row 5 (case1_day0_slice_0002, large_")
+    assert re.match("Left out: .*case1_day0_slice_0001.*: a second row for the class", left_out[3])
+    assert len(left_out) == 4
     # slice 2 of case 1 keeps its small bowel, slice 2 of case 3 is gone
     assert frames["slices_with_masks"]["slices"].tolist() == [3, 4, 7]
 

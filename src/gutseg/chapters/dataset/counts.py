@@ -110,10 +110,10 @@ def overlaps(planes: pd.DataFrame) -> pd.DataFrame:
         together = (planes[[CLASSES[c] for c in classes]] > 0).all(axis=1).sum()
         areas = planes[name][planes[name] > 0]
         rows[name] = {
-            "slices with all of them": int(together),
+            "slices together": int(together),
             "that overlap": len(areas),
             "%": 100 * len(areas) / together if together else None,
-            "median area, pixels": areas.median(),
+            "median": areas.median(),
             "95th percentile": areas.quantile(0.95),
             "largest": areas.max(),
         }

@@ -22,7 +22,8 @@ from gutseg.reporting.parts import Picture
 SHOWN = 4
 # grey of the picture where there is no image, and of the labels over it
 NO_IMAGE, ALPHA = 0.2, 0.55
-SEVERAL = "white"
+# told apart from grey values and from the organs
+SEVERAL = "#FF5CFF"
 # pixels around the labels
 MARGIN = 12
 
@@ -68,7 +69,7 @@ def pictures(data: Data, planes: pd.DataFrame) -> list[Picture]:
 
 
 def _draw(data: Data, ids: Sequence[str]) -> bytes:
-    figure = Figure(figsize=(3 * len(ids) + 1, 3.5), facecolor="black", layout="constrained")
+    figure = Figure(figsize=(3 * len(ids) + 1, 2.9), facecolor="black", layout="constrained")
     for axis, name in zip(figure.subplots(1, len(ids), squeeze=False)[0], ids, strict=True):
         axis.imshow(_panel(data, name), interpolation="nearest")
         axis.set_title(name, color="white", fontsize=8)

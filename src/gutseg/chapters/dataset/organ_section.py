@@ -101,10 +101,10 @@ def _overlaps(planes: pd.DataFrame) -> list[Part]:
     return [
         Table(
             "overlaps",
-            "Pixels that belong to several organs",
+            "Pixels that belong to several organs, per slice that shows them together",
             table,
             digits=1,
-            note="Percent of the slices that show all of these organs.",
+            note="Median, percentile and largest area are in pixels, of the slices that overlap.",
         ),
         Chart(
             "overlap_areas",

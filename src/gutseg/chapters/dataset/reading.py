@@ -151,7 +151,8 @@ def _of_folder(root: Path) -> Data:
     def labels(name: str) -> LabelledScan:
         broken: list[Issue] = []
         masks = table.masks(numbers[name], by_scan[numbers[name]], broken)
-        found = (f"Taken for empty: {issue.message}." for issue in broken)
+        kinds = {True: "Left out", False: "Taken for empty"}
+        found = (f"{kinds[issue.repeated]}: {issue.message}." for issue in broken)
         notes.extend(note for note in found if note not in notes)
         return _labelled(name, rows_of[name], masks, table.slices.z[rows_of[name].index])
 

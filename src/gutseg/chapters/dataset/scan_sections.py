@@ -18,8 +18,8 @@ def volume_section(organs: pd.DataFrame) -> Section:
     """Organ volumes in ml per scan, and over the days of each patient."""
     about = (
         f"Voxels of each organ times the volume of a voxel; slices are taken as {SLICE_MM:g} mm "
-        "apart, which file names do not say. Stomach and bowel fill and empty, so real volumes "
-        "differ between days too."
+        "apart, which file names do not say (9 mm in a small phantom). Stomach and bowel fill and "
+        "empty, so real volumes differ between days too."
     )
     table = by_day(organs).rename(columns=words)
     parts: list[Part] = [_volume_summary(organs)]
