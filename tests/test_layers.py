@@ -31,6 +31,7 @@ LAYERS = (
         "score",
         "submit",
         "export",
+        "segment",
         "push_to_hub",
         "validate",
         "view",

@@ -32,6 +32,7 @@ KEPT = {
     "validate": "nothing was written",
     "kernel": "no build was replaced; finished steps of a push are kept",
     "export": "finished files are kept",
+    "segment": "no masks were written",
     "push-to-hub": "no folder was replaced",
     "bench": "finished cells are kept; the same command continues",
     "reuse": "finished epochs are kept; the same command resumes",

@@ -1,4 +1,4 @@
-"""gutseg export RUN --to onnx: a network with its pre-processing in one file, checked."""
+"""gutseg export RUN --to onnx|torch.export: networks; --to rtstruct|seg|nifti: masks of a scan."""
 
 import logging
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import typer
 
 from gutseg import config as configuration
 from gutseg import experiment, runs
+from gutseg.clinic import output, scans
 from gutseg.config import Config
 from gutseg.data.folds import FULL
 from gutseg.data.inputs import gather, neighbours
@@ -34,21 +35,36 @@ CPU = torch.device("cpu")
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="a run folder, for example runs/demo")],
-    to: Annotated[str, typer.Option(help="onnx or torch.export")] = "onnx",
+    run: Annotated[Path, typer.Argument(help="a run folder; of a scan also a blend.yaml, a cache")],
+    to: Annotated[
+        str, typer.Option(help="onnx or torch.export; of a scan rtstruct, seg or nifti")
+    ] = "onnx",
+    scan: Annotated[str, typer.Option(help="whose masks are written, for example case7_day0")] = "",
+    truth: Annotated[bool, typer.Option(help="the scan's labels, not a prediction")] = False,
     fold: Annotated[str, typer.Option(help="a number, several (0,2), all or full")] = "all",
     size: Annotated[
         str, typer.Option(help="HEIGHTxWIDTH of slices; default: the first scan's")
     ] = "",
     batch: Annotated[int, typer.Option(help="slices of one call", min=1, max=256)] = 1,
-    out: Annotated[Path | None, typer.Option(help="folder; default: exports/RUN")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder; default: exports/RUN, of a scan .../SCAN/FORMAT")
+    ] = None,
 ) -> None:
     """Write networks that take raw slices and give probabilities, each with a .json that says how.
 
     Scaling, window and resampling are inside the file, but for geometry `body`. It is kept only
-    where ten slices of the run's data come out as the network's own do, to 1e-4.
+    where ten slices of the run's data come out as the network's own do, to 1e-4. As rtstruct, seg
+    or nifti: the out-of-fold masks of one scan and its images, kept only where they read back as
+    the same masks. Not for clinical use.
     """
-    require(to, FORMATS, "--to")
+    require(to, [*FORMATS, *output.FORMATS], "--to")
+    if to in output.FORMATS:
+        if size or batch != 1:
+            raise ValueError(f"--size and --batch are for networks; leave them out with --to {to}")
+        scans.export_scan(run, scan, to, wanted=fold, truth=truth, out=out)
+        return
+    if scan or truth:
+        raise ValueError(f"--scan and --truth are for masks; give --to {listed(output.FORMATS, 3)}")
     kind = FORMATS[to]
     folders = [run / FULL] if fold == FULL else runs.fold_folders(run, fold)
     target = out or Path("exports") / run.resolve().name
