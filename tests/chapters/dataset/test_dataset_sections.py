@@ -11,12 +11,12 @@ from folders import write_csv
 from matplotlib.colors import to_rgb
 
 from gutseg.chapters.dataset import sections
-from gutseg.chapters.dataset.examples import SEVERAL, _panel
+from gutseg.chapters.dataset.examples import SEVERAL, _panel, pictures
 from gutseg.chapters.dataset.numbers import gather
 from gutseg.chapters.dataset.reading import open_data
 from gutseg.masks.rle_writing import encode
 from gutseg.prepare import prepare
-from gutseg.reporting.parts import Chart, Heat, Picture, Section, Table
+from gutseg.reporting.parts import Chart, Heat, Section, Table
 from tests.chapters.dataset.known import masks, write_known
 
 
@@ -34,10 +34,25 @@ def _write_list(path: Path, has_ann: dict[str, bool]) -> Path:
     return path
 
 
-def test_a_cache_and_its_folder_have_the_same_numbers(tmp_path):
-    raw = write_known(tmp_path / "raw")
-    prepare(raw, tmp_path / "cache", workers=1)
-    of_folder, of_cache = (_frames(sections(tmp_path / name)) for name in ("raw", "cache"))
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_known(tmp_path_factory.mktemp("known"))
+
+
+@pytest.fixture(scope="module")
+def cache(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared") / "cache"
+    prepare(raw, folder, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def known(raw: Path) -> list[Section]:
+    return sections(raw)
+
+
+def test_a_cache_and_its_folder_have_the_same_numbers(known, cache):
+    of_folder, of_cache = _frames(known), _frames(sections(cache))
     assert set(of_cache) - set(of_folder) == {"grey_scales"}
     for name, frame in of_folder.items():
         pd.testing.assert_frame_equal(frame, of_cache[name], check_dtype=False)
@@ -46,9 +61,8 @@ def test_a_cache_and_its_folder_have_the_same_numbers(tmp_path):
     assert of_cache["grey_scales"]["largest"].tolist() == [9, 9, 9]
 
 
-def test_every_part_has_a_name_of_its_own_and_words(tmp_path):
-    found = sections(write_known(tmp_path))
-    parts = [part for section in found for part in section.parts]
+def test_every_part_has_a_name_of_its_own_and_words(known):
+    parts = [part for section in known for part in section.parts]
     assert len({part.name for part in parts}) == len(parts)
     assert all(re.fullmatch("[a-z_]+", part.name) and part.caption for part in parts)
     charts = [part for part in parts if isinstance(part, Chart | Heat)]
@@ -58,10 +72,8 @@ def test_every_part_has_a_name_of_its_own_and_words(tmp_path):
             assert len(series.x) == len(series.y) > 0
 
 
-def test_pictures_show_labels_and_where_they_overlap(tmp_path):
-    raw = write_known(tmp_path / "raw")
-    prepare(raw, tmp_path / "cache", workers=1)
-    of_folder, of_cache = (open_data(path) for path in (raw, tmp_path / "cache"))
+def test_pictures_show_labels_and_where_they_overlap(raw, cache):
+    of_folder, of_cache = open_data(raw), open_data(cache)
     panels = [_panel(data, "case1_day2_slice_0002") for data in (of_folder, of_cache)]
     for panel in panels:
         # columns 1 to 4 of row 0 belong to several organs, column 0 to the large bowel alone
@@ -71,17 +83,18 @@ def test_pictures_show_labels_and_where_they_overlap(tmp_path):
     # nothing is drawn below: grey values 6, 7, ... of the image, or none
     assert len(np.unique(panels[0][1:])) == 1
     assert len(np.unique(panels[1][1:])) > 5
-    drawn = [part for part in sections(raw)[1].parts if isinstance(part, Picture)]
+    drawn = pictures(of_folder, gather(of_folder).planes)
     assert [part.name for part in drawn] == ["typical_labels", "overlapping_labels"]
     assert cv2.imdecode(np.frombuffer(drawn[0].png, np.uint8), cv2.IMREAD_COLOR).std() > 10
 
 
 def test_images_are_not_read(tmp_path):
-    before = _frames(sections(write_known(tmp_path)))
+    before = gather(open_data(write_known(tmp_path)))
     for png in tmp_path.rglob("*.png"):
         png.write_bytes(b"")
-    after = _frames(sections(tmp_path))
-    assert all(before[name].equals(after[name]) for name in before)
+    after = gather(open_data(tmp_path))
+    pd.testing.assert_frame_equal(before.planes, after.planes)
+    pd.testing.assert_frame_equal(before.organs, after.organs)
 
 
 def test_rows_that_cannot_be_used_are_left_out_and_named(tmp_path):
