@@ -47,7 +47,8 @@ def test_one_run(sources):
     expected = summarise(measured.results, METRIC)
     assert scores.loc["all", "score"] == pytest.approx(expected.score)
     assert scores.loc["all", "1 - Hausdorff"] == pytest.approx(1 - expected.hausdorff)
-    ends = scores.loc["all", ["1 - Hausdorff, from", "1 - Hausdorff", "1 - Hausdorff, to"]]
+    by_part = parts["results_score_parts"].frame.set_index("class").loc["all"]
+    ends = by_part[["1 - Hausdorff, from", "1 - Hausdorff", "1 - Hausdorff, to"]]
     assert ends.is_monotonic_increasing
     assert (scores["patients"] == 7).all() and (scores["scans"] == 10).all()
     assert parts["results_folds"].frame["patients"].tolist() == [4, 3]
@@ -147,3 +148,14 @@ def test_names_tell_sources_apart(tmp_path):
     assert labels([tmp_path / "x/unet", tmp_path / "y/unet", blend])[:2] == ["x/unet", "y/unet"]
     assert [one[-3:] for one in labels([blend, blend])] == ["(1)", "(2)"]
     assert key_of("x/U-Net 3+", "-") == "x-u-net-3"
+
+
+def test_a_trained_run_beside_its_blend_as_score_has_them(trained):
+    found = _parts(results.sections([trained.run, trained.blend]))
+    frame = found["results_scores"].frame.set_index(["source", "class"])
+    for name, source in zip(
+        labels([trained.run, trained.blend]), (trained.run, trained.blend), strict=True
+    ):
+        expected = summarise(blends.out_of_fold(source, METRIC).results["all"], METRIC)
+        assert frame.loc[(name, "all"), "score"] == pytest.approx(expected.score)
+    assert len(found["results_differences"].frame) == 4

@@ -118,14 +118,16 @@ def test_too_small_too_large_and_only_displaced():
         ((np.s_[3:9, 5:15, 10:24], small), 0, "on the outline"),
     ):
         counts = _boxes(*boxes)
-        assert quantile(counts, 0.5) == median and verdict(quantile(counts, 0.5)) == word
+        assert quantile(counts, 0.5) == median and verdict(counts) == word
     assert sides(_boxes(small, large)) == (1, 0)
     # faces at 1 mm, edges and corners of the larger box at √2 and √3
     assert -1.3 < mean(_boxes(small, large)) < -1
     short, far = sides(_boxes(np.s_[3:9, 5:15, 10:24], small))
     assert short == pytest.approx(far) and short > 0.1
+    # one face alone: half of the surface stays, and the rest falls short
+    assert verdict(_boxes(np.s_[3:9, 5:15, 8:20], small)) == "rather too small"
     nothing = _boxes(small, np.s_[0:0])
-    assert nothing.sum() == 0 and verdict(quantile(nothing, 0.5)) == "not measured"
+    assert nothing.sum() == 0 and verdict(nothing) == "not measured"
 
 
 def test_what_a_false_voxel_costs_worked_by_hand():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from gutseg.chapters.results.measuring import Measured
-from gutseg.chapters.results.wording import columns, organ_name, with_ends
+from gutseg.chapters.results.wording import columns, organ_name, part_columns, with_ends
 from gutseg.metrics.competition import Metric, ScanResult
 from gutseg.metrics.intervals import differences, patient_of, patient_sums
 from gutseg.reporting.parts import Chart, Part, Series, Table
@@ -21,23 +21,29 @@ PATIENTS = (
 
 def overview(sources: Sequence[Measured], metric: Metric) -> list[Part]:
     """Return scores by class, and differences where there are several sources."""
-    parts: list[Part] = [_by_class(sources, metric), _chart(sources, metric)]
+    parts: list[Part] = [*_by_class(sources, metric), _chart(sources, metric)]
     if len(sources) > 1:
         parts.append(difference_table(sources, metric))
     return parts
 
 
-def _by_class(sources: Sequence[Measured], metric: Metric) -> Table:
-    rows = []
+def _by_class(sources: Sequence[Measured], metric: Metric) -> list[Part]:
+    scores, parts = [], []
     for source in sources:
         people = len({patient_of(one.scan) for one in source.results})
+        counts = {"patients": people, "scans": len(source.results)}
         for organ, found in class_intervals(source.results, metric).items():
-            row = {"source": source.name, "class": organ_name(organ), **columns(found)}
-            rows.append(row | {"patients": people, "scans": len(source.results)})
-    frame = pd.DataFrame(rows)
+            row = {"source": source.name, "class": organ_name(organ)}
+            scores.append({**row, **columns(found), **counts})
+            parts.append({**row, **part_columns(found)})
+    frames = [pd.DataFrame(rows) for rows in (scores, parts)]
     if len(sources) == 1:
-        frame = frame.drop(columns="source")
-    return Table("results_scores", "Scores by class", frame, note=PATIENTS)
+        frames = [frame.drop(columns="source") for frame in frames]
+    score, part = frames
+    return [
+        Table("results_scores", "Scores by class", score, note=PATIENTS),
+        Table("results_score_parts", "Dice and distance by class, with intervals", part),
+    ]
 
 
 def _chart(sources: Sequence[Measured], metric: Metric) -> Chart:

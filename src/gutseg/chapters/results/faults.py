@@ -42,10 +42,10 @@ def outline_parts(source: Measured, key: str) -> list[Part]:
                 "scans too small": int((by_scan < -STEP / 2).sum()),
                 "scans too large": int((by_scan > STEP / 2).sum()),
                 "predicted over true voxels": found / truth if truth else float("nan"),
-                "in a word": verdict(offset),
+                "in a word": verdict(counts),
             }
         )
-        said.append(f"{name} {offset:+.1f} mm, {verdict(offset)}")
+        said.append(f"{name} {offset:+.1f} mm, {verdict(counts)}")
         series.append(_outline(name, counts, COLOURS[organ]))
     chart = Chart(
         f"results_outlines{key}",
@@ -66,8 +66,9 @@ def outline_parts(source: Measured, key: str) -> list[Part]:
         pd.DataFrame(rows),
         digits=2,
         note="A median below 0 says that the prediction should grow, one above 0 that it should "
-        f"shrink. A class that is missed or invented in a scan has no distance there; longer ones "
-        f"count as {FAR:g} mm.",
+        "shrink; at 0 the word is by whether it falls short or goes too far on a tenth more of the "
+        "surfaces. A class that is missed or invented in a scan has no distance there; more than "
+        f"{FAR:g} mm counts as {FAR:g}.",
     )
     return [chart, table]
 
@@ -94,12 +95,8 @@ def presence_parts(source: Measured, key: str) -> list[Part]:
         row["missed of those with it"] = _share(lost, lost + both)
         rows.append(row | {"invented of those without": _share(false, false + neither)})
         colour = COLOURS[organ]
-        lost_share = [_share(*part) for part in zip(*_of(counts[:, 1], 0), strict=True)]
-        false_share = [_share(*part) for part in zip(*_of(counts[:, 0], 1), strict=True)]
-        missed.append(Series(f"{name}, missed", centres, lost_share, colour=colour))
-        invented.append(
-            Series(f"{name}, invented", centres, false_share, colour=colour, dashed=True)
-        )
+        missed.append(_shares(f"{name}, missed", centres, counts[:, 1], 0, colour))
+        invented.append(_shares(f"{name}, invented", centres, counts[:, 0], 1, colour))
     said = [
         f"{row['class']} missed in {row['missed']}, invented in {row['invented']}" for row in rows
     ]
@@ -122,9 +119,12 @@ def presence_parts(source: Measured, key: str) -> list[Part]:
     return [chart, table]
 
 
-def _of(counts: np.ndarray, found: int) -> tuple[list[int], list[int]]:
-    """Return one column of counts (bins, 2) and the sum of both."""
-    return counts[:, found].tolist(), counts.sum(axis=1).tolist()
+def _shares(name: str, x: list[float], counts: np.ndarray, found: int, colour: str) -> Series:
+    """Return one column of counts (bins, 2) over the sum of both; dashed for what was found."""
+    pairs = list(zip(counts[:, found].tolist(), counts.sum(axis=1).tolist(), strict=True))
+    shares = [_share(part, whole) for part, whole in pairs]
+    labels = [f"{part} of {whole} slices" for part, whole in pairs]
+    return Series(name, x, shares, labels=labels, colour=colour, dashed=bool(found))
 
 
 def _share(part: float, whole: float) -> float:

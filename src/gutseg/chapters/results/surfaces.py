@@ -7,6 +7,8 @@ from gutseg.metrics.surface import signed_distances
 
 # mm: what lies further away is counted at the end
 FAR, STEP = 50.0, 0.1
+# of the surface, by which one side has more than the other
+LEANING = 0.1
 # sides of the bins of a histogram of signed distances, 0 in the middle of a bin
 EDGES = (np.arange(round(2 * FAR / STEP) + 2) - 0.5) * STEP - FAR
 
@@ -52,10 +54,14 @@ def sides(counts: np.ndarray) -> tuple[float, float]:
     return float(counts[:middle].sum() / total), float(counts[middle + 1 :].sum() / total)
 
 
-def verdict(median: float) -> str:
-    """Say in a word what a median signed distance in mm means."""
+def verdict(counts: np.ndarray) -> str:
+    """Say in a word what a histogram of signed distances means."""
+    median, (short, far) = quantile(counts, 0.5), sides(counts)
     if np.isnan(median):
         return "not measured"
-    if abs(median) < STEP / 2:
+    if abs(median) >= STEP / 2:
+        return "too small" if median < 0 else "too large"
+    # half of the surface or more is on the outline: which side the rest is on
+    if abs(short - far) < LEANING:
         return "on the outline"
-    return "too small" if median < 0 else "too large"
+    return "rather too small" if short > far else "rather too large"

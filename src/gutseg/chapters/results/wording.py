@@ -33,13 +33,16 @@ def key_of(name: str, joint: str) -> str:
 
 
 def columns(found: Mapping[str, Interval]) -> dict[str, float]:
-    """Return score, Dice and 1 - Hausdorff with their ends, as columns of a table."""
+    """Return the score with its ends, Dice and 1 - Hausdorff, as columns of a table."""
+    score = found["score"]
+    ends = {"score": score.value, "from": score.low, "to": score.high}
+    return ends | {"Dice": found["dice"].value, "1 - Hausdorff": 1 - found["hausdorff"].value}
+
+
+def part_columns(found: Mapping[str, Interval]) -> dict[str, float]:
+    """Return Dice and 1 - Hausdorff with their ends, as columns of a table."""
     value, low, high = found["hausdorff"]
-    parts = {
-        "score": found["score"],
-        "Dice": found["dice"],
-        "1 - Hausdorff": Interval(1 - value, 1 - high, 1 - low),
-    }
+    parts = {"Dice": found["dice"], "1 - Hausdorff": Interval(1 - value, 1 - high, 1 - low)}
     return {
         f"{name}{which}": end
         for name, one in parts.items()
