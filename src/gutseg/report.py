@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import gutseg
-from gutseg import runs
+from gutseg import runs, viewer
 from gutseg.chapters import dataset, results, training
 from gutseg.config import load_blend
 from gutseg.data.folds import FULL
@@ -64,8 +64,10 @@ def build(sources: Sequence[Path], data: Path | None = None) -> Report:
         chapters["data"] = lambda: dataset.sections(data)
     if folders:
         chapters["results"] = lambda: results.sections(sources)
+    chapters["scans"] = lambda: viewer.sections(sources, data)
+    if folders:
         chapters["training"] = lambda: training.sections(folders)
-    if not chapters:
+    if not (folders or data):
         raise ValueError(f"nothing to report on; {EXPECTED}")
     sections: list[Section] = []
     bar = progress(chapters.items(), desc="chapters", unit="chapter")

@@ -129,7 +129,8 @@ def test_the_part_stays_within_its_budget():
     sizes = {len(part(scans, budget).html) for budget in (10**6, 40_000, 25_000)}
     assert len(sizes) == 3
     small = part(scans, 25_000)
-    assert "shrunk to 1/2 a side" in small.caption and "case1_day0, case2_day0" in small.caption
+    assert small.caption == "Scans: case1_day0, case2_day0"
+    assert "quality 80) and shrunk to 1/2 a side, masks are complete" in small.note
     with pytest.raises(ValueError, match="2 scans take .* at most 2000 were allowed"):
         part(scans, 2000)
     with pytest.raises(ValueError, match="needs a scan"):

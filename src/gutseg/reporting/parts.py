@@ -122,6 +122,7 @@ class Html:
     name: str
     caption: str
     html: str
+    note: str = ""
 
 
 Part = Table | Chart | Heat | Picture | Html

@@ -2,5 +2,6 @@
 
 from gutseg.viewer.page import part
 from gutseg.viewer.scans import Scans, Shown, open_scans, pick
+from gutseg.viewer.section import sections
 
-__all__ = ["Scans", "Shown", "open_scans", "part", "pick"]
+__all__ = ["Scans", "Shown", "open_scans", "part", "pick", "sections"]

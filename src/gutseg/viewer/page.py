@@ -18,11 +18,14 @@ BUDGET = 12_000_000
 SAVINGS = ((85, 1), (70, 1), (80, 2), (60, 2), (60, 4))
 
 
-def part(scans: Sequence[Shown], budget: int = BUDGET) -> Html:
+def part(
+    scans: Sequence[Shown], budget: int = BUDGET, *, name: str = "viewer", about: str = "Scans"
+) -> Html:
     """Return a viewer of some scans that a page carries inside; nothing is fetched.
 
-    budget: bytes; images are compressed more, then shrunk, until they fit. Masks stay as they are.
-    Raises ValueError where nothing helps, or without scans.
+    name: of the part. about: how the caption begins. budget: bytes; images are compressed more,
+    then shrunk, until they fit. Masks stay as they are. Raises ValueError where nothing helps, or
+    without scans.
     """
     if not scans:
         raise ValueError("a viewer needs a scan; expected one or more")
@@ -43,10 +46,11 @@ def part(scans: Sequence[Shown], budget: int = BUDGET) -> Html:
     saved = f" and shrunk to 1/{reduce} a side" if reduce > 1 else ""
     names = ", ".join(one.name for one in scans)
     return Html(
-        name="viewer",
-        caption=(
-            f"Scans {names} to scroll through, with masks at full size. Images are compressed "
-            f"(JPEG, quality {quality}){saved}; gutseg view shows every scan as it is."
+        name=name,
+        caption=f"{about}: {names}",
+        note=(
+            f"Images are compressed (JPEG, quality {quality}){saved}, masks are complete; "
+            "gutseg view shows every scan as it is."
         ),
         html=(
             f"<style>{asset(STYLE)}</style>"
