@@ -15,7 +15,7 @@ from gutseg import experiment, runs
 from gutseg.clinic import output, scans
 from gutseg.config import Config
 from gutseg.data.folds import FULL
-from gutseg.data.inputs import gather, neighbours
+from gutseg.data.inputs import Scaling, ends, gather, neighbours
 from gutseg.data.sources.source import Source
 from gutseg.data.volume import Scan
 from gutseg.engine import checkpoint
@@ -179,14 +179,23 @@ def _case(
     raw = stack[0].astype(np.float32)  # (S, H, W)
     if scaling == "stack":
         return Case((raw,), expected)
-    percents = _percents(predictor.inputs.scaling)
-    ends = (np.float32(scan.percentile(one) if one else 0) for one in percents)
-    return Case((raw, *map(np.asarray, ends)), expected)
+    both = (np.float32(one) for one in ends(scan, predictor.inputs.scaling))
+    return Case((raw, *map(np.asarray, both)), expected)
 
 
-def _percents(scaling: Any) -> tuple[float, float]:
-    """Return which percentiles of a scan `low` and `high` are; low is grey value 0 for 0."""
-    return (scaling.low, scaling.high) if scaling.kind == "percentile" else (0.0, 100.0)
+def _ends_in_words(scaling: Scaling) -> str:
+    """Say which grey values of a scan `low` and `high` are."""
+    if scaling.kind.startswith("zscore"):
+        body = " of the voxels above air (8 % of the 99.5th percentile)"
+        where = body if scaling.kind == "zscore_body" else ""
+        times = f"{scaling.deviations:g} standard deviations"
+        return f"the scan's mean minus and plus {times}, of its grey values{where}"
+    if scaling.kind == "scan":
+        return "0 and the highest grey value of the scan"
+    return (
+        f"the grey values that {scaling.low:g} % and {scaling.high:g} % of the scan's voxels do "
+        "not exceed"
+    )
 
 
 def _arguments(case: Case, batch: int) -> tuple[torch.Tensor, ...]:
@@ -220,12 +229,8 @@ def _note(
             f"{stack.stride}., beyond the ends of the scan: {stack.edge}"
         )
     if scaling == "range":
-        low, high = _percents(config.scaling)
         inputs |= {"low": "(batch,) float32", "high": "(batch,) float32"}
-        outside.append(
-            f"low, high: the grey values that {low:g} % and {high:g} % of the scan's voxels do not "
-            "exceed" + ("" if low else "; low is 0")
-        )
+        outside.append(f"low, high: {_ends_in_words(config.scaling)}")
     if not inside:
         outside += [
             f"scaling: {config.scaling.model_dump()}",

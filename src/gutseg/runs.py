@@ -65,6 +65,8 @@ class Fold:
         """Return what predictions made now would be made with."""
         settings = self.config.model_dump(mode="json", include=SETTINGS)
         # only where they matter, so that notes of earlier versions hold
+        if not self.config.scaling.kind.startswith("zscore"):
+            del settings["scaling"]["deviations"]
         if self.config.channels:
             settings["channels"] = self.config.channels
         if self.config.volume:

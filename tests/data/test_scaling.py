@@ -34,16 +34,38 @@ def test_percentiles_map_to_zero_and_one(scan):
     assert (scaled == 1).mean() == pytest.approx(0.1, abs=0.01)
 
 
+def test_mean_and_deviations_map_to_the_middle_and_the_ends(scan):
+    grey = scan.image.astype(float)
+    scaled = scale(scan.image[:, None], scan, Scaling(kind="zscore", deviations=2))
+    expected = 0.5 + (grey[:, None] - grey.mean()) / grey.std() / 4
+    np.testing.assert_allclose(scaled, expected.clip(0, 1), 1e-4, 1e-5)
+    assert 0 < (scaled == 1).mean() < 0.1
+
+
+def test_the_body_is_what_is_brighter_than_air():
+    """Of a hundred voxels 90 are air (0 to 3): the others' mean is 150 and their deviation 50."""
+    image = np.zeros((1, 10, 10), np.uint16)
+    image[0, :9] = np.arange(90).reshape(9, 10) % 4
+    image[0, 9] = [100, 200] * 5
+    scan = describe("case1_day0", image)
+    assert scan.air == pytest.approx(16)  # 8 % of 200
+    assert scan.moments(body=True) == pytest.approx((150, 50))
+    assert scan.moments() == pytest.approx((image.mean(), image.std()))
+    ends = Scaling(kind="zscore_body", deviations=3)
+    scaled = scale(image[:, None], scan, ends)
+    assert scaled[0, 0, 9, :2] == pytest.approx([1 / 3, 2 / 3])
+
+
 def test_scale_does_not_depend_on_the_scanners_gain(scan):
     louder = describe("case1_day0", scan.image * 9)
-    for kind in ("stack", "scan", "percentile"):
+    for kind in ("stack", "scan", "percentile", "zscore", "zscore_body"):
         ours, theirs = (scale(s.image[:, None], s, Scaling(kind=kind)) for s in (scan, louder))
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_a_black_scan_stays_black():
     black = describe("case1_day0", np.zeros((2, 4, 4), np.uint16))
-    for kind in ("stack", "scan", "percentile"):
+    for kind in ("stack", "scan", "percentile", "zscore", "zscore_body"):
         assert not scale(black.image[:, None], black, Scaling(kind=kind)).any()
 
 

@@ -41,12 +41,16 @@ class Scaling(Section):
     """How 16-bit grey values become [0, 1]."""
 
     # stack: by the maximum of each stack (1st place of the competition); scan: by that of the
-    # scan; percentile: the scan's low and high percentile become 0 and 1, values beyond are clipped
-    kind: Literal["stack", "scan", "percentile"] = "percentile"
+    # scan; percentile: its low and high percentile become 0 and 1, values beyond are clipped;
+    # zscore: so do its mean minus and plus `deviations` standard deviations; zscore_body: those of
+    # the voxels that are not air
+    kind: Literal["stack", "scan", "percentile", "zscore", "zscore_body"] = "percentile"
     # of kind percentile alone: becomes 0
     low: Annotated[float, Field(ge=0, lt=100)] = 1.0
     # of kind percentile alone: becomes 1
     high: Annotated[float, Field(gt=0, le=100)] = 99.5
+    # of the kinds zscore and zscore_body alone
+    deviations: Annotated[float, Field(ge=0.5, le=20)] = 4.0
 
     @model_validator(mode="after")
     def _ordered(self) -> "Scaling":
@@ -146,12 +150,20 @@ def scale(stack: np.ndarray, scan: Scan, scaling: Scaling) -> np.ndarray:
     values = stack.astype(np.float32)
     if scaling.kind == "stack":
         return values / values.max(axis=(1, 2, 3), keepdims=True).clip(min=1)
-    if scaling.kind == "scan":
-        return values / max(scan.percentile(100), 1)
-    bottom, top = scan.percentile(scaling.low), scan.percentile(scaling.high)
+    bottom, top = ends(scan, scaling)
     values -= bottom
     values /= max(top - bottom, 1)
     return values.clip(0, 1, out=values)
+
+
+def ends(scan: Scan, scaling: Scaling) -> tuple[float, float]:
+    """Return the grey values of a scan that become 0 and 1; not of kind stack."""
+    if scaling.kind == "scan":
+        return 0.0, scan.percentile(100)
+    if scaling.kind == "percentile":
+        return scan.percentile(scaling.low), scan.percentile(scaling.high)
+    mean, deviation = scan.moments(body=scaling.kind == "zscore_body")
+    return mean - scaling.deviations * deviation, mean + scaling.deviations * deviation
 
 
 @dataclass(frozen=True)

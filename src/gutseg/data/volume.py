@@ -59,6 +59,22 @@ class Scan:
         rank = percent / 100 * self._cumulated[-1]
         return float(np.searchsorted(self._cumulated, max(rank, 1)))
 
+    @property
+    def air(self) -> float:
+        """The highest grey value of air: of the voxels above it the body is made."""
+        return BODY_THRESHOLD * self.percentile(99.5)
+
+    def moments(self, *, body: bool = False) -> tuple[float, float]:
+        """Return mean and standard deviation of the grey values; body: of those above air.
+
+        A scan of nothing but air has those of all its voxels.
+        """
+        greys, counts = np.arange(len(self.counts)), self.counts.astype(np.float64)
+        if body and counts[greys > self.air].any():
+            counts = np.where(greys > self.air, counts, 0)
+        mean = (greys * counts).sum() / counts.sum()
+        return float(mean), float(np.sqrt(((greys - mean) ** 2 * counts).sum() / counts.sum()))
+
 
 def read_file(path: Path) -> bytes:
     """Read a regular file, waiting for no pipe; ValueError says what is wrong, without the name."""
@@ -191,7 +207,7 @@ def describe(name: str, image: np.ndarray) -> Scan:
     """Measure a raw volume (Z, H, W) uint16: its histogram and the box around the body."""
     counts = np.bincount(image.ravel()).astype(np.uint32)
     scan = Scan(name, image, counts, (0, image.shape[1], 0, image.shape[2]))
-    return replace(scan, body=body_box(image, BODY_THRESHOLD * scan.percentile(99.5)))
+    return replace(scan, body=body_box(image, scan.air))
 
 
 def body_box(image: np.ndarray, threshold: float) -> tuple[int, int, int, int]:
