@@ -8,6 +8,7 @@ from pathlib import Path
 # name: what is measured; each is a module with run(quick) -> Markdown and runs alone as well
 BENCHES = {
     "hausdorff": "exact Hausdorff distance of whole scans",
+    "surface": "HD, HD95, surface Dice and mean distance in mm, beside MONAI and DeepMind",
     "rle": "run-length text to masks and back",
     "score": "the whole scorer, csv against csv, and a candidate of a search",
     "reading": "2.5-D samples from the cache",

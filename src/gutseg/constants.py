@@ -14,9 +14,6 @@ NATIVE_SIZES = {(266, 266): 25_920, (360, 310): 11_232, (276, 276): 1_200, (234,
 
 # From slice to slice in mm: the competition's page; file names only know the edges within a slice.
 SLICE_MM = 3.0
-
-# Distance of neighbouring slices: the competition's page says it, the names of its files do not.
-SLICE_MM = 3.0
 # Distance of neighbouring pixels of nearly all scans, for lists of slices that do not say it.
 PIXEL_MM = 1.5
 
