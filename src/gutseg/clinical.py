@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gutseg.clinic.nifti_pairs import measure_pairs
 from gutseg.data.tables import is_csv
 from gutseg.files import write_json
 from gutseg.inference.csv_scores import measure_csv
@@ -34,7 +35,10 @@ class Measured:
 
 
 def how(metric: str, tolerance: float | None, one_empty: OneEmpty | None) -> Clinical | None:
-    """Return how to measure, None for the metrics of the competition, which take no options."""
+    """Return how to measure, None for the metrics of the competition, which take no options.
+
+    Raises ValueError for options of another metric or out of range.
+    """
     given = {"tolerance": tolerance, "one_empty": one_empty}
     said = {key: value for key, value in given.items() if value is not None}
     if metric != METRIC:
@@ -56,10 +60,12 @@ def measure(
     fold: str = "all",
     background: Path | None = None,
 ) -> Measured:
-    """Measure a csv against a truth, or what a run or a blend predicted out of fold.
+    """Measure a csv or a folder of NIfTI files against a truth, or a run or a blend out of fold.
 
     truth, slices: of a csv; fold, background: of a run or a blend; as in `gutseg score`.
     """
+    if truth and truth.is_dir():
+        return Measured(measure_pairs(source, truth, how, missing), {})
     if is_csv(source) and truth and slices:
         return Measured(measure_csv(source, truth, slices, how, missing), {})
     from gutseg import blends  # torch takes seconds to import, a csv does not need it

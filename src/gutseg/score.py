@@ -29,9 +29,9 @@ TABLES = ("class", "case", "scan", "fold")
 
 def score(
     source: Annotated[
-        Path, typer.Argument(help="a csv (- reads standard input), a run folder or a blend.yaml")
+        Path, typer.Argument(help="a csv (- is standard input), a run, a blend.yaml, NIfTI files")
     ],
-    truth: Annotated[Path | None, typer.Option(help="csv of the labels, for a csv")] = None,
+    truth: Annotated[Path | None, typer.Option(help="labels of a csv, or of NIfTI files")] = None,
     slices: Annotated[
         Path | None, typer.Option(help="id, width, height: a csv, cache or competition's folder")
     ] = None,
@@ -52,12 +52,14 @@ def score(
     Of volumes the competition score is computed; of a run or a blend, on any data, also Dice,
     IoU, precision, recall and pixel accuracy over all pixels. `--metric clinical`: mm and ml.
     """
-    require(metric, [*METRICS, clinical.METRIC], "--metric")
+    metric = _metric(metric, truth)
     how = clinical.how(metric, tolerance, one_empty)
     if json:
         read = [path for path in (source, truth, slices, folds) if path and path.is_file()]
         check_output(json, read, begins=b'{\n  "score"')
     wanted, pooled = _tables(by), {}
+    if truth and truth.is_dir() and (unknown := set(wanted) & {"case", "fold"}):
+        raise ValueError(f"--by {unknown.pop()}: NIfTI files have no cases; choices: class, scan")
     of_csv = _check_options(source, truth, slices, folds, fold, background)
     fold_of = _fold_of_cases(folds) if of_csv and "fold" in wanted else {}
     if how:
@@ -103,6 +105,16 @@ def _show(
     if json:
         write_json(json, found)
     print(f"{score_text(found)} ({metric}: {METRICS[metric].source})")
+
+
+def _metric(metric: str, truth: Path | None) -> str:
+    """Return the metric; of folders of NIfTI files it is the clinical one."""
+    require(metric, [*METRICS, clinical.METRIC], "--metric")
+    if not (truth and truth.is_dir()):
+        return metric
+    if metric not in ("default", clinical.METRIC):
+        raise ValueError(f"--metric {metric} is of slices; {truth} is a folder: leave it out")
+    return clinical.METRIC
 
 
 def _tables(by: str) -> list[str]:
@@ -158,6 +170,11 @@ def _check_options(
 ) -> bool:
     """Say whether a csv is scored; raises ValueError for options that are not for what is."""
     if not _is_csv(source):
+        if truth and truth.is_dir():
+            if slices or folds or background or fold != "all":
+                problem = "--slices, --folds, --fold and --background are for other sources"
+                raise ValueError(f"{problem}; {truth} is a folder of NIfTI files")
+            return False
         if truth or slices or folds:
             raise ValueError(f"--truth, --slices, --folds are for a csv, {source} brings its own")
         return False

@@ -30,16 +30,8 @@ IMAGE, LABELS = "image.nii.gz", "labels.nii.gz"
 
 def read_nifti(path: Path) -> Volume:
     """Read a volume of grey values; ValueError says what is damaged, missing or of another kind."""
-    found = _open(path)
-    header, shape = found.header, found.shape
-    shape = shape[:3] if len(shape) == 4 and shape[3] == 1 else shape
-    if len(shape) != 3 or not all(1 <= side <= LARGEST_SLICE for side in shape):
-        raise ValueError(
-            f"{path} holds {' x '.join(map(str, shape))} values; expected one volume of 1 to "
-            f"{LARGEST_SLICE} voxels a side"
-        )
-    if int(np.prod(shape)) > LARGEST_SCAN:
-        raise ValueError(f"{path} has {np.prod(shape)} voxels; expected at most {LARGEST_SCAN:,}")
+    found, shape = _open_volume(path)
+    header = found.header
     if header.get_data_dtype().kind not in "iuf":
         raise ValueError(f"{path} holds {header.get_data_dtype()}; expected grey values")
     if not (header["sform_code"] or header["qform_code"]):
@@ -53,6 +45,37 @@ def read_nifti(path: Path) -> Volume:
         raise _damaged(path, error) from None
     name = path.name.removesuffix(".gz").removesuffix(".nii")
     return Volume(name, as_grey(values.T, str(path)), _geometry(path, found, shape))
+
+
+def read_labels(path: Path) -> tuple[np.ndarray, Geometry]:
+    """Read a label map (Z, H, W) uint8, and where it lies; ValueError for anything else."""
+    found, shape = _open_volume(path)
+    try:
+        values = np.asarray(found.dataobj).reshape(shape)
+    except Exception as error:  # nibabel's and numpy's, by what is missing
+        raise _damaged(path, error) from None
+    labels = np.zeros(shape, np.uint8)
+    if values.dtype.kind in "iuf":
+        with np.errstate(invalid="ignore"):
+            labels = values.astype(np.uint8)
+    if not (values.dtype.kind in "iuf" and (labels == values).all()):
+        raise ValueError(f"{path} is not a label map; expected whole numbers from 0 to 255")
+    return labels.T, _geometry(path, found, shape)
+
+
+def _open_volume(path: Path) -> tuple[Any, tuple[int, ...]]:
+    """Open a file and check its shape (W, H, Z)."""
+    found = _open(path)
+    shape = found.shape
+    shape = shape[:3] if len(shape) == 4 and shape[3] == 1 else shape
+    if len(shape) != 3 or not all(1 <= side <= LARGEST_SLICE for side in shape):
+        raise ValueError(
+            f"{path} holds {' x '.join(map(str, shape))} values; expected one volume of 1 to "
+            f"{LARGEST_SLICE} voxels a side"
+        )
+    if int(np.prod(shape)) > LARGEST_SCAN:
+        raise ValueError(f"{path} has {np.prod(shape)} voxels; expected at most {LARGEST_SCAN:,}")
+    return found, shape
 
 
 def _open(path: Path) -> Any:
