@@ -7,10 +7,9 @@ import pandas as pd
 
 from gutseg.chapters.training.records import FoldRecord, RunRecord
 from gutseg.data.folds import FULL
+from gutseg.reporting.colours import PALETTE
 from gutseg.reporting.parts import Chart, Series
 
-# Okabe-Ito without its yellow, which is too light for a line on white
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
 EPOCH = "epoch, counted from 0 as in metrics.csv"
 # Of held-out images. Volumes have the mean over slices, images that stand alone the pooled one.
 METRICS = {
@@ -258,7 +257,7 @@ def _kind(points: int) -> Literal["line", "points"]:
 
 
 def _cycle(number: int) -> list[str]:
-    return [COLOURS[place % len(COLOURS)] for place in range(number)]
+    return [PALETTE[place % len(PALETTE)] for place in range(number)]
 
 
 def _word(key: str) -> str:
