@@ -5,12 +5,15 @@ import re
 import shlex
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from gutseg.cli import VERBS
+from gutseg.kaggle.metadata import Kind
 
-PAGE = (Path(__file__).parents[1] / "docs" / "kaggle.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "kaggle.md").read_text()
 COMMANDS = re.findall(r"^    \$ gutseg (.+)$", PAGE, re.M)
 
 
@@ -20,6 +23,22 @@ def test_every_step_of_the_way_is_shown():
         *("phantom", "doctor", "prepare", "split", "train", "predict", "blend", "submit"),
         *("validate", "score", "kernel"),
     ]
+
+
+def test_every_kernel_is_built_checked_and_pushed_and_has_its_notebook():
+    for kind in get_args(Kind):
+        option = "" if kind == "infer" else f" --kind {kind}"
+        for action in ("build", "check", "push"):
+            start = f"kernel {action}{option}"
+            assert any(command.startswith(start) for command in COMMANDS), start
+        path = f"kernels/{kind}/{kind}.ipynb"
+        assert f"`{path}`" in PAGE and (ROOT / path).is_file()
+
+
+def test_every_command_has_its_output_below_it():
+    after = re.findall(r"^    \$ gutseg .+\n(.*)$", PAGE, re.M)
+    assert len(after) == len(COMMANDS)
+    assert all(line.startswith("    ") and line.strip() for line in after)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -70,6 +70,7 @@ def test_classes_of_a_slice_are_large_bowel_small_bowel_stomach(submitted):
     assert CLASSES == ("large_bowel", "small_bowel", "stomach")
     lines = submitted(submitted.rows)[1:]
     assert [line.split(",")[1] for line in lines] == [*CLASSES] * 8
+    assert {line.split(",")[1] for line in lines if line[-1] != ","} == {"large_bowel"}
     turned = submitted([row for n in range(0, 24, 3) for row in submitted.rows[n : n + 3][::-1]])
     assert sorted(turned[1:]) == sorted(lines)
 

@@ -267,6 +267,16 @@ def test_the_page_shows_what_a_push_prints(kaggle, tmp_path, monkeypatch, caplog
     assert printed == shown("gutseg kernel push --submit first")
 
 
+@pytest.mark.parametrize("kind", ["train", "cv"])
+def test_the_page_shows_what_the_other_kernels_are_pushed_with(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_build(Path(f"build/kaggle-{kind}"), user="somebody", kind=kind)
+    kernel("push", kind=kind, dry_run=True)
+    assert capsys.readouterr().out.splitlines() == shown(
+        f"gutseg kernel push --kind {kind} --dry-run"
+    )
+
+
 REAL = shutil.which("kaggle")
 real = pytest.mark.skipif(not REAL, reason="the kaggle command is not installed")
 

@@ -1,5 +1,6 @@
 """`submit --skip-bad`, as the kernel calls it, writes every row whatever the images are."""
 
+import importlib
 import os
 import re
 import struct
@@ -16,11 +17,14 @@ from gutseg.config import Predict
 from gutseg.constants import CLASSES
 from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 from gutseg.held_out import Unseen
+from gutseg.inference import dealing
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor
 from gutseg.masks import rle_reading
 from gutseg.submit import submit
+
+submit_module = importlib.import_module("gutseg.submit")  # the package has the function
 
 SCANS = {"case7_day0": (5, 40, 48), "case8_day3": (4, 36, 36)}
 
@@ -308,3 +312,32 @@ def test_a_train_scan_of_the_public_view_lacks_a_png(hidden):
         submit(hidden / "blend.yaml", hidden, hidden.parent / "s.csv")
     submit(hidden / "blend.yaml", hidden, hidden.parent / "s.csv", skip_bad=True)
     assert len(pd.read_csv(hidden.parent / "s.csv")) == 27
+
+
+def test_as_many_gpus_as_are_asked_for_load_the_blend(hidden, monkeypatch):
+    """Two GPUs are four workers; what they predict here is what the processor does."""
+    ensemble, loaded, used = runs.ensemble(None, None), [], []
+    monkeypatch.setattr(runs, "ensemble", lambda path, device: loaded.append(device) or ensemble)
+    monkeypatch.setattr(dealing.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(dealing.torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(dealing.gpu, "unsupported", lambda: "")
+    texts = submit_module.scan_texts
+    monkeypatch.setattr(
+        submit_module,
+        "scan_texts",
+        lambda *words, **settings: (
+            used.append((len(words[2]), settings["fill"])) or texts(*words, **settings)
+        ),
+    )
+    csvs = []
+    for gpus, devices in (
+        (2, ["cuda:0", "cuda:1"]),
+        (0, ["cpu"]),
+        (None, ["cuda:0", "cuda:1", "cuda:2"]),
+    ):
+        submit(hidden / "blend.yaml", hidden, hidden.parent / "s.csv", gpus=gpus)
+        assert [str(one) for one in loaded] == devices
+        csvs.append((hidden.parent / "s.csv").read_bytes())
+        loaded.clear()
+    assert used[0] == (4, True) and used[1][1] is False and used[2] == (6, True)
+    assert len(set(csvs)) == 1
