@@ -148,8 +148,9 @@ def check_faults(ran: Ran, rows: pd.DataFrame, views: Views) -> None:
 def measured(public: Ran, hidden: Ran, views: Views, full: bool) -> Measured:
     """Return the time of the start and of a slice: the runs differ in their slices alone."""
     more = (hidden.seconds - public.seconds) / (views.num_hidden - views.num_public)
-    # noise of a busy machine: a slice takes no less than a tenth of the mean, the start included
-    each = max(more, 0.1 * hidden.seconds / views.num_hidden)
+    mean = hidden.seconds / views.num_hidden  # the start included
+    # on a busy machine the smaller run may take longer: then the forecast is rather too long
+    each = more if more > 0.1 * mean else mean
     start = max(hidden.seconds - each * views.num_hidden, 0.0)
     return Measured(full, start, each, max(public.peak_bytes, hidden.peak_bytes) / GB)
 
