@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gutseg.config.training import Optim, Train
-from gutseg.engine import checkpoint, precision
+from gutseg.engine import checkpoint, precision, provenance
 from gutseg.engine.distributed import seed_everything
 from gutseg.engine.optim import Schedule, optimizer
 
@@ -281,3 +281,16 @@ def test_weights_of_a_bundle_are_those_of_best_pt_without_a_pickle(tmp_path):
         checkpoint.weights(path)
     path.unlink()
     assert checkpoint.weights_file(tmp_path) == tmp_path / "best.pt"  # which errors then name
+
+
+def test_a_library_that_is_not_installed_has_no_version(monkeypatch):
+    """Kaggle's image lacks segmentation-models-pytorch, and trains networks without it."""
+
+    def version(name):
+        if name == "timm":
+            raise provenance.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(provenance, "version", version)
+    found = provenance.provenance(5, "folds")["libraries"]
+    assert found == dict.fromkeys(provenance.LIBRARIES, "1.0") | {"timm": None}

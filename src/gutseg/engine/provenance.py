@@ -4,7 +4,7 @@ import hashlib
 import platform
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def provenance(
         "commit": commit(),
         "gutseg": version("gutseg"),
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": {name: _version(name) for name in LIBRARIES},
         "machine": gpu or platform.processor() or platform.machine(),
         "folds": str(folds),
         "folds_sha256": identity,
@@ -52,6 +52,14 @@ def fold_identity(folds: Path | int, fold_of: Mapping[str, int]) -> str:
         return _sha256(folds)
     text = "".join(f"{name} {fold}\n" for name, fold in sorted(fold_of.items()))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _version(library: str) -> str | None:
+    """Return the version of a library; None where it is absent, as some are on Kaggle."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 def _sha256(path: Path) -> str:
