@@ -8,7 +8,7 @@ from gutseg.kaggle import code_rehearsal, rehearsal, views
 
 # A training of the standard library: an epoch a session, resumed from what is attached.
 TRAINING = """
-import os
+import os, sys
 from pathlib import Path
 
 assert os.environ["GUTSEG_SECONDS"] == "60" and not os.listdir(os.environ["TMPDIR"])
@@ -19,7 +19,9 @@ folder = Path("runs/a/fold0")
 folder.mkdir(parents=True)
 CHANGE
 print(f"training resumes from {before[0].parent.name}" if before else "training begins")
-print("epochs", 1 + len(before))
+print("epochs", 1 + len(before), "stopped after 60 s")
+print("epoch 6:   0%|          | 0/3 [00:00<?, ?batch/s]", file=sys.stderr)
+print("a warning", file=sys.stderr)
 """
 SAVED = '(folder / "last.pt").touch()'
 # It counts the rows of an attached submission that are those of train.csv.
@@ -67,8 +69,8 @@ def check(built, drawn, tmp_path, monkeypatch, capsys):
 
 def test_a_training_gets_two_sessions_and_the_second_resumes(check):
     first, second, last = check("train", TRAINING.replace("CHANGE", SAVED))
-    assert first.startswith("first session on 2 scans: epochs 1; ")
-    assert second.startswith("second session on 2 scans: epochs 2; ")
+    assert first.startswith("first session on 2 scans: epochs 1 stopped after 60 s; ")
+    assert second.startswith("second session on 2 scans: epochs 2 stopped after 60 s; ")
     assert last == (
         "BUILD: the kernel ran as on Kaggle; next: gutseg kernel push --kind train --folder BUILD"
     )

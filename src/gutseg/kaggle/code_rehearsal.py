@@ -1,5 +1,6 @@
 """What `gutseg kernel check` does with the kernels that train and score."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from gutseg.kaggle.sandbox import GB, Ran, run_like_kaggle
 
 # Of each of the two sessions that a training is given; its variable in kernels/train.
 SECONDS, VARIABLE = 60, "GUTSEG_SECONDS"
+# how kernels/train says that its session is over
+ENDED = re.compile("is trained|stopped after")
 # one for each of the five folds that it draws
 CASES = (1, 2, 3, 4, 5)
 
@@ -41,7 +44,8 @@ def rehearse_training(folder: Path, workplace: Path) -> Iterator[str]:
         )
         if attached and not any("training resumes from" in line for line in ran.log):
             raise ValueError("the kernel began anew although its own output was attached")
-        yield f"{session} session on {len(CASES)} scans: {ran.log[-1]}; {_took(ran)}"
+        end = next(filter(ENDED.search, reversed(ran.log)), ran.log[-1])
+        yield f"{session} session on {len(CASES)} scans: {end}; {_took(ran)}"
         if not any(ran.written.glob("*/*/last.pt")):
             yield f"no epoch ends here within {SECONDS} s, so that resuming was not tried"
             return

@@ -22,7 +22,7 @@ GB = 10**9
 # What a container on Kaggle has, without a GPU and with one.
 LIMITS = {"cpu": 13 * GB, "cuda": 29 * GB}
 
-BAR = re.compile(r"(scan/s|s/scan)\]$")
+BAR = re.compile(r"(/s|s/\w+)\]$")  # of tqdm, whatever it counts
 
 # Python runs a sitecustomize.py before anything else; this one takes away the network, also from
 # who would go on without, and keeps the sockets between processes of one machine.
