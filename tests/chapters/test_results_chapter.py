@@ -7,8 +7,10 @@ from fake_sources import images, patients
 from gutseg import blends
 from gutseg.chapters import results
 from gutseg.chapters.results import comparing, pictures
+from gutseg.chapters.results.in_mm import clinical_parts
 from gutseg.chapters.results.measuring import measure
 from gutseg.chapters.results.wording import key_of, labels
+from gutseg.metrics.clinical import Clinical, OrganResult
 from gutseg.metrics.competition import METRICS, summarise
 from gutseg.metrics.pooled import Counts
 from gutseg.reporting.parts import Chart, Table
@@ -39,7 +41,8 @@ def _parts(sections):
 def test_one_run(sources):
     found = results.sections([sources / "good"])
     assert [one.key for one in found] == ["results"] + [
-        f"results-{word}" for word in ("people", "probabilities", "outlines", "empty", "false")
+        f"results-{word}"
+        for word in ("people", "probabilities", "clinical", "outlines", "empty", "false")
     ]
     parts = _parts(found)
     scores = parts["results_scores"].frame.set_index("class")
@@ -63,6 +66,27 @@ def test_one_run(sources):
     swept = parts["results_best_thresholds"].frame
     assert swept["Dice"].tolist() == pytest.approx(scores["Dice"].tolist()[:3])
     assert (swept["gain"] >= 0).all()
+
+
+def _organ(scan, organ, distance, outcome="found"):
+    return OrganResult(scan, organ, outcome, 0.5, 0.4, 9.0, distance, 1.0, -2.0, 10.0)
+
+
+def test_millimetres_worked_by_hand():
+    """HD95 of 2, 4 and 9 mm in two patients: the mean is over pairs, an absent organ is none."""
+    organs = [
+        _organ("case1_day0", "stomach", 2.0),
+        _organ("case1_day4", "stomach", 4.0),
+        _organ("case2_day0", "stomach", 9.0, "missed"),
+        OrganResult("case3_day0", "stomach", "absent", *[np.nan] * 5, 0.0, 0.0),
+    ]
+    means, ends = (part.frame for part in clinical_parts(organs, Clinical(), ""))
+    assert means["class"].tolist() == ["stomach", "all"]
+    assert means.loc[0, ["pairs", "missed", "HD95 mm"]].tolist() == [3, 1, 5.0]
+    row = ends[(ends["class"] == "all") & (ends["measure"] == "HD95 mm")].iloc[0]
+    assert (row["mean"], row["median"]) == (5, 4)
+    # influences of the patients: (6 - 2 · 5) / 3 and (9 - 5) / 3; t of one degree is 12.706
+    assert row["to"] - row["mean"] == pytest.approx(12.7062 * np.sqrt(2 * 2) * 4 / 3, rel=1e-4)
 
 
 def test_every_part_has_its_own_name_and_charts_say_what_they_show(sources):

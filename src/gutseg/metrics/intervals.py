@@ -34,8 +34,9 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-
-NONE = Interval(np.nan, np.nan, np.nan)
+    def within(self, least: float, most: float) -> "Interval":
+        """Cut what a quantity cannot be; NaN stays."""
+        return Interval(*np.clip(self, least, most).tolist())
 
 
 def patient_of(scan: str) -> str:
@@ -74,9 +75,10 @@ def intervals(sums: Sequence[np.ndarray], level: float = LEVEL) -> dict[str, Int
     """
     weights = np.array([row[:2] for row in QUANTITIES.values()])
     found = ratio_intervals(_stacked(sums, 2), weights, level)
+    plus = {name: row[2] for name, row in QUANTITIES.items()}
     return {
-        name: Interval(*(min(max(end + plus, 0.0), 1.0) if end == end else end for end in one))
-        for (name, (*_, plus)), one in zip(QUANTITIES.items(), found, strict=True)
+        name: Interval(*(end + plus[name] for end in one)).within(0, 1)
+        for name, one in zip(QUANTITIES, found, strict=True)
     }
 
 

@@ -7,12 +7,14 @@ from gutseg import blends
 from gutseg.blends import Blended
 from gutseg.chapters.results.comparing import overview
 from gutseg.chapters.results.faults import false_part_tables, outline_parts, presence_parts
+from gutseg.chapters.results.in_mm import clinical_parts
 from gutseg.chapters.results.measuring import Measured, measure
 from gutseg.chapters.results.people import people_parts
 from gutseg.chapters.results.pictures import picture_parts
 from gutseg.chapters.results.probabilities import mean_of_sums, probability_parts, sweep_parts
 from gutseg.chapters.results.wording import METRIC, key_of, labels
-from gutseg.constants import CLASSES
+from gutseg.constants import CLASSES, SLICE_MM
+from gutseg.metrics.clinical import Clinical
 from gutseg.metrics.competition import METRICS
 from gutseg.reporting.parts import Section
 
@@ -82,6 +84,11 @@ def _of_volumes(name: str, source: Measured, opened: Blended, several: bool) -> 
             "Probabilities and thresholds",
             "Calibration of the probabilities, and the Dice that other thresholds would give.",
             [*probability_parts(source.levels, CLASSES, key), *thresholds],
+        ),
+        "clinical": (
+            "In millimetres and millilitres",
+            f"Whole volumes at true spacing; slices are taken as {SLICE_MM:g} mm thick.",
+            clinical_parts(source.organs, Clinical(), key),
         ),
         "outlines": (
             "Outlines",

@@ -15,6 +15,8 @@ from gutseg.chapters.results.surfaces import quantile, signed_counts
 from gutseg.constants import SLICE_MM
 from gutseg.inference.postprocess import finish_scan
 from gutseg.masks.bit_rows import BitRows
+from gutseg.metrics import clinical
+from gutseg.metrics.clinical import OrganResult
 from gutseg.metrics.competition import Metric, ScanResult, compare
 from gutseg.metrics.mask_words import Spacing
 from gutseg.progress import progress
@@ -37,6 +39,8 @@ class ScanFacts:
     signed: np.ndarray
     offsets: np.ndarray
     false: list[FalsePart]
+    # what a clinician asks for, by class
+    organs: list[OrganResult]
 
 
 @dataclass
@@ -53,6 +57,7 @@ class Measured:
     # scan -> (C,) median signed distances in mm
     offsets: dict[str, np.ndarray] = field(default_factory=dict)
     false: list[FalsePart] = field(default_factory=list)
+    organs: list[OrganResult] = field(default_factory=list)
 
     @property
     def has_rows(self) -> bool:
@@ -72,6 +77,7 @@ class Measured:
         self.signed = self.signed + facts.signed
         self.offsets[facts.result.scan] = facts.offsets
         self.false += facts.false
+        self.organs += facts.organs
 
 
 def measure(name: str, opened: Blended, metric: Metric) -> Measured:
@@ -117,6 +123,9 @@ def measure_scan(
         signed,
         np.array([quantile(one, 0.5) for one in signed]),
         list(false_parts(masks, truth, result, metric)),
+        clinical.measure_scan(
+            name, masks, truth, opened.data.classes, spacings[name], clinical.Clinical()
+        ),
     )
 
 

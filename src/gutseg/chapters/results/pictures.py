@@ -85,9 +85,7 @@ def dice_intervals(groups: Sequence[Counts], background: int | None) -> list[Int
         there[background] = False
     mean = there / max(there.sum(), 1)
     found = ratio_intervals(sums, np.vstack([np.eye(len(there)), mean]))
-    return [
-        Interval(*(min(max(end, 0.0), 1.0) if end == end else end for end in one)) for one in found
-    ]
+    return [one.within(0, 1) for one in found]
 
 
 def _folds(
