@@ -56,17 +56,17 @@ def report(
 def build(sources: Sequence[Path], data: Path | None = None) -> Report:
     """Return the report on run folders and blend.yaml files; in a notebook it shows itself.
 
-    data: a cache, a competition's folder or a list of slices, which is described first.
+    data: a cache, a competition's folder or a list of slices, which is described last.
     """
     folders = _run_folders(sources)
     chapters: dict[str, Callable[[], Iterable[Section]]] = {}
-    if data:
-        chapters["data"] = lambda: dataset.sections(data)
     if folders:
         chapters["results"] = lambda: results.sections(sources)
     chapters["scans"] = lambda: viewer.sections(sources, data)
     if folders:
         chapters["training"] = lambda: training.sections(folders)
+    if data:
+        chapters["data"] = lambda: dataset.sections(data)
     if not (folders or data):
         raise ValueError(f"nothing to report on; {EXPECTED}")
     sections: list[Section] = []

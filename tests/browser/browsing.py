@@ -1,5 +1,6 @@
 """What a test asks of an open page: its errors, its requests, its faults of accessibility."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,20 @@ class Visit:
             if fault["impact"] in ("serious", "critical")
             for node in fault["nodes"]
         ]
+
+    def wait_for(self, expression: str, seconds: float = 20) -> None:
+        """Wait until an expression is true; Playwright's own way needs a page that allows eval."""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(expression):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{expression} did not become true in {seconds} s")
+            self.page.wait_for_timeout(50)
+
+    def draw_figures(self) -> None:
+        """Scroll to every figure of a report, as a reader would, until each has drawn itself."""
+        for plot in self.page.locator(".plot").all():
+            plot.scroll_into_view_if_needed()
+        self.wait_for("!document.querySelector('.plot:not([data-drawn])')")
 
     def overflow(self) -> int:
         """Return by how many pixels the page is wider than its window."""

@@ -18,19 +18,12 @@ def place(tmp_path_factory):
     return path
 
 
-def draw_all(seen):
-    """Scroll to every figure, as a reader would, until each has drawn itself."""
-    for plot in seen.page.locator(".plot").all():
-        plot.scroll_into_view_if_needed()
-    seen.page.wait_for_function("!document.querySelector('.plot:not([data-drawn])')")
-
-
 @pytest.mark.parametrize(
     ("size", "dark"), [(DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True)]
 )
 def test_every_section_renders_without_a_fault(open_page, place, size, dark):
     seen = open_page(place, width=size[0], height=size[1], dark=dark)
-    draw_all(seen)
+    seen.draw_figures()
     assert seen.page.locator(".main-svg .trace, .heatmaplayer image").count() >= 8
     assert seen.page.locator("#live-text").inner_text() == "run"
     assert seen.overflow() == 0
@@ -98,12 +91,11 @@ def test_the_theme_is_chosen_and_kept(open_page, place):
 
 
 def test_the_keyboard_reaches_the_content_and_the_sections(open_page, place):
-    opened = open_page(place).page
+    seen = open_page(place)
+    opened = seen.page
     opened.keyboard.press("Tab")
     assert opened.evaluate("document.activeElement.textContent") == "Skip to the content"
     opened.locator("nav a", has_text="Figures").press("Enter")
-    opened.wait_for_function(
-        "document.querySelector('nav [aria-current]').textContent === 'Figures'"
-    )
+    seen.wait_for("document.querySelector('nav [aria-current]').textContent === 'Figures'")
     top = opened.locator("#figures h2").bounding_box()["y"]
     assert 50 < top < 200, "below the bar that stays"

@@ -120,8 +120,8 @@
     };
   }
 
-  // two dark colours of the palette are lost on a dark ground
-  const LIGHTER = { "#0072B2": "#3D9FE0", "#D55E00": "#F07F33", "#7F7F7F": "#A0A0A0" };
+  // the dark blue of the palette is lost on a dark ground, and stays apart from the light one
+  const LIGHTER = { "#0072B2": "#3D9FE0", "#56B4E9": "#A6DAF7", "#7F7F7F": "#A0A0A0" };
   const isDark = () => style("color-scheme") === "dark";
   function recoloured(data) {
     if (!isDark()) return data;
