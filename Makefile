@@ -1,10 +1,10 @@
-# make demo, test, lint, fuzz, mutants, speed, notebooks: each sets up .venv by itself when it is missing.
+# make demo, test, lint, fuzz, mutants, speed, screenshots, notebooks: each sets up .venv by itself when it is missing.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test fuzz lint format speed notebooks mutants
+.PHONY: demo test fuzz lint format speed notebooks mutants screenshots
 demo: $(INSTALLED)
 	$(BIN)/gutseg demo
 
@@ -27,6 +27,11 @@ format: $(INSTALLED)
 speed: $(INSTALLED)
 	$(BIN)/pip install --quiet -e '.[speed]'
 	$(BIN)/python -m benchmarks --out build/speed
+
+# docs/images/report_*.png, of the demo's phantom; needs chromium
+screenshots: $(INSTALLED)
+	test -f demo/report/report.html || $(BIN)/gutseg demo
+	$(BIN)/python -m benchmarks.screenshots demo/report/report.html
 
 # kernels/*/*.ipynb, from the scripts beside them
 notebooks: $(INSTALLED)

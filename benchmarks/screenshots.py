@@ -30,7 +30,7 @@ class Shot(NamedTuple):
 
 SHOTS = (
     Shot("report_results", "results", 1280, 860),
-    Shot("report_viewer", "viewer", 1280, 900, dark=True),
+    Shot("report_viewer", "scans", 1280, 900, dark=True),
     Shot("report_phone", "data-organs", 390, 860),
 )
 
