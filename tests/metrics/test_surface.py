@@ -116,6 +116,15 @@ def test_far_apart_and_wide(seed: int) -> None:
     assert same.mean() == found.mean() and same.shared == found.shared
 
 
+def test_columns_much_closer_than_rows() -> None:
+    """The voxel 20 columns away is nearer than the one in the next row: 0.2 mm and 1 mm."""
+    a, b = np.zeros((2, 3, 70), bool)
+    a[1, 30] = b[1, 50] = b[2, 30] = True
+    found = surface.surface_distances(a, b, spacing=(1.0, 0.01))
+    assert found.prediction == pytest.approx([0.2])
+    assert sorted(found.truth) == pytest.approx([0.2, 1.0])
+
+
 def test_two_sheets_by_hand() -> None:
     """3 x 3 voxels each, two planes apart, all of them edges: 6 mm between every pair."""
     a, b = np.zeros((2, 4, 3, 3), bool)
