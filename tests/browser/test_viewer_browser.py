@@ -156,6 +156,22 @@ def test_a_finger_swipes_through_slices(open_viewer):
     assert number - _fullest() in (2, 3)  # the browser may keep the first movement for itself
 
 
+def _has_hatched(picture, bare):
+    """Compare the hatched areas with the slice's missed pixels and false alarms."""
+    one, z = shown(), _fullest() - 1
+    found, truth = (encoding.class_bits(masks)[z] for masks in (one.prediction, one.truth))
+    false, missed = (found & ~truth) > 0, (truth & ~found) > 0
+    _, rows, columns = encoding.box(one)
+    scale = min(picture.shape[0] / np.ptp(rows), picture.shape[1] / np.ptp(columns))
+    differs = (picture != bare).any(axis=2)
+    # purple has more blue than green, yellow less
+    purple, yellow = (
+        differs & (sign * (picture[..., 2] - picture[..., 1]) > 0) for sign in (1, -1)
+    )
+    assert purple.sum() / scale**2 == pytest.approx((missed & ~false).sum(), rel=0.05)
+    assert yellow.sum() / scale**2 == pytest.approx(false.sum(), rel=0.05)
+
+
 def test_boxes_and_ranges_change_the_picture(open_viewer):
     page = open_viewer(width=PHONE[0], height=PHONE[1]).page  # fewer pixels to compare
     pictures = [_pixels(page)]
@@ -175,6 +191,10 @@ def test_boxes_and_ranges_change_the_picture(open_viewer):
         bare = changed(layer)
     # nothing but greys is left
     assert (bare[..., 0] == bare[..., 1]).all() and (bare[..., 1] == bare[..., 2]).all()
+    page.check("[data-layer=difference]")
+    _has_hatched(changed("difference alone").astype(int), bare)
+    page.uncheck("[data-layer=difference]")
+    changed("nothing")
     page.locator(".gsv-stage").focus()
     for key in "tpd":
         page.keyboard.press(key)
@@ -262,6 +282,36 @@ def test_surfaces_turn_and_show_both(open_viewer):
         assert (now != tilted).any(), layer
         tilted = now
     assert (now[..., 0] == now[..., 2]).all()  # only the frame is left, which is grey
+
+
+def test_a_surface_lies_where_the_mask_ends(open_page, page_file):
+    """A ball of 24 mm has a surface of 24 mm, and a single voxel is not lost."""
+    spacing, shape = (3.0, 1.5, 1.5), (24, 48, 48)
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    middle = np.array([12.0, 24.0, 24.0])
+    away = np.linalg.norm((grid + 0.5 - middle) * spacing, axis=-1)
+    mask = (away < 24).astype(int)
+    mask[2, 3, 44] = 2
+    code = f"""([data, shape, spacing]) => {{ {asset("volume.js")} {asset("slices.js")}
+      {asset("surface.js")}
+      return [1, 2, 4].map((bit) => mesh(data, bit, shape, spacing)).map(
+        (m) => m && [m.positions, m.normals, m.triangles].map((v) => Array.from(v))); }}"""
+    page = open_page(page_file).page
+    ball, speck, nothing = page.evaluate(code, [mask.ravel().tolist(), shape, spacing])
+    points, normals = (np.reshape(part, (-1, 3)) for part in ball[:2])
+    distances = np.linalg.norm(points, axis=1)
+    assert abs(distances.mean() - 24) < 1.5 and distances.std() < 0.6
+    # normals point outwards
+    assert ((points / distances[:, None] * normals).sum(axis=1) > 0.9).mean() > 0.97
+    # every edge of a closed surface belongs to two triangles, and it has no handle
+    edges = np.sort(np.reshape(ball[2], (-1, 3))[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    found, counts = np.unique(edges, axis=0, return_counts=True)
+    assert set(counts) == {2}
+    assert len(points) - len(found) + len(ball[2]) // 3 == 2
+    # x, y, z from the middle of the scan
+    expected = (44.5 - 24) * 1.5, (3.5 - 24) * 1.5, (2.5 - 12) * 3
+    np.testing.assert_allclose(np.reshape(speck[0], (-1, 3)).mean(axis=0), expected, atol=1.5)
+    assert nothing is None
 
 
 def test_the_server_brings_scans_when_they_are_picked(open_viewer):

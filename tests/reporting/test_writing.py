@@ -12,7 +12,7 @@ from sample_report import EVIL, sample_report
 
 from gutseg.reporting import notebook
 from gutseg.reporting.markdown_page import markdown_page
-from gutseg.reporting.parts import Chart, Report, Section, Series
+from gutseg.reporting.parts import Chart, Html, Report, Section, Series
 from gutseg.reporting.writing import check_places, write
 
 
@@ -69,6 +69,14 @@ def test_markdown_links_its_pictures_and_long_tables(tmp_path):
     assert "… and 30 more rows in [scans.csv](tables/scans.csv)" in page
     assert "| organ | slices | text |\n| --- | ---: | --- |\n| large\\_bowel | 14,085 |" in page
     assert "<script>" not in page and not list((tmp_path / "figures").glob("*.svg"))
+
+
+def test_markdown_leaves_out_what_only_a_browser_shows():
+    viewer = Section("scans", "Scans", "To scroll.", [Html("viewer", "Viewer", "<i>here</i>")])
+    empty = Section("results", "Results", "Nothing was scored.", [])
+    page = markdown_page(Report("Title", "About", [viewer, empty]))
+    assert "Scans" not in page and "Viewer" not in page and "<i>" not in page
+    assert "## Results\n\nNothing was scored." in page
 
 
 @pytest.mark.parametrize(

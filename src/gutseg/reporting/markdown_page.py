@@ -19,9 +19,12 @@ def markdown_page(report: Report) -> str:
 
 def _section(section: Section) -> list[str]:
     lines = [f"## {_plain(section.title)}", _plain(section.about)]
-    for part in section.parts:
-        if not isinstance(part, Html):  # only a browser shows the viewer
-            lines += [_shown(part), _plain(part.note)]
+    # only a browser shows the viewer
+    shown = [part for part in section.parts if not isinstance(part, Html)]
+    if section.parts and not shown:
+        return []
+    for part in shown:
+        lines += [_shown(part), _plain(part.note)]
     return lines
 
 

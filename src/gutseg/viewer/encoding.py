@@ -61,9 +61,9 @@ def payload(shown: Shown, *, quality: int | None = None, reduce: int = 1) -> dic
 def box(shown: Shown) -> list[list[int]]:
     """Return the first and the last + 1 voxel of each axis (Z, H, W) that are worth seeing.
 
-    The body and all masks with MARGIN around them; along z all of it.
+    The body and all masks with MARGIN around them, also beyond the image; along z all of it.
     """
-    depth, height, width = shown.scan.shape
+    depth = shown.scan.shape[0]
     top, bottom, left, right = shown.scan.body
     masks = [] if shown.scan.mask is None else [shown.truth]
     for found in (*masks, *([shown.prediction] if shown.prediction else [])):
@@ -76,8 +76,8 @@ def box(shown: Shown) -> list[list[int]]:
             left, right = min(left, int(columns[0])), max(right, int(columns[-1]) + 1)
     return [
         [0, depth],
-        [max(top - MARGIN, 0), min(bottom + MARGIN, height)],
-        [max(left - MARGIN, 0), min(right + MARGIN, width)],
+        [top - MARGIN, bottom + MARGIN],
+        [left - MARGIN, right + MARGIN],
     ]
 
 

@@ -3,8 +3,10 @@
 
 // Millimetres between samples of the mesh; finer ones cost time and show the same.
 const STEP_MM = 3;
-// A sample is inside from here on, after smoothing: a single voxel still makes a small body.
+// A sample is inside from here on, after smoothing.
 const INSIDE = 0.2;
+// What a part too small for that gets: a false speck far away decides the Hausdorff distance.
+const SPECK = 0.6;
 
 // Share of a class in cells of about STEP_MM, cropped to the class and padded by two cells.
 function sampled(data, bit, shape, spacing) {
@@ -47,6 +49,19 @@ function smoothed({ share, size }, centre) {
     from = to;
   }
   return from;
+}
+
+// Raise samples that hold voxels where nothing around them is inside.
+function withSpecks(smooth, { share, size }) {
+  const strides = [size[1] * size[2], size[2], 1];
+  const steps = [-1, 0, 1];
+  const near = steps.flatMap((z) => steps.flatMap((y) => steps.map(
+    (x) => z * strides[0] + y * strides[1] + x)));
+  const found = Float32Array.from(smooth);
+  share.forEach((part, at) => {
+    if (part && near.every((step) => smooth[at + step] < INSIDE)) found[at] = SPECK;
+  });
+  return found;
 }
 
 // One vertex in every cell that the surface crosses, in the middle of its crossings.
@@ -106,7 +121,7 @@ function mesh(data, bit, shape, spacing) {
   const grid = sampled(data, bit, shape, spacing);
   if (!grid) return null;
   const { size, first, cell } = grid;
-  const share = smoothed(grid, 2 / 3);
+  const share = withSpecks(smoothed(grid, 2 / 3), grid);
   const { number, points } = vertices(share, size);
   // smoother than the surface itself, so that the steps between slices are not seen
   const soft = smoothed({ share: smoothed({ share, size }, 0.4), size }, 0.4);
