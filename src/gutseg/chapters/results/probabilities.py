@@ -47,9 +47,8 @@ def probability_parts(
         "Calibration error by class",
         pd.DataFrame(rows),
         note=f"Of {unit} with a probability above 0 (they are kept as bytes, so above 1/510), in "
-        "ten bins of equal width: the mean gap between probability and share. Nearly all "
-        f"{unit} are at 0 and would hide it; how much of the truth is among them says the last "
-        "column.",
+        "ten bins of equal width: the mean gap between probability and share. Those at 0, often "
+        "nearly all, would hide it; the last column says how much of the truth is among them.",
     )
     return [chart, table]
 
@@ -99,8 +98,8 @@ def sweep_parts(
         f"results_best_thresholds{key}",
         "The best threshold of each class",
         pd.DataFrame(rows),
-        note="Chosen on the data that it is measured on, so the gain is flattered, and it looks at "
-        "Dice alone: gutseg blend chooses thresholds by the whole score.",
+        note="Chosen on the data that it is measured on, so the gain is flattered, and by Dice "
+        "alone; thresholds of the competition are chosen by the whole score: gutseg blend.",
     )
     return [chart, table]
 
