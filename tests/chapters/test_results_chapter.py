@@ -95,6 +95,10 @@ def test_every_part_has_its_own_name_and_charts_say_what_they_show(sources):
         "empty is left out: empty holds no predictions; run: gutseg predict."
     )
     names = [part.name for one in found for part in one.parts]
+    (pair,) = _parts(found)["results_differences_chart"].series
+    table = _parts(found)["results_differences"].frame
+    assert pair.name == "good minus bad" and pair.x[-1] == "all"
+    assert [*pair.y] == table["score"].tolist() and [*pair.low] == table["from"].tolist()
     keys = [one.key for one in found]
     assert len(set(names)) == len(names) and len(set(keys)) == len(keys)
     for part in _parts(found).values():

@@ -9,7 +9,7 @@ import pandas as pd
 from gutseg.chapters.results.measuring import Measured
 from gutseg.chapters.results.wording import columns, organ_name, part_columns, with_ends
 from gutseg.metrics.competition import Metric, ScanResult
-from gutseg.metrics.intervals import differences, patient_of, patient_sums
+from gutseg.metrics.intervals import Interval, differences, patient_of, patient_sums
 from gutseg.reporting.parts import Chart, Part, Series, Table
 from gutseg.reporting.tables import by_class, class_intervals
 
@@ -18,12 +18,18 @@ PATIENTS = (
     "score would change with other patients, for the same weights."
 )
 
+# that a chart can tell apart
+MOST_PAIRS = 10
+
 
 def overview(sources: Sequence[Measured], metric: Metric) -> list[Part]:
     """Return scores by class, and differences where there are several sources."""
     parts: list[Part] = [*_by_class(sources, metric), _chart(sources, metric)]
     if len(sources) > 1:
-        parts.append(difference_table(sources, metric))
+        table = difference_table(sources, metric)
+        parts.append(table)
+        if table.frame["pair"].nunique() <= MOST_PAIRS:
+            parts.append(_difference_chart(table.frame))
     return parts
 
 
@@ -101,6 +107,24 @@ def difference_table(sources: Sequence[Measured], metric: Metric) -> Table:
         pd.DataFrame(rows),
         note="The pair differs where the interval of the score leaves out 0. Intervals are not "
         "corrected for the number of pairs: of twenty that do not differ, one will seem to.",
+    )
+
+
+def _difference_chart(frame: pd.DataFrame) -> Chart:
+    series, said = [], []
+    for pair, rows in frame.groupby("pair", sort=False):
+        columns = (rows[name].tolist() for name in ("class", "score", "from", "to"))
+        names, values, low, high = columns
+        series.append(Series(str(pair), names, values, "points", _known(low), _known(high)))
+        # all classes come last
+        said.append(f"{pair} {with_ends(Interval(values[-1], low[-1], high[-1]))}")
+    return Chart(
+        "results_differences_chart",
+        "Paired differences of the score with their 95 % intervals",
+        "class",
+        "difference of the score",
+        series,
+        about=f"All classes: {'; '.join(said)}.",
     )
 
 
