@@ -29,9 +29,9 @@ class Shot(NamedTuple):
 
 
 SHOTS = (
-    Shot("report_results", "results", 1280, 860),
+    Shot("report_data", "organs_per_slice_chart", 1280, 1010),
     Shot("report_viewer", "scans", 1280, 900, dark=True),
-    Shot("report_phone", "data-organs", 390, 860),
+    Shot("report_phone", "results", 390, 860),
 )
 
 
