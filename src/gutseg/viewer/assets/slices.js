@@ -168,8 +168,11 @@ function drawWitness(context, from, to, witness, ratio, line = 0) {
     path.lineTo(x + 2 * dx * radius, y + 2 * dy * radius);
   }
   path.rect(u - half, v - half, 2 * half, 2 * half);
-  path.moveTo(x, y);
-  path.lineTo(u, v);
+  const long = Math.hypot(u - x, v - y), cut = radius / long;
+  if (cut < 1) { // from the ring on: the voxel itself stays to be seen
+    path.moveTo(x + cut * (u - x), y + cut * (v - y));
+    path.lineTo(u, v);
+  }
   context.lineCap = "butt";
   for (const [style, width] of [["#000", 4], ["#fff", 1.7]]) {
     context.strokeStyle = style;

@@ -5,8 +5,9 @@
 const STEP_MM = 3;
 // A sample is inside from here on, after smoothing.
 const INSIDE = 0.2;
-// What a part too small for that gets: a false speck far away decides the Hausdorff distance.
-const SPECK = 0.6;
+// Parts that stay below the first number get the second, or smoothing would make them vanish: a
+// false speck far away decides the Hausdorff distance.
+const SOLID = 0.5, SPECK = 0.6;
 
 // Share of a class in cells of about STEP_MM, cropped to the class and padded by two cells.
 function sampled(data, bit, shape, spacing) {
@@ -51,7 +52,7 @@ function smoothed({ share, size }, centre) {
   return from;
 }
 
-// Raise samples that hold voxels where nothing around them is inside.
+// Raise samples that hold voxels where nothing around them is solid.
 function withSpecks(smooth, { share, size }) {
   const strides = [size[1] * size[2], size[2], 1];
   const steps = [-1, 0, 1];
@@ -59,7 +60,7 @@ function withSpecks(smooth, { share, size }) {
     (x) => z * strides[0] + y * strides[1] + x)));
   const found = Float32Array.from(smooth);
   share.forEach((part, at) => {
-    if (part && near.every((step) => smooth[at + step] < INSIDE)) found[at] = SPECK;
+    if (part && near.every((step) => smooth[at + step] < SOLID)) found[at] = SPECK;
   });
   return found;
 }
