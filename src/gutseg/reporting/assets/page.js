@@ -133,8 +133,20 @@
     return data;
   }
 
+  // the height of a legend above the figure, so that it does not take the figure's own
+  function legendHeight(data, layout, width) {
+    if (!layout.showlegend) return 0;
+    // px of a symbol with its margins and of a letter, as Plotly draws them
+    const widths = data.filter((trace) => trace.showlegend !== false).map((trace) => 48 + 6.6 * trace.name.length);
+    const sum = widths.reduce((a, b) => a + b, 0);
+    // what does not fit one row stands in columns as wide as the longest name
+    const columns = Math.max(1, Math.floor(width / Math.max(...widths)));
+    return sum <= width ? 0 : 20 * Math.ceil(widths.length / columns);
+  }
+
   function draw(plot) {
-    const { data, layout } = content(plot);
+    const { data, layout: own } = content(plot);
+    const layout = { ...own, height: own.height + legendHeight(data, own, plot.clientWidth - 80) };
     const image = { format: "png", scale: 2, filename: plot.closest("figure").id };
     const config = {
       responsive: true, displaylogo: false, toImageButtonOptions: image,
