@@ -18,7 +18,9 @@ class FakeSource:
         self.scans = sorted(labels)
         self.data = SimpleNamespace(
             scan=lambda name: SimpleNamespace(
-                labels=self._labels[name], shape=self._labels[name].shape
+                labels=self._labels[name],
+                shape=self._labels[name].shape,
+                release=lambda: None,
             ),
             **data,
         )

@@ -1,5 +1,6 @@
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -112,3 +113,20 @@ def test_body_box_encloses_the_body_and_not_the_speck():
 def test_scan_shape_is_z_h_w():
     scan = Scan("case1_day0", np.zeros((3, 4, 5), np.uint16), np.array([60]), (0, 4, 0, 5))
     assert scan.shape == (3, 4, 5)
+
+
+def _mapped_bytes() -> int:
+    """Memory of this process that is pages of files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("RssFile")).split()[1])
+
+
+def test_a_released_scan_has_its_pages_read_again(tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones((8, 1024, 1024), np.uint8))
+    mask = np.load(tmp_path / "mask.npy", mmap_mode="r")
+    scan = Scan("case1_day0", np.zeros((8, 4, 4), np.uint16), np.array([1]), (0, 4, 0, 4), mask)
+    assert scan.labels.sum() == 2**23
+    before = _mapped_bytes()
+    scan.release()
+    assert before - _mapped_bytes() > 2**22
+    assert scan.labels.sum() == 2**23

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 
 import cv2
@@ -49,6 +50,15 @@ class Scan:
         if self.mask is None:
             raise ValueError(f"{self.name} has no labels")
         return self.mask
+
+    def release(self) -> None:
+        """Give the pages of mapped files back; the next access reads them again.
+
+        Of a walk over many scans the memory of one remains.
+        """
+        for array in (self.image, self.mask):
+            if isinstance(pages := getattr(array, "base", None), mmap):
+                pages.madvise(MADV_DONTNEED)
 
     @cached_property
     def _cumulated(self) -> np.ndarray:

@@ -73,6 +73,7 @@ def dice(scans: Scans) -> dict[str, float]:
         if one.prediction is None:
             return np.nan
         truth = one.truth
+        one.scan.release()
         both = one.prediction.intersection_counts(truth)
         sizes = one.prediction.slice_counts() + truth.slice_counts()
         if one.seen is not None:

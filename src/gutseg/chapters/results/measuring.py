@@ -133,7 +133,9 @@ def _compared(
     opened: Blended, name: str, probabilities: np.ndarray, seen: np.ndarray, metric: Metric
 ) -> tuple[BitRows, BitRows, ScanResult]:
     """Return masks, truth and result of the planes that were predicted, as `score` has them."""
-    labels = np.where(seen[:, None, None], opened.data.scan(name).labels, 0)
+    scan = opened.data.scan(name)
+    labels = np.where(seen[:, None, None], scan.labels, 0)
+    scan.release()
     truth = BitRows.from_class_bits(labels, len(opened.rules))
     masks = finish_scan(probabilities, opened.rules)
     result = compare(name, masks, truth, metric)
