@@ -19,7 +19,7 @@ LAYERS = (
     ("warm_start",),
     ("runs", "training"),
     ("blends", "notebook", "held_out"),
-    ("study", "kaggle", "viewer", "clinic", "chapters"),
+    ("study", "kaggle", "viewer", "clinic", "chapters", "planning"),
     ("clinical",),
     (
         "phantom",
@@ -37,7 +37,7 @@ LAYERS = (
         "view",
         "facts",
     ),
-    ("kernel", "doctor", "bench", "report", "reuse", "list"),
+    ("kernel", "doctor", "bench", "report", "reuse", "list", "plan"),
     ("demo",),
     ("cli",),
     ("__main__",),

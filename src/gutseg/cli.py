@@ -19,6 +19,7 @@ VERBS = {
     "phantom": "write a synthetic competition folder",
     "prepare": "index the slices and cache every scan as arrays",
     "split": "assign patients to folds",
+    "plan": "write a config for a data folder, with the reason for every choice",
     "train": "train one fold or all of them",
     "predict": "write out-of-fold probabilities",
     "blend": "search weights, thresholds and post-processing on out-of-fold predictions",

@@ -23,6 +23,7 @@ KEPT = {
     "phantom": "finished scans are kept; the same command continues",
     "prepare": "finished scans are kept; the same command continues",
     "split": "nothing was written",
+    "plan": "nothing was written",
     "train": "finished epochs are kept; the same command resumes",
     "predict": "finished scans are kept; the same command continues",
     "blend": "no blend.yaml was written",

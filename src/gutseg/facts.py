@@ -83,7 +83,7 @@ def gather(data: Path | None, out: Path) -> Facts:
         torch=_torch() if _version("torch") else None,
         has_driver=shutil.which("nvidia-smi") is not None,
         free_gib=shutil.disk_usage(_existing(out)).free / 2**30,
-        memory_gib=_memory() / 2**30,
+        memory_gib=usable_memory() / 2**30,
         places=places,
         data=_find(places),
         kaggle=shutil.which("kaggle") or "",
@@ -137,7 +137,7 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 
-def _memory() -> int:
+def usable_memory() -> int:
     """Return bytes of memory that this process may have: a container's limit counts."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in CGROUP:

@@ -103,15 +103,22 @@ def commented(section: Any, values: dict[str, Any]) -> str:
     text = ""
     for key, about in comments(type(section)).items():
         inner, value = getattr(section, key), values[key]
-        # lists and mappings without others inside stand on one line
-        flow = None if isinstance(value, dict | list) else False
-        written = yaml.dump(
-            {key: value}, Dumper=_Dumper, sort_keys=False, default_flow_style=flow, width=WIDTH
-        )
+        lines = written({key: value})
         if keys(type(inner)):
             about = about or (inspect.getdoc(inner) or "").split("\n")[0]
-            written = f"{key}:\n{textwrap.indent(commented(inner, value), '  ')}"
-        text += textwrap.indent(about, "# ") + "\n" + written
+            lines = f"{key}:\n{textwrap.indent(commented(inner, value), '  ')}"
+        text += textwrap.indent(about, "# ") + "\n" + lines
+    return text
+
+
+def written(values: dict[str, Any]) -> str:
+    """Return plain values as YAML: lists and mappings without others inside stand on one line."""
+    text = ""
+    for key, value in values.items():
+        flow = None if isinstance(value, dict | list) else False
+        text += yaml.dump(
+            {key: value}, Dumper=_Dumper, sort_keys=False, default_flow_style=flow, width=WIDTH
+        )
     return text
 
 
