@@ -21,6 +21,8 @@ from gutseg.reporting.page import MOST_BYTES
 from gutseg.reporting.parts import Report, Section
 from gutseg.reporting.writing import Format, check_places, write
 
+# of the chapters in the page
+ORDER = ("results", "scans", "training", "data")
 EXPECTED = "give a run folder or a blend.yaml, or data with --data"
 
 
@@ -60,20 +62,21 @@ def build(sources: Sequence[Path], data: Path | None = None) -> Report:
     """
     folders = _run_folders(sources)
     chapters: dict[str, Callable[[], Iterable[Section]]] = {}
+    if data:  # first: what is wrong with a path is known before the long work
+        chapters["data"] = lambda: dataset.sections(data)
     if folders:
         chapters["results"] = lambda: results.sections(sources)
     chapters["scans"] = lambda: viewer.sections(sources, data)
     if folders:
         chapters["training"] = lambda: training.sections(folders)
-    if data:
-        chapters["data"] = lambda: dataset.sections(data)
     if not (folders or data):
         raise ValueError(f"nothing to report on; {EXPECTED}")
-    sections: list[Section] = []
+    found: dict[str, Iterable[Section]] = {}
     bar = progress(chapters.items(), desc="chapters", unit="chapter")
     for name, chapter in bar:
         bar.set_postfix_str(name)
-        sections += chapter()
+        found[name] = chapter()
+    sections = [section for name in ORDER for section in found.get(name, ())]
     named = [*sources, *([data] if data and not sources else [])]
     return Report(", ".join(dict.fromkeys(map(_name, named))), _about(), sections)
 
