@@ -195,7 +195,7 @@ CASES = {
         {"machine": TINY},
         "model.params",
         {"widths": [8, 16, 24, 32], "norm": "batch", "local_levels": [2], "external_levels": [3]},
-        "1 cores",
+        "1 core,",
     ),
     "its network of pictures": (
         CELLS,

@@ -35,15 +35,42 @@ def has_gpu(f: Fingerprint) -> bool:
     return f.machine.gpu_gib > 0
 
 
+def machine(f: Fingerprint) -> str:
+    """Return what the machine is, for a reason."""
+    found = f.machine
+    if has_gpu(f):
+        return f"{found.gpu} of {found.gpu_gib:.0f} GiB"
+    return f"{found.cores} core{'s' * (found.cores > 1)}, {found.memory_gib:.0f} GiB and no GPU"
+
+
 def is_small(f: Fingerprint) -> bool:
     """Whether the machine is too small for what the demo trains."""
-    machine = f.machine
-    return not has_gpu(f) and (machine.memory_gib < LITTLE_GIB or machine.cores < 2)
+    return not has_gpu(f) and (f.machine.memory_gib < LITTLE_GIB or f.machine.cores < 2)
 
 
 def is_rare(f: Fingerprint) -> bool:
     """Whether some object covers few of the pixels."""
     return f.rarest.share < RARE
+
+
+def region_alone(f: Fingerprint) -> bool:
+    """Whether a region loss without cross-entropy suits the classes."""
+    return f.exclusive and is_rare(f)
+
+
+def has_gpu_and_volumes(f: Fingerprint) -> bool:
+    """Whether volumes are trained on a GPU."""
+    return f.volumes and has_gpu(f)
+
+
+def one_size(f: Fingerprint) -> bool:
+    """Whether all planes have the same size."""
+    return len(f.sizes) == 1
+
+
+def crops(f: Fingerprint) -> bool:
+    """Whether images stand alone and are larger than a crop."""
+    return not f.volumes and not (one_size(f) and max(largest(f)) <= 1.5 * CROP)
 
 
 def folds(f: Fingerprint) -> int:
@@ -54,6 +81,11 @@ def folds(f: Fingerprint) -> int:
 def weights(f: Fingerprint) -> str:
     """Return the row of packaged weights to start from, "" for none."""
     return f.machine.weights[0] if f.machine.weights and f.volumes and not is_small(f) else ""
+
+
+def is_pretrained(f: Fingerprint) -> bool:
+    """Whether packaged weights fill the encoder."""
+    return bool(weights(f))
 
 
 def budget(f: Fingerprint) -> int:

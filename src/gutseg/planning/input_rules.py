@@ -1,4 +1,4 @@
-"""The rules on what a network sees: folds, slices, grey values, windows, crops, augmentation."""
+"""The rules on what a network sees: folds, slices, grey values, windows, d.crops, augmentation."""
 
 from gutseg.planning import derived as d
 from gutseg.planning.fingerprint import Fingerprint
@@ -12,17 +12,13 @@ def _blocks(f: Fingerprint) -> bool:
     return f.groups < 2
 
 
-def _one_size(f: Fingerprint) -> bool:
-    return len(f.sizes) == 1
-
-
-def crops(f: Fingerprint) -> bool:
-    """Whether images stand alone and are larger than a crop."""
-    return not f.volumes and not (_one_size(f) and max(d.largest(f)) <= 1.5 * d.CROP)
-
-
 def _size(sides: tuple[int, int]) -> str:
     return f"{sides[0]} x {sides[1]}"
+
+
+def _limits(f: Fingerprint) -> str:
+    """Say what bounds an input's size."""
+    return f"at most {d.budget(f):,} pixels on this machine, and 1.5 times the box a side"
 
 
 def _days(f: Fingerprint) -> str:
@@ -109,7 +105,7 @@ INPUT_RULES = (
     ),
     Rule(
         "geometry",
-        lambda f: not crops(f) and _one_size(f) and (not f.volumes or d.fits(f)),
+        lambda f: not d.crops(f) and d.one_size(f) and (not f.volumes or d.fits(f)),
         lambda f: {"kind": "pad", "size": list(d.padded(f))},
         lambda f: (
             f"All images are {_size(d.largest(f))}, few pixels: padded to multiples of 32, nothing "
@@ -124,11 +120,11 @@ INPUT_RULES = (
     ),
     Rule(
         "geometry",
-        lambda f: not _one_size(f),
+        lambda f: not d.one_size(f),
         lambda f: {"kind": "body", "size": list(d.body_window(f))},
         lambda f: (
             f"{len(f.sizes)} sizes up to {_size(d.largest(f))}: the body, {_size(f.body)} at the "
-            f"median, is cut out; {d.budget(f):,} pixels suit this machine."
+            f"median, is cut out: {_limits(f)}."
         ),
     ),
     Rule(
@@ -136,8 +132,8 @@ INPUT_RULES = (
         lambda f: f.body[0] * f.body[1] < 0.8 * d.largest(f)[0] * d.largest(f)[1],
         lambda f: {"kind": "body", "size": list(d.body_window(f))},
         lambda f: (
-            f"{_size(d.largest(f))} is more than the {d.budget(f):,} pixels for this machine, "
-            f"and the body fills {_size(f.body)} of it, which is cut out."
+            f"{_size(d.largest(f))} is too large, and the body fills {_size(f.body)} of it. It is "
+            f"cut out: {_limits(f)}."
         ),
     ),
     Rule(
@@ -145,13 +141,13 @@ INPUT_RULES = (
         always,
         lambda f: {"kind": "resize", "size": list(d.within(f, d.largest(f)))},
         lambda f: (
-            f"{_size(d.largest(f))} is more than the {d.budget(f):,} pixels for this machine, "
-            "and the body fills it: the whole slice is shrunk."
+            f"{_size(d.largest(f))} is too large, and the body fills it: the whole slice is shrunk "
+            f"to at most {d.budget(f):,} pixels, for this machine."
         ),
     ),
     Rule(
         "crop",
-        crops,
+        d.crops,
         lambda f: {"size": [d.crop_side(f)] * 2},
         lambda f: (
             f"{f.images} images up to {_size(d.largest(f))} whose pieces have up to "

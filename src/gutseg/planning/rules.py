@@ -5,8 +5,9 @@ from typing import Any
 
 from gutseg.planning.fingerprint import Fingerprint
 from gutseg.planning.input_rules import INPUT_RULES
+from gutseg.planning.loop_rules import LOOP_RULES
+from gutseg.planning.model_rules import MODEL_RULES
 from gutseg.planning.rule import DEFAULT, Rule
-from gutseg.planning.training_rules import LOOP_RULES, MODEL_RULES
 
 RULES: tuple[Rule, ...] = (*INPUT_RULES, *MODEL_RULES, *LOOP_RULES)
 
