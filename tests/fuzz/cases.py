@@ -30,6 +30,7 @@ TURNS = {
     "demo": 1,
     "config": 1,
     "list": 1,
+    "plan": 1,
 }
 KEYS = ("model.", "loss.", "data.", "optim.", "train.", "geometry.", "stack.", "augment.")
 DRAWS = 50  # of a mutator that happens to leave a file as it is

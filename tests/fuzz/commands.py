@@ -304,6 +304,16 @@ COMMANDS: dict[str, Command] = {
         writes=("compared",),
         keeps=("compared/cells",),
     ),
+    "plan": Command(
+        ("plan", "cache", "--out", "plan.yaml", "--source", "competition"),
+        CACHE,
+        writes=("plan.yaml",),
+        bad={
+            1: NO_INPUT,
+            3: (*NO_FILE, "cache", "cache/plan.yaml", "tiny.yaml"),
+            5: NO_WORD,
+        },
+    ),
     "config": Command(
         ("config", "tiny.yaml", "seed=1"),
         (Reads("tiny.yaml", "experiment"),),
