@@ -56,6 +56,9 @@ def test_pixels_pieces_and_greys_of_volumes_are_those_of_plain_counts(organs):
 
 def test_pictures_count_without_what_is_ignored(tmp_path):
     data = read("png_folder", write_nuclei(tmp_path), SEEN, {"ignore": 255})
+    dotted = data.pictures["0"].labels[0]
+    dotted[:] = 0
+    dotted[10:38:4, 10:50:4] = 1  # 70 pieces of one class, none of the other
     found = fingerprint("png_folder", data, MACHINE)
     assert [one.name for one in found.objects] == ["class 1", "class 2"]
     assert sum(one.share for one in found.classes) == pytest.approx(1)
@@ -63,6 +66,10 @@ def test_pictures_count_without_what_is_ignored(tmp_path):
     kept = sum((~one.ignore).sum() for one in pictures)
     first = sum(((one.labels == 1) & ~one.ignore).sum() for one in pictures)
     assert found.objects[0].share == pytest.approx(first / kept)
+    for number, one in enumerate(found.objects, 1):
+        masks = [(p.labels[0] == number) & ~p.ignore[0] for p in pictures]
+        pieces = [ndimage.label(mask, np.ones((3, 3)))[1] for mask in masks if mask.any()]
+        assert (one.pieces, max(pieces)) == (np.median(pieces), 70 if number == 1 else 3)
     assert (found.channels, found.depth, found.exclusive, found.volumes) == (3, 1, True, False)
     assert all(0 <= one.low < one.high <= one.largest <= 1 for one in found.greys)
 

@@ -21,6 +21,11 @@ def _limits(f: Fingerprint) -> str:
     return f"at most {d.budget(f):,} pixels on this machine, and 1.5 times the box a side"
 
 
+def _apart(f: Fingerprint) -> str:
+    millimetres = sorted({z for z, _, _ in f.spacings})
+    return f", {' or '.join(f'{z:g}' for z in millimetres)} mm apart" if millimetres else ""
+
+
 def _days(f: Fingerprint) -> str:
     if f.most_days > 1:
         return (
@@ -81,8 +86,8 @@ INPUT_RULES = (
         lambda f: f.volumes,
         DEFAULT,
         lambda f: (
-            f"Scans of {f.depth} slices: two neighbours on either side; 2.5-D gained .02 on the "
-            "competition's leaderboards."
+            f"Scans of {f.depth} slices{_apart(f)}: two neighbours on either side; "
+            "2.5-D gained .02 on the competition's leaderboards."
         ),
     ),
     Rule(
