@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,28 @@ def test_a_training_is_pushed_again_beside_its_own_output_until_it_has_ended(
         kernel("push", folder=build, kind="train")
         assert kaggle.calls() == calls
         assert capsys.readouterr().out.endswith(f"has run; its output is in {build}/output\n")
+
+
+def test_a_build_does_not_forget_that_a_training_goes_on(kaggle, tmp_path, monkeypatch):
+    """`kernel push --config` builds first, each time."""
+    build = write_build(tmp_path / "build", kind="train")
+    metadata = build / "train" / "kernel-metadata.json"
+    fresh = metadata.read_text()
+    module = sys.modules["gutseg.kernel"]
+
+    def rebuild(*_):
+        metadata.write_text(fresh)
+
+    monkeypatch.setattr(module, "build_code_bundle", rebuild)
+    kaggle.change(output={"runs/a/fold0/last.pt": ""}, log=["epoch 0", STOPPED])
+    again = {"folder": build, "kind": "train", "config": Path("a.yaml"), "user": "me"}
+    kernel("push", **again)
+    kernel("push", **again)
+    assert json.loads(metadata.read_text())["kernel_sources"] == ["me/gutseg-train"]
+    kaggle.change(log=["runs/a/fold0 is trained"])
+    kernel("push", **again)
+    kernel("push", **again)  # what comes after the end begins anew
+    assert json.loads(metadata.read_text())["kernel_sources"] == []
 
 
 def test_the_scores_of_what_was_attached_are_told(kaggle, tmp_path, caplog):

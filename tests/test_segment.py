@@ -97,7 +97,8 @@ def test_a_scan_of_a_run_of_a_blend_and_its_labels(trained, scan, tmp_path, caps
 def test_where_an_export_goes_by_itself(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     export(trained.cache, to="rtstruct", scan=SCAN, truth=True)
-    assert (tmp_path / "exports" / "cache" / SCAN / "rtstruct" / "rtstruct.dcm").is_file()
+    name = "rtstruct-truth"  # what was predicted goes elsewhere
+    assert (tmp_path / "exports" / "cache" / SCAN / name / "rtstruct.dcm").is_file()
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def _ends_in_words(scaling: Scaling) -> str:
         body = " of the voxels above air (8 % of the 99.5th percentile)"
         where = body if scaling.kind == "zscore_body" else ""
         times = f"{scaling.deviations:g} standard deviations"
-        return f"the scan's mean minus and plus {times}, of its grey values{where}"
+        return f"the scan's mean minus (at least 0) and plus {times}, of its grey values{where}"
     if scaling.kind == "scan":
         return "0 and the highest grey value of the scan"
     return (

@@ -8,7 +8,7 @@ import typer
 from gutseg.kaggle.bundle import build_bundle
 from gutseg.kaggle.code_bundle import build_code_bundle
 from gutseg.kaggle.metadata import Kind, kaggle_user
-from gutseg.kaggle.push import push
+from gutseg.kaggle.push import push, resume_training
 from gutseg.kaggle.rehearsal import check
 from gutseg.kaggle.steps import kept
 
@@ -48,13 +48,14 @@ def kernel(
     if action == "check":
         check(folder, images, full, kind)
         return
-    if blend or config or action == "build":
+    if blend or config or attach or action == "build":
         owner = user or kaggle_user()
         with kept(folder):
             if blend:
                 build_bundle(blend, folder, owner, wheels, name)
             else:
                 build_code_bundle(kind, folder, owner, config, wheels, name, attach or [])
+        resume_training(folder, kind)
     if action == "push":
         push(folder, submit, dry_run, kind)
     else:
@@ -68,6 +69,8 @@ def _check_options(
     """Raise ValueError for an option that a kernel of this kind does not read or lacks."""
     if kind == "infer" and action == "build" and blend is None:
         raise ValueError("kernel build needs --blend blends/NAME/blend.yaml")
+    if attach and action == "check":
+        raise ValueError("--attach is for kernel build and push; build with it, then check")
     given = {"--blend": blend, "--config": config, "--attach": attach}
     read = {"infer": ["--blend"], "train": ["--config", "--attach"], "cv": ["--attach"]}
     for option, value in given.items():

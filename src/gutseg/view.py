@@ -1,6 +1,7 @@
 """gutseg view RUN: a run's scans with truth and prediction in the browser."""
 
 import errno
+import threading
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -20,10 +21,13 @@ def view(
     """Show scans slice by slice, with truth, out-of-fold prediction and their differences.
 
     The pages are served to this machine alone, at an address that nobody can guess, until Ctrl-C.
+    A browser that is opened has the address in its command line, which other users of the machine
+    can read: there, give --no-browser.
     """
     scans = open_scans(source, fold)
     try:
-        server = Server(scans, source.parent.name if source.is_file() else source.name, port)
+        folder = source.parent if source.is_file() else source
+        server = Server(scans, folder.resolve().name, port)
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
@@ -32,5 +36,6 @@ def view(
     with server:
         print(f"{len(scans.names)} scans at {server.url} until Ctrl-C", flush=True)
         if browser:
-            webbrowser.open(server.url)
+            # it waits for a browser in the terminal, and that one for the server
+            threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
         server.serve_forever()

@@ -12,9 +12,9 @@ from clinic_cases import SHAPE, grey, write_series
 from pydicom.uid import JPEGLosslessSV1
 
 from gutseg.clinic import dicom_image, nifti, series_in
-from gutseg.clinic.geometry import of_scan
+from gutseg.clinic.geometry import Turn, of_scan
 from gutseg.clinic.input import read_volume
-from gutseg.clinic.resample import fit, parsed, resample
+from gutseg.clinic.resample import Fit, fit, parsed, resample
 from gutseg.clinic.volume import as_grey
 from gutseg.ending import explain
 
@@ -295,6 +295,7 @@ NIFTIS = {
     "text": (b"not an image", "is not a readable NIfTI file"),
     "empty": (b"", "is not a readable NIfTI file"),
     "cut": (_image()[:-9], "is not a readable NIfTI file"),
+    "unit": (_image()[:123] + b"\5" + _image()[124:], "is not a readable NIfTI file"),
     "in time": (_image((4, 5, 6, 2)), "holds 4 x 5 x 6 x 2 values; expected one volume"),
     "no volume": (_image((4, 5)), "holds 4 x 5 values; expected one volume of 1 to"),
     "complex": (_image(dtype=np.complex64), "holds complex64; expected grey values"),
@@ -333,3 +334,19 @@ def test_units_and_versions_of_nifti(tmp_path):
     volume = read_volume(tmp_path / "x.nii")
     assert volume.geometry.spacing == pytest.approx((3, 1.5, 1.5)) and volume.name == "x"
     assert np.array_equal(volume.image, grey().T)
+
+
+@pytest.mark.parametrize("slices", [6.0, 9.0, 4.5])
+def test_a_ball_that_is_brought_back_keeps_its_volume(slices):
+    """Where two voxels become one, halves are exact: they must not all be inside."""
+    spacing = np.array([3, 1.5, 1.5])
+    places = np.stack(np.mgrid[:36, :40, :40], axis=-1) * spacing
+    shape = (round(36 * 3 / slices), 40, 40)
+    made = Fit(Turn((0, 1, 2), (False,) * 3), shape, (slices, 1.5, 1.5), (36, 40, 40))
+    ratios = []
+    for shift in np.linspace(0, slices, 7):
+        middle = (54 + shift, 30, 30)
+        ball = np.linalg.norm(places - middle, axis=-1) < 20
+        found = made.back(ball[None])[0]
+        ratios.append(found.sum() * slices / (ball.sum() * 3))
+    assert np.mean(ratios) == pytest.approx(1, abs=0.02)

@@ -34,12 +34,16 @@ def test_percentiles_map_to_zero_and_one(scan):
     assert (scaled == 1).mean() == pytest.approx(0.1, abs=0.01)
 
 
-def test_mean_and_deviations_map_to_the_middle_and_the_ends(scan):
+@pytest.mark.parametrize("deviations", [0.5, 2])
+def test_mean_and_deviations_map_to_the_ends(scan, deviations):
+    """Mean minus two deviations of this scan is below black: 0 stays black, as padding is."""
     grey = scan.image.astype(float)
-    scaled = scale(scan.image[:, None], scan, Scaling(kind="zscore", deviations=2))
-    expected = 0.5 + (grey[:, None] - grey.mean()) / grey.std() / 4
+    scaled = scale(scan.image[:, None], scan, Scaling(kind="zscore", deviations=deviations))
+    low = max(grey.mean() - deviations * grey.std(), 0)
+    high = grey.mean() + deviations * grey.std()
+    assert (low > 0) == (deviations == 0.5)
+    expected = (grey[:, None] - low) / (high - low)
     np.testing.assert_allclose(scaled, expected.clip(0, 1), 1e-4, 1e-5)
-    assert 0 < (scaled == 1).mean() < 0.1
 
 
 def test_the_body_is_what_is_brighter_than_air():

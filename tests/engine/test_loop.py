@@ -373,7 +373,7 @@ def test_moving_average_follows_its_formula():
 
 def test_the_weights_of_the_last_steps_are_averaged_all_alike(tmp_path):
     """16 steps in 4 epochs, from .5 on: the mean of steps 8 to 15, batch statistics too."""
-    learner, seen = _learner(4, average_from=0.5), []
+    learner, seen = _learner(4, average_from=0.5, monitor=None), []
     step = learner.optimizer.step
 
     def record(*given, **named):
@@ -396,12 +396,12 @@ def test_the_weights_of_the_last_steps_are_averaged_all_alike(tmp_path):
 
 
 def test_an_average_that_has_begun_resumes_bit_for_bit(tmp_path):
-    straight = _learner(4, average_from=0.3)
+    straight = _learner(4, average_from=0.3, monitor=None)
     fit(straight, Batches(), _evaluate([0, 0, 0, 0]), tmp_path / "a", None)
-    stopped = _learner(4, average_from=0.3)
+    stopped = _learner(4, average_from=0.3, monitor=None)
     with pytest.raises(StopIteration):  # after two epochs
         fit(stopped, Batches(), _evaluate([0, 0]), tmp_path / "b", None)
-    resumed = _learner(4, seed=7, average_from=0.3)
+    resumed = _learner(4, seed=7, average_from=0.3, monitor=None)
     fit(resumed, Batches(), _evaluate([0, 0]), tmp_path / "b", None)
     assert torch.equal(_flat(resumed.best), _flat(straight.best))
     assert not torch.equal(_flat(resumed.best), _flat(resumed.model))
@@ -410,6 +410,8 @@ def test_an_average_that_has_begun_resumes_bit_for_bit(tmp_path):
 def test_two_averages_at_once_are_refused():
     with pytest.raises(ValueError, match=r"ema: 0.9 and average_from: 0.5 are two averages"):
         Train(ema=0.9, average_from=0.5)
+    with pytest.raises(ValueError, match="train.monitor and train.patience choose an epoch"):
+        Train(average_from=0.5)
 
 
 def test_a_frozen_encoder_keeps_its_weights_and_then_moves(tmp_path):

@@ -53,8 +53,12 @@ def test_an_encoder_waits_and_then_learns_at_a_share_of_the_rate():
     assert (schedule.steps, schedule.frozen_steps) == (16, 6)
     assert [schedule(step, encoder=True) for step in (0, 5, 6, 15)] == [0, 0, 0.2, 0.2]
     assert schedule(0) == schedule(15) == 1.0
-    timed = Schedule.of(optim, Train(seconds=3.0), batches=7)
-    assert (timed.steps, timed.frozen_steps) == (3000, 3000)
+    share = Optim(frozen_epochs=0.2)
+    timed = Schedule.of(share, Train(seconds=3.0), batches=7)
+    assert (timed.steps, timed.frozen_steps) == (3000, 600)
+    for budget in (Train(seconds=3.0), Train(steps=7), Train(epochs=1)):
+        with pytest.raises(ValueError, match="frozen_epochs: 1 freeze the encoder for the whole"):
+            Schedule.of(Optim(frozen_epochs=1), budget, batches=7)
 
 
 def test_the_encoder_is_what_a_module_of_that_name_holds():

@@ -39,6 +39,7 @@ def test_the_wheel_of_this_version_is_the_package_and_nothing_else(tmp_path):
     package = ROOT / "src" / "gutseg"
     names = {name for name in archive.namelist() if name.startswith("gutseg/")}
     files = [path for path in package.rglob("*.*") if path.suffix in (".py", ".csv")]
+    files += package.glob("*/assets/*.*")  # of pages
     assert names == {f"gutseg/{path.relative_to(package).as_posix()}" for path in files}
     assert archive.read("gutseg/submit.py") == (package / "submit.py").read_bytes()
 

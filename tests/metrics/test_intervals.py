@@ -81,8 +81,9 @@ def test_the_bootstrap_is_the_textbooks():
     rng, seen = np.random.default_rng(0), []
     for counts in rng.multinomial(8, np.full(8, 1 / 8), 2000):
         again = np.repeat(values, counts)
-        if error := again.std() / 7**0.5:
-            seen.append((again.mean() - values.mean()) / error)
+        # a resample of one patient alone has no spread: a quarter of all patients' is the least
+        error = max(again.std() / 7**0.5, stats.sem(values) / 4)
+        seen.append((again.mean() - values.mean()) / error)
     t = np.quantile(seen, [0.975, 0.025])
     expected = values.mean() - t * stats.sem(values)
     sums = np.stack([values, np.ones(8)], axis=-1)[:, None]
@@ -100,6 +101,24 @@ def test_the_linearised_error_is_close_to_the_jackknifes():
     jackknife = (39 / 40 * ((left - np.mean(left)) ** 2).sum()) ** 0.5
     _, low, high = intervals(sums)["score"]
     assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 39) * jackknife, rel=0.06)
+
+
+@pytest.mark.parametrize("outliers", [1, 2])
+def test_one_patient_who_stands_out_does_not_send_the_interval_to_infinity(outliers):
+    """Of 20 patients one or two differ between two runs: most resamples show no spread at all."""
+    sums = [_of(0.8, 0.1)] * 20
+    others = [_of(0.6, 0.1)] * outliers + sums[outliers:]
+    score, dice, _ = differences(sums, others).values()
+    assert dice.value == pytest.approx(0.2 * outliers / 20)
+    assert -0.01 < dice.low <= 0 < dice.value < dice.high < 0.25
+    assert score.high == pytest.approx(0.4 * dice.high)
+
+
+def test_a_class_that_one_patient_alone_shows_has_no_interval():
+    nobody = np.zeros((2, 2))
+    found = intervals([_of(0.8, 0.1), *[nobody] * 11])
+    assert found["dice"].value == pytest.approx(0.8) and np.isnan(found["dice"].low)
+    assert np.isnan(differences([_of(0.8, 0.1), nobody], [_of(0.7, 0.1), nobody])["score"].high)
 
 
 def test_differences_are_paired():

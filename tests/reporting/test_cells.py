@@ -23,6 +23,8 @@ from gutseg.reporting.parts import Chart, Heat, Report, Section, Series, Table
         (True, 3, "yes"),
         (np.False_, 3, "no"),
         (0.000012345, None, "1.234e-05"),
+        (38496.0, None, "38,496"),
+        (2e15, None, "2e+15"),
         ("1234", 0, "1234"),
     ],
 )

@@ -86,6 +86,7 @@ def test_markdown_leaves_out_what_only_a_browser_shows():
         ("see `val_loss` <b>", "see `val_loss` &lt;b>"),
         ("one ` alone_", "one \\` alone\\_"),
         ("two\nlines", "two lines"),
+        ("![p](http://e/p.png) &lt;", "!\\[p\\](http://e/p.png) &amp;lt;"),
     ],
 )
 def test_words_mean_nothing_in_markdown(words, shown):

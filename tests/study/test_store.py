@@ -10,6 +10,7 @@ from bench_cases import blob_source, tiny
 
 from gutseg.config import Config
 from gutseg.config.sections import Attention, Presence
+from gutseg.data.mixing import Mix
 from gutseg.data.patches import Patching
 from gutseg.settings import Section
 from gutseg.study.store import HARMLESS, Store, changes, fingerprint
@@ -49,7 +50,7 @@ def _with(config, path, value):
 def _whole(config):
     """The config with the sections that it may leave out."""
     model = config.model.model_copy(update={"presence": Presence(), "attention": Attention()})
-    return config.model_copy(update={"model": model, "volume": Patching()})
+    return config.model_copy(update={"model": model, "volume": Patching(), "mix": Mix()})
 
 
 CONFIG = _whole(tiny().first_config)

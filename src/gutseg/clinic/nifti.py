@@ -113,7 +113,10 @@ def _damaged(path: Path, error: Exception) -> ValueError:
 
 def _geometry(path: Path, found: Any, shape: Sequence[int]) -> Geometry:
     """Return where voxels lie; array axes run column, row, slice, so that they are turned round."""
-    unit = MM_OF_UNIT.get(found.header.get_xyzt_units()[0], 1.0)
+    try:
+        unit = MM_OF_UNIT.get(found.header.get_xyzt_units()[0], 1.0)
+    except KeyError as error:
+        raise _damaged(path, error) from None
     lps = FLIP[:, None] * found.affine[:3] * unit  # (3, 4)
     steps = lps[:, [2, 1, 0]].T
     if not np.isfinite(lps).all() or abs(np.linalg.det(steps)) < 1e-9:

@@ -17,6 +17,8 @@ Value = TypeVar("Value")
 # of slices, rows and columns; 97 % of the competition's slices are of 1.5 mm, the rest of 1.63
 TRAINED_MM = (SLICE_MM, 1.5, 1.5)
 # Spacings within this factor are left alone, as those of 1.63 mm were in training.
+# see `resample`: enough for float32, far too little to move an outline
+TILT = 1e-3
 ALIKE = 1.15
 # Beyond this factor there is nothing to gain: what networks saw is finer or coarser by far.
 FARTHEST = 3.0
@@ -43,7 +45,8 @@ class Fit:
     def back(self, masks: np.ndarray) -> np.ndarray:
         """Bring masks (C, Z, H, W) bool back to the volume's own voxels."""
         if self.seen != self.shape:
-            masks = np.stack([resample(mask, self.shape) >= 0.5 for mask in masks])
+            # an average of exactly one half would be inside on both ends of an organ
+            masks = np.stack([resample(mask, self.shape, tilt=TILT) >= 0.5 for mask in masks])
         return np.stack([self.turn.undo(mask) for mask in masks])
 
     def __str__(self) -> str:
@@ -80,27 +83,29 @@ def fit(volume: Volume, trained_mm: Sequence[float], where: str) -> Fit:
     return Fit(turn, _three(shape), _three(spacing), _three(seen))
 
 
-def resample(volume: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def resample(volume: np.ndarray, shape: Sequence[int], tilt: float = 0.0) -> np.ndarray:
     """Return a volume over the same box with another number of voxels, float32.
 
     An axis that shrinks is averaged over the voxels that a new one covers; one that grows is
-    interpolated between centres.
+    interpolated between centres. tilt: by which share the last voxel of a shrinking axis weighs
+    less than the first, so that halves of a mask are no ties.
     """
     values = volume.astype(np.float32)
     for axis, count in enumerate(shape):
         if count != values.shape[axis]:
-            share = _shares(values.shape[axis], count)  # (count, before)
+            share = _shares(values.shape[axis], count, tilt)  # (count, before)
             values = np.moveaxis(np.tensordot(share, values, (1, axis)), 0, axis)
     return values
 
 
-def _shares(before: int, after: int) -> np.ndarray:
+def _shares(before: int, after: int, tilt: float) -> np.ndarray:
     """What each voxel of an axis gives to each new one, (after, before) float32; rows sum to 1."""
     step = before / after
     if step > 1:
         start, cell = np.arange(after)[:, None] * step, np.arange(before)
-        share = np.minimum(start + step, cell + 1) - np.maximum(start, cell)
-        return (share.clip(min=0) / step).astype(np.float32)
+        share = (np.minimum(start + step, cell + 1) - np.maximum(start, cell)).clip(min=0)
+        share *= 1 - tilt * cell / before
+        return (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
     centre = ((np.arange(after) + 0.5) * step - 0.5).clip(0, before - 1)
     share = 1 - np.abs(centre[:, None] - np.arange(before))
     return share.clip(min=0).astype(np.float32)

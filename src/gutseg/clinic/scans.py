@@ -27,12 +27,24 @@ def export_scan(
     """
     if not scan:
         raise ValueError(f"--to {to} writes one scan; name it with --scan (case7_day0)")
-    home = source.resolve() if source.is_dir() else source.resolve().parent
-    target = out or Path("exports") / home.name / scan / to
+    target = out or Path("exports") / _named(source) / scan / _kind(to, wanted, truth)
     check_clinic_folder(target, [source], to)
     volume, masks, whose = open_scan(source, scan, wanted=wanted, truth=truth)
     files = write_masks(target, volume, masks, to, by_hand=truth, about={"masks": whose})
     print(f"{', '.join(map(str, files))}: {whose}; {NOTICE}")
+
+
+def _named(source: Path) -> str:
+    """Return what exports of a source lie under: blends of one folder have different names."""
+    place = source.resolve()
+    if place.is_dir() or place.name == "blend.yaml":
+        return place.name if place.is_dir() else place.parent.name
+    return f"{place.parent.name}-{place.stem}"
+
+
+def _kind(to: str, wanted: str, truth: bool) -> str:
+    """Return the folder of masks as `to`: labels and folds do not replace predictions."""
+    return to + ("-truth" if truth else "") + (f"-fold{wanted}" if wanted != "all" else "")
 
 
 def open_scan(

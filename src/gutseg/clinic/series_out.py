@@ -12,6 +12,7 @@ from pydicom.valuerep import format_number_as_ds
 from gutseg.clinic.dicom_parts import dataset, decimals, save, uid
 from gutseg.clinic.organs import NOTICE
 from gutseg.clinic.volume import Volume
+from gutseg.data.index import SCAN_FOLDER
 
 
 def with_series(volume: Volume, folder: Path) -> Volume:
@@ -52,7 +53,7 @@ def _common(volume: Volume, content: str) -> dict:
         "SeriesDescription": f"written by gutseg, {NOTICE}"[:64],
         "Manufacturer": "",
         "PatientName": "Anonymous",
-        "PatientID": volume.name.split("_")[0][:64],
+        "PatientID": _patient(volume.name, content),
         "PatientIdentityRemoved": "YES",
         "DeidentificationMethod": "written from pictures without a patient",
         **dict.fromkeys(("ScanOptions", "RepetitionTime", "EchoTime"), ""),
@@ -66,7 +67,7 @@ def _common(volume: Volume, content: str) -> dict:
         "SeriesInstanceUID": uid("series", content),
         "FrameOfReferenceUID": uid("frame", content),
         "PositionReferenceIndicator": "",
-        "StudyID": volume.name[:16],
+        "StudyID": _patient(volume.name, content)[:16],
         "SeriesNumber": 1,
         "Laterality": "",
         "ImageOrientationPatient": [format_number_as_ds(float(one)) for one in across],
@@ -77,6 +78,12 @@ def _common(volume: Volume, content: str) -> dict:
         **{"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15, "PixelRepresentation": 0},
         **{"WindowCenter": decimals([(low + high) / 2]), "WindowWidth": decimals([high - low + 1])},
     }
+
+
+def _patient(name: str, content: str) -> str:
+    """Return a patient's ID: the competition's case, else digits; a file may be called anything."""
+    known = SCAN_FOLDER.fullmatch(name)
+    return name.split("_")[0] if known else hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 def _of_slice(volume: Volume, z: int, content: str) -> dict:

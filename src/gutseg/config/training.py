@@ -27,8 +27,8 @@ class Optim(Section):
     final_lr_ratio: Share = 0.01
     # the encoder's learning rate over that of the rest, for encoders that were trained before
     encoder_lr_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
-    # the encoder's weights stay for so many epochs, which need not be whole; its batch statistics
-    # are those of the batches all the same
+    # the encoder's weights stay for so many epochs, which need not be whole (a share of a budget of
+    # seconds, or of steps without train.steps_per_epoch); batch statistics go on
     frozen_epochs: Annotated[float, Field(ge=0)] = 0.0
     # of schedule poly alone: exponent of the share of training that is left
     power: Positive = 0.9
@@ -73,7 +73,7 @@ class Train(Section):
     # decay of a moving average of the weights, which is then what is kept; null: none
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     # the weights after every step from this share of the budget on are averaged, all alike, and the
-    # mean is kept (SWA); null: none
+    # mean is kept (SWA); with monitor null, since the last epoch alone has all of it; null: none
     average_from: Annotated[float, Field(ge=0, lt=1)] | None = None
     # measured epochs without a better monitored value after which training stops; null: never
     patience: Count | None = None
@@ -117,6 +117,11 @@ class Train(Section):
             raise ValueError(
                 f"ema: {self.ema:g} and average_from: {self.average_from:g} are two averages; give "
                 "one of them"
+            )
+        if self.average_from is not None and (self.monitor or self.patience):
+            raise ValueError(
+                f"average_from: {self.average_from:g} keeps the mean at the training's end, but "
+                "train.monitor and train.patience choose an epoch; set both to null"
             )
         if self.patience and self.monitor is None:
             raise ValueError(

@@ -42,8 +42,8 @@ class Scaling(Section):
 
     # stack: by the maximum of each stack (1st place of the competition); scan: by that of the
     # scan; percentile: its low and high percentile become 0 and 1, values beyond are clipped;
-    # zscore: so do its mean minus and plus `deviations` standard deviations; zscore_body: those of
-    # the voxels that are not air
+    # zscore: so do its mean minus (black at least) and plus `deviations` standard deviations;
+    # zscore_body: those of the voxels that are not air
     kind: Literal["stack", "scan", "percentile", "zscore", "zscore_body"] = "percentile"
     # of kind percentile alone: becomes 0
     low: Annotated[float, Field(ge=0, lt=100)] = 1.0
@@ -163,7 +163,9 @@ def ends(scan: Scan, scaling: Scaling) -> tuple[float, float]:
     if scaling.kind == "percentile":
         return scan.percentile(scaling.low), scan.percentile(scaling.high)
     mean, deviation = scan.moments(body=scaling.kind == "zscore_body")
-    return mean - scaling.deviations * deviation, mean + scaling.deviations * deviation
+    reach = scaling.deviations * deviation
+    # not below black, which is what lies beyond the slice
+    return max(mean - reach, 0.0), mean + reach
 
 
 @dataclass(frozen=True)

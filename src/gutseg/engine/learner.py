@@ -118,7 +118,11 @@ class Learner:
         scaler = self.precision.scaler
         if clip_norm := self.train.clip_norm:
             scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
+            # of what moves: a frozen encoder has gradients too
+            groups = [group for group in self.optimizer.param_groups if group["lr"] > 0]
+            moving = {id(one) for group in groups for one in group["params"]}
+            weights = [one for one in self.model.parameters() if id(one) in moving]
+            nn.utils.clip_grad_norm_(weights, clip_norm)
         scaler.step(self.optimizer)
         scaler.update()
         self.optimizer.zero_grad(set_to_none=True)

@@ -78,7 +78,8 @@ class Schedule:
     def of(cls, optim: Optim, train: Train, batches: int) -> "Schedule":
         """Return the learning rates of a budget; batches: of one epoch.
 
-        A budget of seconds is counted in milliseconds, and its epochs are all of it.
+        A budget of seconds is counted in milliseconds, and its epochs are all of it. Raises
+        ValueError where the encoder would never learn.
         """
         if train.seconds:
             whole = epoch = round(1000 * train.seconds)
@@ -88,6 +89,11 @@ class Schedule:
         warmup, frozen = optim.warmup_epochs, optim.frozen_epochs
         if train.seconds:
             warmup, frozen = min(warmup, 1), min(frozen, 1)
+        if frozen and round(epoch * frozen) >= whole:
+            raise ValueError(
+                f"optim.frozen_epochs: {optim.frozen_epochs:g} freeze the encoder for the whole "
+                "budget; give fewer, of train.seconds or train.steps a share of them below 1"
+            )
         return cls(optim, whole, round(epoch * warmup), round(epoch * frozen))
 
     def __call__(self, step: float, *, encoder: bool = False) -> float:

@@ -31,7 +31,7 @@ def write_own(folder: Path) -> Path:
     content = {
         f"gutseg/{path.relative_to(package).as_posix()}": path.read_bytes()
         for path in sorted(package.rglob("*"))
-        if path.suffix in (".py", ".csv")
+        if path.suffix in (".py", ".csv") or (path.parent.name == "assets" and path.is_file())
     }
     python = "Requires-Python: >=3.11\nLicense: MIT\n"
     about = f"Metadata-Version: 2.1\nName: gutseg\nVersion: {gutseg.__version__}\n{python}"

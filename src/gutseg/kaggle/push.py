@@ -27,6 +27,16 @@ PUSHED = r"Kernel version ([0-9]+) successfully pushed"
 # What kaggle/session.py says where a training's time is over.
 STOPPED = "attach this kernel's output to it and run it again"
 LAST_LINES = 8  # of the log of a kernel that failed
+# in push.json: the training goes on, so that a build must not forget its output
+RESUME = "resume"
+
+
+def resume_training(folder: Path, kind: metadata.Kind) -> None:
+    """After a build: attach a training's own output again, where its last session was too short."""
+    if kind == "train":
+        kernel = files.read_json(folder / kind / metadata.KERNEL)["id"]
+        if Steps(folder).result(RESUME, kernel):
+            metadata.attach_own_output(folder / kind)
 
 
 def push(
@@ -177,9 +187,11 @@ class Push:
     def _next(self) -> str:
         """Say how a training goes on that its session was too short for, and have it go on."""
         if not any(STOPPED in line for line in log_lines(self.lines.output)):
+            self.steps.forget(RESUME)
             return ""
         metadata.attach_own_output(self.lines.folder / self.lines.kind)
         self.steps.forget("kernel", "run", "output")
+        self.steps.record(RESUME, self.lines.kernel, True)
         return "; its time was over: repeat this command, and it resumes from there"
 
     def submit(self, version: int) -> str:

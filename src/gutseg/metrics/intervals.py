@@ -18,6 +18,8 @@ RESAMPLES = 2000
 LEVEL = 0.95
 # With fewer patients too few resamples differ, and the t distribution has to do.
 FEWEST_TO_RESAMPLE = 6
+# of a resample, over the error of all patients
+LEAST_SPREAD = 0.25
 # what a quantity of QUANTITIES is made of: weights of the mean Dice and the mean distance, and
 # what is added
 QUANTITIES = {
@@ -89,7 +91,7 @@ def differences(
     pairs = [np.concatenate(pair) for pair in zip(sums, others, strict=True)]
     weights = np.array([row[:2] for row in QUANTITIES.values()])
     found = ratio_intervals(_stacked(pairs, 4), np.hstack([weights, -weights]), level)
-    return dict(zip(QUANTITIES, found, strict=True))
+    return {name: one.within(-1, 1) for name, one in zip(QUANTITIES, found, strict=True)}
 
 
 def _stacked(sums: Sequence[np.ndarray], ratios: int) -> np.ndarray:
@@ -104,7 +106,7 @@ def ratio_intervals(
     sums: (P, K, 2), numerator and denominator of K ratios of every patient. weights: (M, K), a row
     per quantity. The interval is bootstrap-t with the linearised standard error of a ratio
     ([Efron 1993], chapter 12); below FEWEST_TO_RESAMPLE patients Student's t. NaN where a ratio
-    that counts has no denominator, ends NaN for fewer than two patients.
+    that counts has no denominator, ends NaN for fewer than two patients that have one.
     """
     patients = len(sums)
     with np.errstate(invalid="ignore"):
@@ -122,9 +124,12 @@ def ratio_intervals(
         t = np.tile(stats.t.ppf(tails, patients - 1)[:, None], len(weights))
     else:
         away, spread = _estimate(_draws(patients, resamples), left, weights)
-        pairs = zip(away.T, spread.T, strict=True)
-        t = np.array([_quantiles(one, error, tails) for one, error in pairs]).T
+        columns = zip(away.T, spread.T, errors, strict=True)
+        t = np.array([_quantiles(*one, tails) for one in columns]).T
     ends = values - t[::-1] * errors
+    # a class that one patient alone shows says nothing of others
+    shown = [(sums[:, row != 0, 1] > 0).all(axis=1).sum() for row in weights]
+    ends[:, np.array(shown) < 2] = np.nan
     return [Interval(*map(float, one)) for one in zip(values, *ends, strict=True)]
 
 
@@ -164,7 +169,13 @@ def _weighted(parts: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.stack([parts[..., row != 0] @ row[row != 0] for row in weights], axis=-1)
 
 
-def _quantiles(away: np.ndarray, spread: np.ndarray, tails: np.ndarray) -> np.ndarray:
-    """Quantiles of studentised differences (R,); resamples without spread are left out."""
-    usable = spread > 1e-12
-    return np.quantile(away[usable] / spread[usable], tails) if usable.any() else np.zeros(2)
+def _quantiles(away: np.ndarray, spread: np.ndarray, error: float, tails: np.ndarray) -> np.ndarray:
+    """Quantiles of studentised differences (R,); error: that of all patients.
+
+    The spread of a resample counts as at least LEAST_SPREAD of that: one that misses the only
+    patient who stands out has next to none, and would send the interval to infinity.
+    """
+    usable = np.isfinite(away) & np.isfinite(spread)
+    if not usable.any() or not error > 0:
+        return np.zeros(2)
+    return np.quantile(away[usable] / np.maximum(spread[usable], LEAST_SPREAD * error), tails)

@@ -8,7 +8,7 @@ DeepMind's surface-distance differ is in docs/metric.md.
 Masks are (Z, H, W) or one slice (H, W), bool or integers, non-zero = inside. spacing is the size
 of a voxel in mm along each axis of the array, all 1 by default. Where one mask is empty, nothing
 can be measured, and yet a missed organ must count: distances are then `one_empty` (inf, a number,
-or the diagonal of the volume, the worst that a prediction in it could have), and surface Dice
+or the diagonal of the volume, longer than any that a prediction in it has), and surface Dice
 is 0. Where both are empty everything but the volume error is `both_empty`: NaN, so that
 np.nanmean leaves the pair out, or a number.
 """

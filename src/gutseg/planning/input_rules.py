@@ -156,8 +156,12 @@ INPUT_RULES = (
         lambda f: {"size": [d.crop_side(f)] * 2},
         lambda f: (
             f"{f.images} images up to {_size(d.largest(f))} whose pieces have up to "
-            f"{max(one.piece_pixels for one in f.objects):,.0f} pixels on average: crops show them "
-            "whole; 256 was no better than 128 in docs/bench/membrane.md."
+            f"{max(one.piece_pixels for one in f.objects):,.0f} pixels on average: "
+            + (
+                f"the larger crop, as {d.CROP} would cut them."
+                if d.crop_side(f) > d.CROP
+                else "crops show them whole; 256 was no better than 128 in docs/bench/membrane.md."
+            )
         ),
     ),
     Rule(

@@ -28,8 +28,10 @@ MODEL_RULES = (
         lambda f: f.volumes,
         "hybrid_unet",
         lambda f: (
-            f"{d.machine(f)}, no packaged weights: the network of configs/demo.yaml, the quickest "
-            "of its score in docs/bench/networks.md."
+            f"{d.machine(f)}, "
+            + ("too small for the packaged encoder" if f.machine.weights else "no packaged weights")
+            + ": the network of configs/demo.yaml, the quickest of its score in "
+            "docs/bench/networks.md."
         ),
     ),
     Rule(

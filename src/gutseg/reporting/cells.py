@@ -13,6 +13,8 @@ from gutseg.reporting.parts import Chart, Heat, Part, Report, Section, Series, T
 DASH = "–"
 # from this size on, digits of whole numbers are grouped by commas
 GROUPED = 1000
+# from this size on, numbers have powers of ten
+LARGEST = 1e15
 
 
 class Grid(NamedTuple):
@@ -65,7 +67,10 @@ def text(value: Any, digits: int | None) -> str:
     if isinstance(value, Real):
         number = float(value)
         comma = "," if abs(number) >= GROUPED else ""
-        return f"{number:.4g}" if digits is None else f"{number:{comma}.{digits}f}"
+        if digits is None:
+            whole = GROUPED <= abs(number) < LARGEST
+            return f"{number:,.0f}" if whole else f"{number:.4g}"
+        return f"{number:{comma}.{digits}f}"
     return str(value)
 
 

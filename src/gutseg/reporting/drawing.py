@@ -36,8 +36,8 @@ def draw(part: Chart | Heat) -> Figure:
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained", facecolor="white")
     axis = figure.subplots()
     _chart(axis, part)
-    axis.set(xlabel=part.x, ylabel=part.y)
-    axis.set_title(part.caption, wrap=True)
+    axis.set(xlabel=_literal(part.x), ylabel=_literal(part.y))
+    axis.set_title(_literal(part.caption), wrap=True)
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
@@ -68,25 +68,39 @@ def _chart(axis: Axes, part: Chart) -> None:
             width = 0.8 * _step(x)
             if part.stacked:
                 below = np.array([stack.get(at, 0.0) for at in x])
-                axis.bar(x, y, width, below, color=colour, label=one.name)
+                axis.bar(x, y, width, below, color=colour, label=_literal(one.name))
                 stack |= dict(zip(x, below + np.nan_to_num(y), strict=True))
                 continue
             width /= len(bars)
             x = x + (bars.index(one) - (len(bars) - 1) / 2) * width
-            axis.bar(x, y, width, color=colour, label=one.name, yerr=_whiskers(one, y), capsize=2)
+            axis.bar(
+                x,
+                y,
+                width,
+                color=colour,
+                label=_literal(one.name),
+                yerr=_whiskers(one, y),
+                capsize=2,
+            )
         else:
             _line(axis, one, x, y, colour, MARKERS[number % len(MARKERS)])
     if part.log_y:
         axis.set_yscale("log")
     if places:
         turned = sum(map(len, places)) > MOST_LETTERS
-        axis.set_xticks(list(places.values()), list(places))
+        axis.set_xticks(list(places.values()), list(map(_literal, places)))
         if turned:
             axis.tick_params(axis="x", rotation=45)
     if part.x_range:
         axis.set_xlim(*part.x_range)
     if part.y_range:
         axis.set_ylim(*part.y_range)
+
+
+def _literal(words: str) -> str:
+    """Return words that matplotlib takes for nothing else: a folder may be called anything."""
+    safe = words.replace("$", r"\$")
+    return f" {safe}" if safe.startswith("_") else safe  # it hides such names
 
 
 def _places(part: Chart) -> dict[str, float]:
@@ -105,13 +119,13 @@ def _step(x: np.ndarray) -> float:
 
 def _line(axis: Axes, one: Series, x: np.ndarray, y: np.ndarray, colour: str, marker: str) -> None:
     if one.kind == "points":
-        axis.scatter(x, y, s=16, color=colour, marker=marker, alpha=0.8, label=one.name)
+        axis.scatter(x, y, s=16, color=colour, marker=marker, alpha=0.8, label=_literal(one.name))
         if one.low is not None and one.high is not None:
             axis.errorbar(x, y, yerr=_whiskers(one, y), fmt="none", color=colour, capsize=2, lw=1)
         return
     style = "--" if one.dashed else "-"
     dots = marker if len(x) <= 12 else ""
-    axis.plot(x, y, style, color=colour, marker=dots, ms=4, lw=1.6, label=one.name)
+    axis.plot(x, y, style, color=colour, marker=dots, ms=4, lw=1.6, label=_literal(one.name))
     if one.low is not None and one.high is not None:
         low, high = np.array(one.low, float), np.array(one.high, float)
         axis.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
@@ -141,11 +155,11 @@ def _heat(part: Heat) -> Figure:
             colour = "white" if is_dark else "black"
             shown = text(float(value), part.digits)
             axis.text(column, row, shown, ha="center", va="center", color=colour, fontsize=8)
-    axis.set_xticks(range(columns), [str(name) for name in part.frame.columns])
-    axis.set_yticks(range(rows), [str(name) for name in part.frame.index])
+    axis.set_xticks(range(columns), [_literal(str(name)) for name in part.frame.columns])
+    axis.set_yticks(range(rows), [_literal(str(name)) for name in part.frame.index])
     if sum(len(str(name)) for name in part.frame.columns) > MOST_LETTERS:
         axis.tick_params(axis="x", rotation=60)
-    axis.set(xlabel=part.x, ylabel=part.y)
-    axis.set_title(part.caption, wrap=True)
+    axis.set(xlabel=_literal(part.x), ylabel=_literal(part.y))
+    axis.set_title(_literal(part.caption), wrap=True)
     figure.colorbar(image, ax=axis, pad=0.01)
     return figure

@@ -14,6 +14,7 @@ def markdown_page(report: Report) -> str:
     lines = [BEGINS.decode(), f"# {_plain(report.title)}", _plain(report.about)]
     for section in report.sections:
         lines += _section(section)
+    lines.append("Not for clinical use.")
     return "\n\n".join(line for line in lines if line) + "\n"
 
 
@@ -31,16 +32,22 @@ def _section(section: Section) -> list[str]:
 def _shown(part: Part) -> str:
     caption = _plain(part.caption)
     if not isinstance(part, Table):
-        about = _plain(getattr(part, "about", "") or part.caption).replace("]", ")")
-        return f"**{caption}**\n\n![{about.replace('[', '(')}](figures/{part.name}.png)"
+        about = getattr(part, "about", "") or part.caption
+        about = _plain(about.replace("[", "(").replace("]", ")"))
+        return f"**{caption}**\n\n![{about}](figures/{part.name}.png)"
     shown = grid(part.frame, part.digits, FIRST_ROWS)
     sides = ["---:" if number else "---" for number in shown.is_number]
-    rows = [[_plain(cell) for cell in row] for row in [shown.header, *shown.rows]]
+    rows = [[_cell(cell) for cell in row] for row in [shown.header, *shown.rows]]
     lines = (f"| {' | '.join(row)} |" for row in [rows[0], sides, *rows[1:]])
     drawn = "\n".join(lines)
     rest = len(part.frame) - len(shown.rows)
     more = f"\n\n… and {rest:,} more rows in [{part.name}.csv](tables/{part.name}.csv)"
     return f"**{caption}**\n\n{drawn}{more if rest > 0 else ''}"
+
+
+def _cell(words: str) -> str:
+    """Return words of a table: a bare | ends a cell even inside `code`."""
+    return re.sub(r"(?<!\\)\|", r"\\|", _plain(words))
 
 
 def _plain(words: str) -> str:
@@ -53,4 +60,5 @@ def _plain(words: str) -> str:
 
 
 def _escaped(words: str) -> str:
-    return re.sub(r"([\\*_|`])", r"\\\1", words).replace("<", "&lt;")
+    words = words.replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\*_|`\[\]])", r"\\\1", words)

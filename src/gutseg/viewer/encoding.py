@@ -127,6 +127,7 @@ def pictures(scan: Scan, top: float, quality: int | None, reduce: int) -> dict[s
     return {
         "type": "image/png" if quality is None else "image/jpeg",
         "shape": [depth, height, width],
+        "reduce": reduce,
         "rows": rows,
         "strips": strips,
     }

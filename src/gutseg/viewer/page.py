@@ -50,7 +50,7 @@ def part(
         caption=f"{about}: {names}",
         note=(
             f"Images are compressed (JPEG, quality {quality}){saved}, masks are complete; "
-            "gutseg view shows every scan as it is."
+            "gutseg view shows every scan uncompressed, in 256 greys."
         ),
         html=(
             f"<style>{asset(STYLE)}</style>"

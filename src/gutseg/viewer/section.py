@@ -14,6 +14,9 @@ from gutseg.viewer.page import BUDGET, part
 from gutseg.viewer.scans import Scans, open_scans, pick
 
 SHOWN = 3
+# of the sources, so that each has bytes enough for its scans
+MOST_VIEWERS = 4
+LEFT_OUT = f" Only the first {MOST_VIEWERS} are shown; gutseg view shows the others."
 ABOUT = (
     "Truth is outlined and the prediction filled; differences, window and level, three axes and "
     "surfaces are in the controls. The ring marks the voxel behind the Hausdorff distance."
@@ -35,17 +38,17 @@ def sections(sources: Sequence[Path], data: Path | None = None) -> list[Section]
             opened.append((source, open_scans(source)))
         except (ValueError, OSError):
             continue
-    several = len(opened) > 1
-    return _section(
-        [
-            _of_source(scans, f"{number}_{_name(source)}" if several else "", BUDGET // len(opened))
-            for number, (source, scans) in enumerate(opened, 1)
-        ]
-    )
+    shown, several = opened[:MOST_VIEWERS], len(opened) > 1
+    viewers = [
+        _of_source(scans, f"{number}_{_name(source)}" if several else "", BUDGET // len(shown))
+        for number, (source, scans) in enumerate(shown, 1)
+    ]
+    return _section([one for one in viewers if one], len(opened) > len(shown))
 
 
-def _section(viewers: Sequence[Html]) -> list[Section]:
-    return [Section("scans", "Scans to scroll through", ABOUT, viewers)] if viewers else []
+def _section(viewers: Sequence[Html], some_left_out: bool = False) -> list[Section]:
+    about = ABOUT + LEFT_OUT * some_left_out
+    return [Section("scans", "Scans to scroll through", about, viewers)] if viewers else []
 
 
 def _name(source: Path) -> str:
@@ -57,12 +60,18 @@ def _of_data(scans: Scans) -> Html:
     return part([scans[scans.names[place]] for place in places])
 
 
-def _of_source(scans: Scans, key: str, budget: int) -> Html:
+def _of_source(scans: Scans, key: str, budget: int) -> Html | None:
+    """Return a viewer of three scans, of the worst where three do not fit, or none."""
     names = pick(dice(scans)) or list(scans.names[:1])
     chosen = f"the worst, the median and the best of {len(scans.names)} by Dice"
     about = f"{key.partition('_')[2] or 'Scans'}: {chosen}"
     name = f"viewer_{key}" if key else "viewer"
-    return part([scans[one] for one in names], budget, name=name, about=about)
+    for shown in (names, names[:1]):
+        try:
+            return part([scans[one] for one in shown], budget, name=name, about=about)
+        except ValueError:
+            continue
+    return None
 
 
 def dice(scans: Scans) -> dict[str, float]:

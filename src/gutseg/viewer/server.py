@@ -26,6 +26,8 @@ NAMES = (ADDRESS, "localhost")
 KEPT = 4
 # seconds that a browser may take to ask
 PATIENCE = 30
+# what an address without a port means
+HTTP_PORT = 80
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -106,7 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         hosts = self.headers.get_all("Host", [])
         port = self.server.server_address[1]
-        if len(hosts) != 1 or hosts[0].lower() not in [f"{name}:{port}" for name in NAMES]:
+        known = [f"{name}:{port}" for name in NAMES]
+        known += NAMES if port == HTTP_PORT else []  # which browsers leave out
+        if len(hosts) != 1 or hosts[0].lower() not in known:
             return self._send(HTTPStatus.FORBIDDEN, "application/json", _error("another host"))
         # //host/path would be read as an address: what is asked for begins with one slash
         token, slash, place = unquote(urlsplit(self.path).path).lstrip("/").partition("/")

@@ -60,8 +60,8 @@ def _chart(sources: Sequence[Measured], metric: Metric) -> Chart:
             for organ, one in class_intervals(source.results, metric).items()
         }
         value, low, high = zip(*found.values(), strict=True)
-        points = Series(source.name, [*found], value, "points", _known(low), _known(high))
-        series.append(points)
+        bars = _known(low, value), _known(high, value)
+        series.append(Series(source.name, [*found], value, "points", *bars))
         said.append(f"{source.name} {with_ends(found['all'])}")
     return Chart(
         "results_scores_chart",
@@ -73,8 +73,10 @@ def _chart(sources: Sequence[Measured], metric: Metric) -> Chart:
     )
 
 
-def _known(ends: Sequence[float]) -> Sequence[float] | None:
-    return ends if np.isfinite(ends).all() else None
+def _known(ends: Sequence[float], values: Sequence[float]) -> Sequence[float] | None:
+    """Return ends of intervals, the value itself where there is none; None where none has any."""
+    known = np.isfinite(ends)
+    return np.where(known, ends, values).tolist() if known.any() else None
 
 
 def difference_table(sources: Sequence[Measured], metric: Metric) -> Table:
@@ -115,7 +117,8 @@ def _difference_chart(frame: pd.DataFrame) -> Chart:
     for pair, rows in frame.groupby("pair", sort=False):
         columns = (rows[name].tolist() for name in ("class", "score", "from", "to"))
         names, values, low, high = columns
-        series.append(Series(str(pair), names, values, "points", _known(low), _known(high)))
+        bars = _known(low, values), _known(high, values)
+        series.append(Series(str(pair), names, values, "points", *bars))
         # all classes come last
         said.append(f"{pair} {with_ends(Interval(values[-1], low[-1], high[-1]))}")
     return Chart(

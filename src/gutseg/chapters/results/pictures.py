@@ -85,6 +85,8 @@ def dice_intervals(groups: Sequence[Counts], background: int | None) -> list[Int
         there[background] = False
     mean = there / max(there.sum(), 1)
     found = ratio_intervals(sums, np.vstack([np.eye(len(there)), mean]))
+    if not there.any():
+        found[-1] = Interval(np.nan, np.nan, np.nan)
     return [one.within(0, 1) for one in found]
 
 

@@ -52,8 +52,9 @@ function placed(canvas, scan, axis) {
 }
 
 function drawImage(context, box, scan, state) {
-  const { data, shape } = scan.image;
-  const index = Math.floor((state.index * shape[state.axis]) / scan.shape[state.axis]);
+  const { data, shape, reduce } = scan.image;
+  const by = [1, reduce, reduce]; // the last column may reach beyond the slice
+  const index = Math.floor(state.index / by[state.axis]);
   const grey = plane(data, shape, state.axis, index);
   const [rows, columns] = ACROSS[state.axis].map((n) => shape[n]);
   const darkest = state.level - state.window / 2;
@@ -64,7 +65,9 @@ function drawImage(context, box, scan, state) {
   const picture = painted(columns, rows, (i) => table[grey[i]]);
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = "high";
-  context.drawImage(picture, box.left, box.top, box.width, box.height);
+  const [high, wide] = ACROSS[state.axis].map((n) => by[n]);
+  const part = [box.columns / wide, box.rows / high];
+  context.drawImage(picture, 0, 0, ...part, box.left, box.top, box.width, box.height);
 }
 
 // Each pixel takes the mean colour of the classes that cover it, so that an overlap is seen.

@@ -40,6 +40,7 @@ class Viewer {
     this.wanted = name;
     this.one(".gsv-scan").value = name;
     this.area.setAttribute("aria-busy", "true");
+    this.one(".gsv-note").removeAttribute("role");
     this.note(`loading ${name} …`);
     let scan;
     try {
@@ -66,7 +67,14 @@ class Viewer {
     this.one(".gsv-note").textContent = text;
   }
 
+  // Nothing of the scan before stays under the name of the one that failed.
   fail(error) {
+    this.scan = null;
+    this.area.removeAttribute("aria-busy");
+    this.one("tbody").replaceChildren();
+    this.one(".gsv-where").textContent = "";
+    for (const canvas of this.all("canvas")) canvas.width = canvas.width; // empties it
+    this.one(".gsv-canvas").removeAttribute("aria-label");
     this.note(String(error.message ?? error));
     this.one(".gsv-note").setAttribute("role", "alert");
   }
@@ -162,6 +170,7 @@ class Viewer {
 
   draw() {
     const { state, scan } = this;
+    if (!scan) return;
     const canvas = this.one(".gsv-canvas");
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
     const sides = [canvas.clientWidth, canvas.clientHeight];

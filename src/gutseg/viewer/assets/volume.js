@@ -27,7 +27,7 @@ function fromRuns(packed, size) {
 }
 
 // Pictures of some slices each, one below the other; `rows` of a picture are a slice and padding.
-async function fromStrips({ strips, type, shape, rows }) {
+async function fromStrips({ strips, type, shape, reduce, rows }) {
   const [depth, height, width] = shape;
   const grey = new Uint8Array(depth * height * width);
   const canvas = document.createElement("canvas");
@@ -49,7 +49,7 @@ async function fromStrips({ strips, type, shape, rows }) {
     }
     bitmap.close();
   }
-  return { data: grey, shape };
+  return { data: grey, shape, reduce };
 }
 
 // Voxels of truth, of prediction and of both, by class, axis and plane: counts[c][axis].truth[i].

@@ -88,3 +88,14 @@ def test_a_picture_is_the_same_each_time():
     for kind in ("png", "svg"):
         assert to_bytes(draw(CHART), kind) == to_bytes(draw(CHART), kind)
     assert b"A caption" in to_bytes(draw(CHART), "svg"), "letters stay text"
+
+
+def test_names_mean_nothing_to_matplotlib():
+    """It takes $...$ for a formula, ends over one that does not read, and hides names with _."""
+    series = [Series(name, ["$^$", "b"], [1, 2], "bar") for name in ("_base", "a$^$b")]
+    made = draw(Chart("x", "cost $^$ of $", "x $^$", "y", series))
+    svg = to_bytes(made, "svg").decode()
+    shown = [one.get_text() for one in made.axes[0].get_legend().get_texts()]
+    assert shown == [" _base", r"a\$^\$b"] and "cost $^$ of $" in svg
+    heat = Heat("y", "$^$", "x", "y", pd.DataFrame([[1.0]], ["$_$"], ["$^$"]))
+    assert to_bytes(draw(heat), "png").startswith(b"\x89PNG")

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,9 +51,9 @@ def test_worst_median_and_best():
 
 
 def test_the_browser_is_led_to_the_address(cache, monkeypatch, capsys):
-    opened = []
-    monkeypatch.setattr(webbrowser, "open", opened.append)
-    monkeypatch.setattr(Server, "serve_forever", lambda self: None)
+    opened, asked = [], threading.Event()
+    monkeypatch.setattr(webbrowser, "open", lambda url: (opened.append(url), asked.set()))
+    monkeypatch.setattr(Server, "serve_forever", lambda self: asked.wait(30))
     view(cache, port=0)
     printed = capsys.readouterr().out
     assert printed == f"6 scans at {opened[0]} until Ctrl-C\n"
