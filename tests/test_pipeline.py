@@ -108,13 +108,20 @@ def test_score_tables_and_json(trained, tmp_path, capsys):
     assert 0 <= low < found["score"] < high <= 1 and patients == 5
     assert f"95 % interval {low:.4f} to {high:.4f} over 5 patients" in shown
     assert set(found["per_class"]["stomach"]["intervals"]) == {"score", "dice", "hausdorff"}
+    held = found["per_fold"]
+    assert [*held] == ["fold 0", "fold 1"]
+    assert sum(fold["patients"] for fold in held.values()) == 5
+    for fold in held.values():
+        low, high = fold["intervals"]["score"]
+        assert low < fold["score"] < high and f"{low:.3f} to {high:.3f}" in shown
     score(trained.run, by="case", metric="one_sided")
     shown = capsys.readouterr().out
     assert "case5" in shown and "(one_sided:" in shown
     score(trained.run, by="class,scan,fold")
     shown = capsys.readouterr().out
     assert [shown.count(f"\n{part} ") for part in ("case5_day0", "fold 1", "all")] == [1, 1, 3]
-    assert shown.count("score, 95 %") == 1
+    # of classes and of folds, not of scans, which show one patient each
+    assert shown.count("score, 95 %") == 2
     score(trained.run, by="fold,scan", metric="clinical", json=tmp_path / "c.json")
     shown = capsys.readouterr().out
     found = json.loads((tmp_path / "c.json").read_text())

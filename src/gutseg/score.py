@@ -100,7 +100,7 @@ def _show(
     for kind in wanted:
         groups = by_fold if kind == "fold" else group_by(results, kind)
         print(as_text(groups | {"all": results}, METRICS[metric]))
-    found = scores(results, metric, METRICS[metric])
+    found = scores(results, metric, METRICS[metric], by_fold)
     found |= {"pooled": as_plain(pooled["all"])} if pooled else {}
     if json:
         write_json(json, found)

@@ -50,7 +50,8 @@ def class_intervals(
 def as_text(groups: Groups, metric: Metric) -> str:
     """Return scores as a table for a terminal, a row per group.
 
-    One group alone has a row per class, with intervals over patients.
+    One group alone has a row per class, with intervals over patients. Groups of several patients,
+    as folds are, have that of the score of all classes.
     """
     if len(groups) == 1:
         (results,) = groups.values()
@@ -67,7 +68,15 @@ def as_text(groups: Groups, metric: Metric) -> str:
         }
         for name, results in groups.items()
     }
-    return _text(pd.DataFrame.from_dict(rows, orient="index"))
+    table = pd.DataFrame.from_dict(rows, orient="index").astype(object)
+    ends = {name: _score_of_all(results, metric) for name, results in groups.items()}
+    if any(one.low == one.low for name, one in ends.items() if name != "all"):
+        table["all", "score, 95 %"] = [between(one.low, one.high) for one in ends.values()]
+    return _text(table)
+
+
+def _score_of_all(results: Sequence[ScanResult], metric: Metric) -> Interval:
+    return intervals([*patient_sums(results, metric).values()])["score"]
 
 
 def _with_intervals(results: Sequence[ScanResult], metric: Metric) -> str:
@@ -116,8 +125,10 @@ def group_by(results: Sequence[ScanResult], by: str) -> dict[str, list[ScanResul
     return groups
 
 
-def scores(results: Sequence[ScanResult], metric_name: str, metric: Metric) -> dict:
-    """Return what `gutseg score --json` writes; NaN becomes null."""
+def scores(
+    results: Sequence[ScanResult], metric_name: str, metric: Metric, folds: Groups | None = None
+) -> dict:
+    """Return what `gutseg score --json` writes; NaN becomes null. folds: name -> its results."""
     found, ends = summaries(results, metric), class_intervals(results, metric)
     scans = group_by(results, "scan").items()
     return {
@@ -130,8 +141,18 @@ def scores(results: Sequence[ScanResult], metric_name: str, metric: Metric) -> d
         "per_class": {
             organ: _values(found[organ]) | {"intervals": _ends(ends[organ])} for organ in CLASSES
         },
+        **({"per_fold": _per_fold(folds, metric)} if folds else {}),
         "per_scan": {name: _values(summarise(group, metric)) for name, group in scans},
     }
+
+
+def _per_fold(folds: Groups, metric: Metric) -> dict[str, dict]:
+    found = {}
+    for name, results in folds.items():
+        sums = patient_sums(results, metric)
+        ends = {"patients": len(sums), "intervals": _ends(intervals([*sums.values()]))}
+        found[name] = _values(summarise(results, metric)) | ends
+    return found
 
 
 def score_text(found: Mapping) -> str:
