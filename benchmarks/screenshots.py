@@ -2,7 +2,7 @@
 
 python -m benchmarks.screenshots [PAGE] (demo/report/report.html, which `make demo` writes)
 
-Chromium is asked through Playwright. Only a phantom's page belongs into the repository.
+Chromium is asked through Playwright. Only a phantom's page belongs in the repository.
 """
 
 import shutil
