@@ -26,7 +26,8 @@ def test_all_chapters_are_in_the_page(written):
     assert all(name in listed for name in ("results_scores.csv", "suspicious_scans.csv"))
 
 
-@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)])
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_the_whole_page_has_no_fault(open_page, written, size, dark):
     seen = open_page(written, width=size[0], height=size[1], dark=dark)
     seen.draw_figures()

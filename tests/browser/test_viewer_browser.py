@@ -66,7 +66,8 @@ def _fullest():
     return int(sizes.argmax()) + 1
 
 
-@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)])
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_the_page_has_no_faults(open_viewer, size, dark):
     seen = open_viewer(width=size[0], height=size[1], dark=dark)
     seen.page.click("summary")

@@ -63,6 +63,22 @@ def test_several_sources_share_the_page(source, monkeypatch):
     assert section.sections([Path("gone")]) == []
 
 
+def test_many_sources_or_a_small_page_never_end_a_report(source, monkeypatch):
+    """Four of nine are shown; then the worst scan alone; and where that is too large, none."""
+    places = [Path(f"runs/r{number}") for number in range(9)]
+    (found,) = section.sections(places)
+    assert len(found.parts) == section.MOST_VIEWERS == 4
+    assert found.about.endswith("Only the first 4 are shown; gutseg view shows the others.")
+    shown = set()
+    for budget in range(2000, 60000, 2000):
+        monkeypatch.setattr(section, "BUDGET", budget)
+        viewers = section.sections(places[:1])
+        shown.add(viewers[0].parts[0].html.count("data-scan=") if viewers else 0)
+    assert shown == {0, 1, 3}
+    monkeypatch.setattr(section, "BUDGET", 10)
+    assert section.sections(places) == []
+
+
 def test_of_data_alone_some_are_shown(cache):
     (found,) = section.sections([], cache)
     assert "case1_day0, case2_day0, case5_day0" in found.parts[0].caption
