@@ -16,7 +16,7 @@ LAYERS = (
     ("engine", "inference"),
     ("reporting",),
     ("experiment",),
-    ("warm_start",),
+    ("warm_start", "epochs"),
     ("runs", "training"),
     ("blends", "notebook", "held_out"),
     ("study", "kaggle", "viewer", "clinic", "chapters", "planning"),

@@ -12,7 +12,7 @@ import torch
 from kills import killed_after
 from pictures import SMALL, write_isbi, write_nuclei
 
-from gutseg import blends, experiment, models, runs
+from gutseg import blends, epochs, experiment, models, runs
 from gutseg.blend import blend
 from gutseg.config import Blend, Train, dump, load
 from gutseg.config.blend import Member
@@ -120,7 +120,7 @@ def test_losses_of_a_block_start_from_equal_weights_and_see_equal_crops(folders)
         config = _settings(folders, *overrides)
         data = experiment.source(config)
         table = experiment.rows(config, data)
-        batches = experiment.batches(config, data, table[table["fold"] != fold], fold)
+        batches = epochs.batches(config, data, table[table["fold"] != fold], fold)
         loss = experiment.criterion(config, data, table)
         learner = experiment.learner(config, data, loss, 30, fold, HERE)
         return learner.model.state_dict(), [batches[step] for step in range(3)]
@@ -157,7 +157,7 @@ def test_what_lies_below_an_ignore_mask_changes_nothing(folders):
             changes = {"name": loss, "params": {"mode": mode}, "class_weights": None}
             settings = config.model_copy(update={"loss": config.loss.model_copy(update=changes)})
             criterion = experiment.criterion(settings, data, data.index)
-            batch = experiment.batches(settings, data, data.index, 0)[0]
+            batch = epochs.batches(settings, data, data.index, 0)[0]
             logits = torch.linspace(-2, 2, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
             logits.requires_grad_()
             total, _ = criterion(logits, batch["target"], ignore=batch["ignore"])
@@ -266,7 +266,7 @@ def test_crops_hold_a_share_of_the_empty_planes(cache, folders):
     )
     data = experiment.source(config)
     table = experiment.rows(config, data)
-    made = experiment.batches(config, data, table, 0)
+    made = epochs.batches(config, data, table, 0)
     assert isinstance(made, Crops) and made[3]["images"].shape == (4, 1, 32, 32)
     empty = (~data.shows_object(table)).sum()
     kept = (~data.shows_object(made.rows)).sum()

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -14,13 +12,10 @@ from gutseg import models
 from gutseg.config import Config
 from gutseg.config.losses import check_fit
 from gutseg.data import sources
-from gutseg.data.augment import Augmenter
-from gutseg.data.batches import Crops, Whole
 from gutseg.data.folds import FULL, Held, assign, check_whole_scans, chosen, fold_name, read_folds
 from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
-from gutseg.data.patches import Patches
-from gutseg.data.sampler import BatchSampler, Endless, StepSampler
+from gutseg.data.selection import without_dropped
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint, precision
 from gutseg.engine.distributed import INITIAL, World, seed_everything
@@ -148,52 +143,6 @@ def stream(fold: Held) -> int:
     return MOST_FOLDS if fold == FULL else fold
 
 
-def batches(
-    config: Config, data: Source, table: pd.DataFrame, fold: Held
-) -> Whole | Crops | Patches:
-    """Return the batches of training rows; fold: the one that is held out."""
-    augment = Augmenter(config.augment.name, **config.augment.params)
-    drawn: dict[str, Any] = {
-        "batch_size": config.train.batch_size,
-        "seed": config.seed,
-        "fold": stream(fold),
-        "augment": augment,
-        "maps": maps(config),
-    }
-    if config.volume:
-        return Patches(data, table, config.volume, **drawn)
-    if config.crop is None:
-        return Whole(data, table, augment, maps(config), config.mix)
-    # planes with an object, and a share of the others, drawn once
-    kept = data.shows_object(table).copy()
-    empty = np.random.default_rng(config.seed).permutation(np.flatnonzero(~kept))
-    kept[empty[: round(config.data.empty_share * len(empty))]] = True
-    return Crops(data, table[kept], config.crop, **drawn, mix=config.mix)
-
-
-def sampler(
-    config: Config, made: Whole | Crops | Patches, world: World
-) -> BatchSampler | StepSampler | Endless:
-    """Return the order in which an epoch takes the batches."""
-    train, ranks = config.train, {"rank": world.rank, "world_size": world.size}
-    steps = train.steps_per_epoch or (train.steps and train.steps * train.accumulate)
-    if not isinstance(made, Whole):
-        # as many crops as there are images, as many patches as cover the scans
-        number = made.count if isinstance(made, Patches) else len(made.rows)
-        whole = -(-number // (train.batch_size * world.size))
-        found: StepSampler | BatchSampler = StepSampler(steps or whole, **ranks)
-    else:
-        found = BatchSampler(
-            made.source.shows_object(made.rows),
-            train.batch_size,
-            seed=config.seed,
-            empty_share=config.data.empty_share,
-            steps=steps,
-            **ranks,
-        )
-    return Endless(found) if train.seconds and not train.steps_per_epoch else found
-
-
 def learner(
     config: Config, data: Source, loss: Criterion, batches: int, fold: Held, world: World
 ) -> Learner:
@@ -207,7 +156,7 @@ def learner(
     layout = last if config.train.channels_last else torch.contiguous_format
     built = model(config, data.inputs.channels, len(data.classes))
     if config.model.initial_bias:
-        table = rows(config, data)
+        table = without_dropped(rows(config, data), data, config.data.drop, fold)
         shares = data.class_shares(table[table["fold"] != fold])
         exclusive = data.mode == "multiclass"
         set_initial_bias(built, data.inputs.channels, shares, exclusive, config.model.dims)

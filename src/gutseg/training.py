@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from gutseg import experiment, warm_start
+from gutseg import epochs, experiment, warm_start
 from gutseg.claims import claimed
 from gutseg.config import Config, dump, load
 from gutseg.config.files import flat
 from gutseg.data.batches import loader
 from gutseg.data.folds import FULL, Held, cases_held_out, fold_name
+from gutseg.data.selection import without_dropped
 from gutseg.data.sources.source import Source
 from gutseg.data.sources.turned import in_view
 from gutseg.engine.budget import best_epoch
@@ -65,11 +66,12 @@ def train_fold(config: Config, fold: Held, data: Source | None = None) -> dict[s
 def _train_here(
     folder: Path, config: Config, data: Source, table: pd.DataFrame, fold: Held, world: World
 ) -> dict[str, float]:
-    training, held_out = table[table["fold"] != fold], table[table["fold"] == fold]
+    drawn = without_dropped(table, data, config.data.drop, fold)
+    training, held_out = drawn[drawn["fold"] != fold], table[table["fold"] == fold]
     criterion = experiment.criterion(config, data, training)
-    seen, planes = in_view(data, table, config.view)
-    batches = experiment.batches(config, seen, planes[planes["fold"] != fold], fold)
-    sampler = experiment.sampler(config, batches, world)
+    seen, planes = in_view(data, drawn, config.view)
+    batches = epochs.batches(config, seen, planes[planes["fold"] != fold], fold)
+    sampler = epochs.sampler(config, batches, world)
     learner = experiment.learner(config, data, criterion, len(sampler), fold, world)
     start = warm_start.weights_of(config, fold)
     if start and not is_trained(folder):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pictures import write_nuclei
 
-from gutseg import experiment
+from gutseg import epochs, experiment
 from gutseg.config import load
 from gutseg.data.mixing import Mix, mixed
 from gutseg.data.sampler import Batch
@@ -104,7 +104,7 @@ def test_batches_of_a_config_are_mixed_and_drawn_again_the_same(tmp_path, kind, 
     for settings in ([crop], [crop, mix], [crop, mix]):
         config = load(tmp_path / "x.yaml", settings)
         data = experiment.source(config)
-        batches = experiment.batches(config, data, experiment.rows(config, data), 0)
+        batches = epochs.batches(config, data, experiment.rows(config, data), 0)
         found.append(batches[0 if config.crop else Batch(np.array([0, 2, 4, 0]), 5)])
     plain, first, second = (SimpleNamespace(**one) for one in found)
     assert (first.images == second.images).all() and (first.target == second.target).all()

@@ -12,6 +12,7 @@ from gutseg.config import Config
 from gutseg.config.sections import Attention, Presence
 from gutseg.data.mixing import Mix
 from gutseg.data.patches import Patching
+from gutseg.data.selection import Dropped
 from gutseg.settings import Section
 from gutseg.study.store import HARMLESS, Store, changes, fingerprint
 
@@ -50,7 +51,9 @@ def _with(config, path, value):
 def _whole(config):
     """The config with the sections that it may leave out."""
     model = config.model.model_copy(update={"presence": Presence(), "attention": Attention()})
-    return config.model_copy(update={"model": model, "volume": Patching(), "mix": Mix()})
+    data = config.data.model_copy(update={"drop": Dropped()})
+    sections = {"data": data, "model": model, "volume": Patching(), "mix": Mix()}
+    return config.model_copy(update=sections)
 
 
 CONFIG = _whole(tiny().first_config)

@@ -9,7 +9,7 @@ import torch
 from bench_cases import tiny, write_pictures
 
 from gutseg import bench as verb
-from gutseg import experiment
+from gutseg import epochs, experiment
 from gutseg.bench import compare
 from gutseg.engine import checkpoint
 from gutseg.predict import predict
@@ -77,7 +77,7 @@ def test_losses_of_a_block_start_from_the_same_weights_and_see_the_same_crops(
     pictures, monkeypatch
 ):
     started, seen = [], []
-    learner, batches = experiment.learner, experiment.batches
+    learner, batches = experiment.learner, epochs.batches
 
     def spied_learner(*arguments):
         made = learner(*arguments)
@@ -90,7 +90,7 @@ def test_losses_of_a_block_start_from_the_same_weights_and_see_the_same_crops(
         return made
 
     monkeypatch.setattr(experiment, "learner", spied_learner)
-    monkeypatch.setattr(experiment, "batches", spied_batches)
+    monkeypatch.setattr(epochs, "batches", spied_batches)
     study = tiny({"seed": [0, 1], "fold": [0, 1]})
     cells = study.cells([0, 1], pictures / "cells")
     for cell in cells:

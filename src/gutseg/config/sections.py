@@ -16,6 +16,7 @@ from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
 from gutseg.data.mixing import Mix
 from gutseg.data.patches import Patching
+from gutseg.data.selection import Dropped, Factor
 from gutseg.data.sources import SOURCES, mode_of
 from gutseg.data.sources.competition import BINARY
 from gutseg.data.view import View
@@ -57,6 +58,11 @@ class Data(Section):
     fold_seed: Seed = 0
     # share of the slices without any organ that an epoch sees, drawn again every epoch
     empty_share: Share = 1.0
+    # training slices that are never drawn, as {below_pixels: 20, tail: true}; null: none
+    drop: Dropped | None = None
+    # how many times as often as others slices are drawn that show a class, or any of them, as
+    # {stomach: 2, any: 1.5}; an epoch stays as long; null: all alike
+    oversample: Annotated[dict[str, Factor], Field(min_length=1)] | None = None
 
 
 class Augment(Component):

@@ -16,7 +16,7 @@ from gutseg.data.augment import Augmenter
 from gutseg.data.inputs import Crop
 from gutseg.data.maps import Maps
 from gutseg.data.mixing import Mix, Planes, mixed
-from gutseg.data.sampler import Batch
+from gutseg.data.sampler import Batch, Step
 from gutseg.data.sources.source import Source
 
 # Pixels around a crop that an augmentation may move into it; what comes from farther is black
@@ -58,8 +58,9 @@ class Whole(Dataset):
 class Crops(Dataset):
     """Random crops; the batch of a step is a pure function of (seed, fold, step).
 
-    Images smaller than a crop are mirrored at their edges. With an augmentation crops get a margin,
-    so that a deformation moves in what lies next to them.
+    A Step says which images are cropped, where they are not all drawn alike. Images smaller than a
+    crop are mirrored at their edges. With an augmentation crops get a margin, so that a deformation
+    moves in what lies next to them.
     """
 
     source: Source
@@ -72,11 +73,12 @@ class Crops(Dataset):
     maps: Maps = field(default_factory=Maps)
     mix: Mix | None = None
 
-    def __getitem__(self, step: int) -> dict:
-        random = np.random.default_rng([self.seed, self.fold, step])
+    def __getitem__(self, step: int | Step) -> dict:
+        number, drawn = step if isinstance(step, Step) else (step, [None] * self.batch_size)
+        random = np.random.default_rng([self.seed, self.fold, number])
         margin = MARGIN * self.augment.changes
         height, width = (side + 2 * margin for side in self.crop.size)
-        crops = [self._crop(random, (height, width)) for _ in range(self.batch_size)]
+        crops = [self._crop(random, (height, width), position) for position in drawn]
         planes = _joined([crop for _, crop in crops])
         if margin:
             planes = augmented(self.augment, planes, int(random.integers(2**32)))
@@ -86,8 +88,10 @@ class Crops(Dataset):
             planes = mixed(self.mix, planes, self.source.masks, random)
         return _as_batch(self.source, planes, self.maps, [name for name, _ in crops])
 
-    def _crop(self, random: np.random.Generator, size: tuple[int, int]) -> tuple[str, Planes]:
-        row = self.rows.iloc[random.integers(len(self.rows))]
+    def _crop(
+        self, random: np.random.Generator, size: tuple[int, int], position: int | None
+    ) -> tuple[str, Planes]:
+        row = self.rows.iloc[random.integers(len(self.rows)) if position is None else position]
         planes = self.source.planes(row["scan"], np.array([row["z"]]))
         box = []
         for length, side in zip(planes[0].shape[2:], size, strict=True):

@@ -21,6 +21,7 @@ from gutseg.data.augment import Augmenter
 from gutseg.data.batches import MARGIN, Planes, as_target, augmented
 from gutseg.data.inputs import CropSide, Window
 from gutseg.data.maps import Maps
+from gutseg.data.sampler import Step
 from gutseg.data.sources.source import Source
 from gutseg.settings import Section, Share
 
@@ -54,8 +55,9 @@ class Listed:
 class Patches(Dataset):
     """Random patches; the batch of a step is a pure function of (seed, fold, step).
 
-    With an augmentation patches get a margin in the plane, so that a deformation moves in what
-    lies next to them; all slices of a patch are moved alike.
+    A Step says which slices patches are centred on that are not centred on an organ, where slices
+    are not all drawn alike. With an augmentation patches get a margin in the plane, so that a
+    deformation moves in what lies next to them; all slices of a patch are moved alike.
     """
 
     source: Source
@@ -87,12 +89,13 @@ class Patches(Dataset):
             for side in sides
         )
 
-    def __getitem__(self, step: int) -> dict:
-        random = np.random.default_rng([self.seed, self.fold, step])
+    def __getitem__(self, step: int | Step) -> dict:
+        number, drawn = step if isinstance(step, Step) else (step, [None] * self.batch_size)
+        random = np.random.default_rng([self.seed, self.fold, number])
         margin = MARGIN * self.augment.changes
         # as many as the share says on average, whatever the size of a batch
         around = int(self.patching.foreground * self.batch_size + random.random())
-        places = [self._place(random, number < around) for number in range(self.batch_size)]
+        places = [self._place(random, i < around, row) for i, row in enumerate(drawn)]
         images, labels, known = zip(*(self._read(*place, margin) for place in places), strict=True)
         moved: Planes = (np.stack(images), np.stack(labels), None)  # (B, z, y, x) both
         if margin:
@@ -124,23 +127,29 @@ class Patches(Dataset):
     def _window(self, name: str) -> Window:
         return self.source.inputs.window(self.source.scan(name))
 
-    def _place(self, random: np.random.Generator, around: bool) -> tuple[str, tuple[int, int, int]]:
+    def _place(
+        self, random: np.random.Generator, around: bool, position: int | None
+    ) -> tuple[str, tuple[int, int, int]]:
         """Draw a scan, by its slices, and where a patch of it starts (z, y, x), below 0 perhaps.
 
-        around: centre it on a voxel of an organ, where the scan shows one.
+        around: centre it on a voxel of an organ, where the scan shows one. position: of the row
+        whose scan is taken, and whose slice is the middle where nothing else is; None draws one.
         """
-        name = self.rows["scan"].iloc[random.integers(len(self.rows))]
+        row = self.rows.iloc[random.integers(len(self.rows)) if position is None else position]
+        name = row["scan"]
         sides = (self.source.scan(name).shape[0], *self._window(name).size)
-        wanted = self._organ(random, name) if around else None
+        wanted: tuple[int | None, ...] | None = self._organ(random, name) if around else None
+        if wanted is None:
+            wanted = (None if position is None else int(row["z"]), None, None)
         start = []
         for axis, (side, length) in enumerate(zip(sides, self.patching.patch, strict=True)):
             free = side - length
             if free <= 0:
                 start.append(-(-free // 2))
-            elif wanted is None:
+            elif (middle := wanted[axis]) is None:
                 start.append(int(random.integers(free + 1)))
             else:
-                start.append(min(max(wanted[axis] - length // 2, 0), free))
+                start.append(min(max(middle - length // 2, 0), free))
         return name, (start[0], start[1], start[2])
 
     def _organ(self, random: np.random.Generator, name: str) -> tuple[int, int, int] | None:

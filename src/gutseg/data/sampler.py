@@ -1,4 +1,4 @@
-"""Which slices make up which batch: a pure function of (seed, epoch, rank)."""
+"""Which slices make up which batch: a pure function of (seed, epoch, rank) and their weights."""
 
 import sys
 from collections.abc import Iterator
@@ -7,12 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gutseg.data.selection import weighted_draw
+
 
 class Batch(NamedTuple):
     """Positions in the list of samples, and the seed of the batch's augmentation."""
 
     positions: np.ndarray
     seed: int
+
+
+class Step(NamedTuple):
+    """The number of a batch of crops or patches, and the samples that they are cut from."""
+
+    number: int
+    positions: np.ndarray
 
 
 class _Epochs:
@@ -35,7 +44,8 @@ class BatchSampler(_Epochs):
 
     has_label: (N,) bool, whether a sample shows any organ. empty_share: of the empty samples, drawn
     again every epoch (1 = all, 0 = none). steps: batches an epoch per rank; None takes every
-    sample once and fills up the last batch from the epoch's beginning.
+    sample once and fills up the last batch from the epoch's beginning. weights: (N,) how often a
+    sample is drawn relative to others, in an epoch of as many samples; None is all alike.
     """
 
     def __init__(
@@ -46,10 +56,12 @@ class BatchSampler(_Epochs):
         seed: int,
         empty_share: float = 1.0,
         steps: int | None = None,
+        weights: np.ndarray | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         """Raises ValueError when there is nothing to draw from."""
+        self.weights = weights
         self.full = np.flatnonzero(has_label)
         self.empty = np.flatnonzero(~has_label)
         self.num_empty = round(empty_share * len(self.empty))
@@ -65,7 +77,10 @@ class BatchSampler(_Epochs):
         rounds: list[np.ndarray] = []
         while sum(map(len, rounds)) < needed:
             kept = order.permutation(self.empty)[: self.num_empty]
-            rounds.append(order.permutation(np.concatenate([self.full, kept])))
+            known = np.concatenate([self.full, kept])
+            if self.weights is not None:
+                known = known[weighted_draw(self.weights[known], len(known), order)]
+            rounds.append(order.permutation(known))
         positions = np.concatenate(rounds)[:needed].reshape(self.steps, self.world_size, -1)
         augmentation = np.random.SeedSequence([self.seed, self.epoch, self.rank])
         seeds = augmentation.generate_state(self.steps)
@@ -82,6 +97,24 @@ class StepSampler(_Epochs):
             yield step * self.world_size + self.rank
 
 
+class WeightedStepSampler(StepSampler):
+    """The same with the samples of every batch, drawn by (seed, stream, number of the batch)."""
+
+    def __init__(
+        self, steps: int, weights: np.ndarray, batch_size: int, draw: tuple[int, int], **ranks: int
+    ) -> None:
+        """weights: (N,) how often a sample is drawn relative to others. draw: seed and stream."""
+        super().__init__(steps, **ranks)
+        self.weights, self.batch_size, self.draw = weights, batch_size, draw
+
+    def __iter__(self) -> Iterator[Step]:  # type: ignore[override]
+        shares = self.weights / self.weights.sum()
+        for number in super().__iter__():
+            # 2: no other generator of a step is seeded so
+            random = np.random.default_rng([*self.draw, number, 2])
+            yield Step(number, random.choice(len(shares), self.batch_size, p=shares))
+
+
 class Endless(_Epochs):
     """The epochs of a sampler, one after the other, as a single one without an end."""
 
@@ -89,7 +122,7 @@ class Endless(_Epochs):
         super().__init__(sys.maxsize)
         self.sampler = sampler
 
-    def __iter__(self) -> Iterator[Batch | int]:
+    def __iter__(self) -> Iterator[Batch | Step | int]:
         for epoch in count():
             self.sampler.set_epoch(epoch)
             yield from self.sampler

@@ -1,0 +1,71 @@
+"""What an epoch of an experiment sees: its batches, and the order in which they are taken."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gutseg import experiment
+from gutseg.config import Config
+from gutseg.data.augment import Augmenter
+from gutseg.data.batches import Crops, Whole
+from gutseg.data.folds import Held
+from gutseg.data.patches import Patches
+from gutseg.data.sampler import BatchSampler, Endless, StepSampler, WeightedStepSampler
+from gutseg.data.selection import draw_weights
+from gutseg.data.sources.source import Source
+from gutseg.engine.distributed import World
+
+
+def batches(
+    config: Config, data: Source, table: pd.DataFrame, fold: Held
+) -> Whole | Crops | Patches:
+    """Return the batches of training rows; fold: the one that is held out."""
+    augment = Augmenter(config.augment.name, **config.augment.params)
+    drawn: dict[str, Any] = {
+        "batch_size": config.train.batch_size,
+        "seed": config.seed,
+        "fold": experiment.stream(fold),
+        "augment": augment,
+        "maps": experiment.maps(config),
+    }
+    if config.volume:
+        return Patches(data, table, config.volume, **drawn)
+    if config.crop is None:
+        return Whole(data, table, augment, experiment.maps(config), config.mix)
+    # planes with an object, and a share of the others, drawn once
+    seen = data.shows_object(table).copy()
+    empty = np.random.default_rng(config.seed).permutation(np.flatnonzero(~seen))
+    seen[empty[: round(config.data.empty_share * len(empty))]] = True
+    return Crops(data, table[seen], config.crop, **drawn, mix=config.mix)
+
+
+def sampler(
+    config: Config, made: Whole | Crops | Patches, world: World
+) -> BatchSampler | StepSampler | Endless:
+    """Return the order in which an epoch takes the batches."""
+    train, ranks = config.train, {"rank": world.rank, "world_size": world.size}
+    steps = train.steps_per_epoch or (train.steps and train.steps * train.accumulate)
+    factors = config.data.oversample
+    weights = draw_weights(made.rows, made.source, factors) if factors else None
+    found: StepSampler | BatchSampler
+    if not isinstance(made, Whole):
+        # as many crops as there are images, as many patches as cover the scans
+        number = made.count if isinstance(made, Patches) else len(made.rows)
+        steps = steps or -(-number // (train.batch_size * world.size))
+        if weights is None:
+            found = StepSampler(steps, **ranks)
+        else:
+            draw = (made.seed, made.fold)
+            found = WeightedStepSampler(steps, weights, made.batch_size, draw, **ranks)
+    else:
+        found = BatchSampler(
+            made.source.shows_object(made.rows),
+            train.batch_size,
+            seed=config.seed,
+            empty_share=config.data.empty_share,
+            steps=steps,
+            weights=weights,
+            **ranks,
+        )
+    return Endless(found) if train.seconds and not train.steps_per_epoch else found
