@@ -58,7 +58,12 @@ class Blended:
     def masks(self, name: str) -> tuple[BitRows, np.ndarray]:
         """Return the masks of a scan's volume and which planes (Z,) were predicted."""
         probabilities, seen = self.probabilities(name)
-        return finish_scan(probabilities, self.rules), seen
+        return self.finish(name, probabilities, seen), seen
+
+    def finish(self, name: str, probabilities: np.ndarray, seen: np.ndarray) -> BitRows:
+        """Turn what `probabilities` returns of a scan into masks."""
+        size = self.data.voxel_mm(name)
+        return finish_scan(probabilities, self.rules, seen=seen, voxel_mm=size)
 
     def probabilities(self, name: str, fold: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities (C, Z, H, W) uint8 of a scan and which planes (Z,) were predicted.

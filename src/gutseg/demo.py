@@ -9,12 +9,11 @@ import typer
 from gutseg import blends, experiment, runs
 from gutseg.blend import MOST_TRIALS, blend
 from gutseg.claims import CLAIM, check_claim
-from gutseg.config import Config, dump, load, load_blend
+from gutseg.config import Config, dump, load
 from gutseg.constants import CLASSES
 from gutseg.engine.provenance import provenance
 from gutseg.files import write_json
 from gutseg.inference import made_with, oof
-from gutseg.inference.postprocess import finish_scan
 from gutseg.inference.prior import Prior
 from gutseg.kaggle.bundle import build_bundle
 from gutseg.kaggle.rehearsal import check
@@ -95,8 +94,8 @@ def picture(path: Path, run: Path, blend_file: Path) -> None:
     """Draw slices of one held-out scan with truth and prediction."""
     predictions = runs.predictions(run)
     scan = predictions.data.scan(predictions.scans[0])
-    probabilities, _ = predictions.load(scan.name, scan.shape)
-    masks = finish_scan(probabilities, runs.rules(load_blend(blend_file))).to_arrays()
+    opened = blends.open_source(blend_file)
+    masks = opened.masks(scan.name)[0].to_arrays()
     organs = np.stack([scan.labels >> bit & 1 for bit in range(len(CLASSES))]).astype(bool)
     shown, brightest = np.flatnonzero(organs.any(axis=(0, 2, 3))), scan.percentile(99.5)
     panels = [

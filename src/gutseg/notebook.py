@@ -28,13 +28,18 @@ class Segmenter:
             raise ValueError(f"{problem}; give cpu, cuda or cuda:1, or leave it out") from None
         self.ensemble = runs.assemble(*runs.as_blend(source), self.device)
 
-    def __call__(self, volume: np.ndarray) -> np.ndarray:
-        """Return masks (C, Z, H, W) bool of a volume (Z, H, W) uint16 of raw grey values."""
+    def __call__(
+        self, volume: np.ndarray, voxel_mm: tuple[float, float, float] | None = None
+    ) -> np.ndarray:
+        """Return masks (C, Z, H, W) bool of a volume (Z, H, W) uint16 of raw grey values.
+
+        voxel_mm: size (z, y, x) of a voxel, which rules in ml need.
+        """
         if volume.dtype != np.uint16 or volume.ndim != 3 or not volume.size:
             raise ValueError(
                 f"volume: found {volume.dtype} {volume.shape}; expected the raw slices of one scan "
                 "as (Z, H, W) uint16, read with cv2.imread(file, cv2.IMREAD_UNCHANGED)"
             )
-        scan = describe("volume", np.ascontiguousarray(volume))
+        scan = describe("volume", np.ascontiguousarray(volume), voxel_mm)
         with threads_of([self.device]):
             return self.ensemble(scan, np.arange(len(volume))).to_arrays()

@@ -34,7 +34,8 @@ def segment(
     output.check_clinic_folder(out, [blend, scan], to)
     volume = read_volume(scan)
     seen = fit(volume, millimetres, str(scan))  # before networks are loaded
-    masks = seen.back(Segmenter(blend, device or None)(seen.forward(volume.image)))
+    networks = Segmenter(blend, device or None)
+    masks = seen.back(networks(seen.forward(volume.image), seen.voxel_mm))
     about = {"masks": f"prediction of {blend}", "seen": str(seen)}
     files = output.write_masks(out, volume, masks, to, by_hand=False, about=about)
     print(f"{', '.join(map(str, files))}: {seen}; {NOTICE}")

@@ -7,6 +7,7 @@ import pandas as pd
 
 from gutseg.config import Rule
 from gutseg.constants import CLASSES
+from gutseg.inference.postprocess import finish_scan
 
 
 class FakeSource:
@@ -25,6 +26,7 @@ class FakeSource:
             **data,
         )
         self.rules = [Rule()] * len(data["classes"])
+        self.finish = lambda name, found, seen: finish_scan(found, self.rules, seen=seen)
         self.members = [
             SimpleNamespace(
                 folds=sorted(planes),

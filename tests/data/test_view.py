@@ -39,7 +39,10 @@ def test_planes_and_boxes_of_a_volume_by_hand(numbered):
     assert coronal.body == (0, 2, 0, 2) and sagittal.body == (0, 2, 1, 3)
     assert coronal.name == numbered.name
     assert coronal.percentile(50) == numbered.percentile(50)
-    assert turned(Scan("a", numbered.image, numbered.counts, (0, 3, 0, 4)), "coronal").mask is None
+    bare = Scan("a", numbered.image, numbered.counts, (0, 3, 0, 4), voxel_mm=(3.0, 1.5, 2.0))
+    assert turned(bare, "coronal").mask is None
+    assert turned(bare, "coronal").voxel_mm == (1.5, 3.0, 2.0)
+    assert turned(bare, "sagittal").voxel_mm == (2.0, 3.0, 1.5)
 
 
 def test_neighbours_are_those_of_the_view(numbered):

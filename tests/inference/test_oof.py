@@ -159,7 +159,7 @@ def test_blends_are_compared_by_fold_and_together(tmp_path, metric):
     labels = {name: rng.integers(0, 8, shape).astype(np.uint8) for name in "ab"}
     planes = {0: {"a": np.array([0, 3]), "b": np.arange(5)}, 1: {"a": np.array([1, 2])}}
     scans = {name: SimpleNamespace(shape=shape, labels=mask) for name, mask in labels.items()}
-    data = SimpleNamespace(classes=CLASSES, scan=scans.get)
+    data = SimpleNamespace(classes=CLASSES, scan=scans.get, voxel_mm=lambda _: (3, 1.5, 1.5))
     runs, bytes_of = [], {}
     for run in range(2):
         for fold, scans in planes.items():

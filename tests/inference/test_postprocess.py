@@ -3,8 +3,24 @@ import pytest
 from plain_postprocess import finish_plainly
 
 from gutseg.inference.ensemble import weighted_mean
-from gutseg.inference.postprocess import Rule, finish_scan, to_byte
+from gutseg.inference.postprocess import (
+    Rule,
+    beside_gaps,
+    finish_scan,
+    in_short_run,
+    to_byte,
+)
 from gutseg.inference.prior import Prior
+
+RULES = [
+    Rule(0.3, gate=0.6, gate_pixels=13),
+    Rule(0.6, gate=0.2, gate_pixels=3),
+    Rule(0.7, min_run=3),
+    Rule(0.5, 2, 0.9, min_component_ml=0.06, min_run=2),
+    Rule(0.4, fill_holes=4),
+    Rule(0.6, hull=0.5),
+    Rule(0.5, 2, 0.9, gate_pixels=5, min_run=2, fill_holes=9, hull=0.1),
+]
 
 
 def finish(probabilities: np.ndarray, rule: Rule) -> np.ndarray:
@@ -17,9 +33,19 @@ def finish(probabilities: np.ndarray, rule: Rule) -> np.ndarray:
 def test_masks_are_those_of_scipy_whatever_the_shape(shape, seed):
     rng = np.random.default_rng(seed)
     probabilities = (rng.random(shape) ** 2 * 256).astype(np.uint8)
-    for rule in (Rule(), Rule(0.5, 3), Rule(0.4, 20, 0.9), Rule(0.7, 2, 0.995), Rule(1.0, 500)):
-        expected = finish_plainly(probabilities, rule)
-        np.testing.assert_array_equal(finish(probabilities, rule), expected)
+    seen, size = rng.random(shape[0]) < 0.7, (3.0, 1.25, 2.0)
+    probabilities[~seen] = 0
+    for rule in (
+        *RULES,
+        Rule(),
+        Rule(0.5, 3),
+        Rule(0.4, 20, 0.9),
+        Rule(0.7, 2, 0.995),
+        Rule(1, 99),
+    ):
+        expected = finish_plainly(probabilities, rule, seen=seen, voxel_mm=size)
+        found = finish_scan(probabilities[None], [rule], seen=seen, voxel_mm=size)
+        np.testing.assert_array_equal(found.to_arrays()[0], expected)
 
 
 def test_level_is_the_first_byte_that_reaches_the_probability():
@@ -62,6 +88,8 @@ def test_two_voxels_are_the_smallest_that_can_be_asked_for(volume):
 
 def test_rules_may_reach_their_ends(volume):
     assert Rule() == Rule(threshold=0.5, min_component_size=0, gate=0.0)
+    off = {"gate_pixels": 1, "min_component_ml": 0.0, "min_run": 1, "fill_holes": 0, "hull": 0.0}
+    assert Rule() == Rule(**off)  # blends of earlier versions say none of these
     assert finish(volume, Rule(threshold=1, gate=1)).sum() == 2
     assert finish(volume, Rule(threshold=0, gate=0)).sum() == 48 + 16 + 2
 
@@ -77,6 +105,58 @@ def test_gate_empties_slices_without_a_sure_voxel(volume):
     assert finish(volume, Rule(0.4, gate=0.45))[4].sum() == 16
 
 
+def test_gate_counts_the_pixels_that_reach_gate_and_threshold(volume):
+    """Slices 1 to 3 have 16 pixels of .8, slice 4 has 16 of .45, slice 5 has 2 of 1."""
+
+    def areas(**rule):
+        return finish(volume, Rule(**rule)).sum(axis=(1, 2)).tolist()
+
+    assert areas(threshold=0.4, gate=0.6, gate_pixels=2) == [0, 16, 16, 16, 0, 2]
+    assert areas(threshold=0.4, gate=0.6, gate_pixels=3) == [0, 16, 16, 16, 0, 0]
+    assert areas(threshold=0.4, gate=0.6, gate_pixels=17) == [0] * 6
+    # below the threshold a pixel proves nothing: .45 reaches the gate, and only 2 the threshold
+    volume[4, 0, :2] = 200
+    assert areas(threshold=0.5, gate=0.4, gate_pixels=2)[4] == 2
+    assert areas(threshold=0.5, gate=0.4, gate_pixels=3)[4] == 0
+
+
+def test_slices_keep_a_class_in_runs_that_are_long_enough():
+    shown = np.array([1, 1, 0, 1, 1, 1, 0, 1, 0, 1, 1], bool)
+
+    def kept(least, gaps=None):
+        return (shown & ~in_short_run(shown, least, gaps)).astype(int).tolist()
+
+    assert kept(1) == shown.astype(int).tolist()
+    assert kept(2) == [1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 1]
+    assert kept(3) == [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0]  # the ends of the scan are ends
+    assert kept(4) == [0] * 11
+    seen = np.array([1, 1, 1, 1, 1, 1, 0, 1, 0, 1, 1], bool)
+    assert beside_gaps(seen).astype(int).tolist() == [0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0]
+    # beside slices 6 and 8, which nobody predicted, runs may go on; the first one may not
+    assert kept(4, beside_gaps(seen)) == [0, 0, 0, 1, 1, 1, 0, 1, 0, 1, 1]
+
+
+def test_components_are_measured_in_ml():
+    probabilities = np.zeros((1, 4, 20, 20), np.uint8)
+    probabilities[0, 1, 2:7, 2:6] = 255  # 20 voxels: .135 ml of 6.75 mm3, .24 ml of 12 mm3
+    for size, limit, left in (
+        ((3, 1.5, 1.5), 0.135, 20),
+        ((3, 1.5, 1.5), 0.136, 0),
+        ((3, 2, 2), 0.24, 20),
+        ((3, 2, 2), 0.241, 0),
+    ):
+        rule = Rule(min_component_ml=limit)
+        assert finish_scan(probabilities, [rule], voxel_mm=size).slice_counts().sum() == left
+    both = Rule(min_component_size=21, min_component_ml=0.1)
+    assert not finish_scan(probabilities, [both], voxel_mm=(3, 1.5, 1.5)).words.any()
+    with pytest.raises(ValueError, match=r"min_component_ml: 0.1, but nothing says how large a vo"):
+        finish_scan(probabilities, [Rule(min_component_ml=0.1)])
+
+
+def test_an_organ_that_loses_all_slices_needs_no_closing(volume):
+    assert finish(volume, Rule(0.5, min_component_size=99, fill_holes=5, hull=1)).sum() == 0
+
+
 def test_every_class_has_its_own_rule(volume):
     scan = finish_scan(
         np.stack([volume] * 3), [Rule(0.5), Rule(0.9), Rule(0.5, min_component_size=3)]
@@ -90,6 +170,9 @@ def test_every_class_has_its_own_rule(volume):
         ({"threshold": 1.5}, "threshold\\n.*less than or equal to 1 "),
         ({"gate": -1}, "gate\\n.*greater than or equal to 0 "),
         ({"min_component_size": -2}, "input_value=-2"),
+        ({"gate_pixels": 0}, "gate_pixels\\n.*greater than or equal to 1 "),
+        ({"min_run": 0}, "min_run\\n.*greater than or equal to 1 "),
+        ({"hull": 1.5}, "hull\\n.*less than or equal to 1 "),
     ],
 )
 def test_rules_out_of_range(settings, message):

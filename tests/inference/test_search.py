@@ -16,7 +16,11 @@ RULES = [
     Rule(0.6, min_component_size=30),
     Rule(0.45, min_component_size=1000),
     Rule(0.2, gate=0.9),
+    Rule(0.3, gate=0.6, gate_pixels=4),
+    Rule(0.4, min_component_size=3, min_run=3),
+    Rule(0.5, min_component_ml=0.05, fill_holes=6, hull=0.2),
 ]
+VOXEL_MM = (3.0, 1.5, 1.5)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,9 @@ def scans():
 @pytest.fixture
 def search(scans):
     floor = to_byte(0.2)
-    volumes = [[Volume.crop(m[:, c], t[c], floor) for m, t in scans] for c in range(3)]
+    volumes = [
+        [Volume.crop(m[:, c], t[c], floor, voxel_mm=VOXEL_MM) for m, t in scans] for c in range(3)
+    ]
     return Search(volumes, METRICS["default"], threads=2)
 
 
@@ -49,7 +55,8 @@ def _plain(scans, weights, rules):
     results = []
     for members, truth in scans:
         mean = weighted_mean(members, weights)
-        masks = np.stack([finish_plainly(p, rule) for p, rule in zip(mean, rules, strict=True)])
+        pairs = zip(mean, rules, strict=True)
+        masks = np.stack([finish_plainly(p, rule, voxel_mm=VOXEL_MM) for p, rule in pairs])
         pair = BitRows.from_arrays(masks), BitRows.from_arrays(truth)
         results.append(compare("case1_day0", *pair, METRICS["default"]))
     return summarise(results, METRICS["default"]).score
@@ -77,17 +84,17 @@ def test_limits_are_kept_when_they_are_reached():
     volume = Volume.crop(probabilities[None], np.zeros((3, 4, 5), bool), 51)
     assert volume.members[0, :, 0, 0].tolist() == [51, 52] and volume.first == 1
     cut = Cut(probabilities, 51)
-    assert [int(np.bitwise_count(cut.apply(1, gate)).sum()) for gate in (51, 52, 53)] == [2, 1, 0]
+    rules = (Rule(gate=gate / 255) for gate in (51, 52, 53))
+    assert [int(np.bitwise_count(cut.apply(rule)).sum()) for rule in rules] == [2, 1, 0]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.gate_pixels == 1])
 def test_a_cut_gives_the_mask_of_finish_plainly(scans, rule):
     for members, _ in scans:
         for probabilities in members[0]:
-            words = Cut(probabilities, to_byte(rule.threshold)).apply(
-                rule.min_component_size, to_byte(rule.gate)
-            )
-            expected = BitRows.from_arrays(finish_plainly(probabilities, rule)[None])
+            words = Cut(probabilities, to_byte(rule.threshold)).apply(rule, voxel_ml=0.00675)
+            found = finish_plainly(probabilities, rule, voxel_mm=VOXEL_MM)
+            expected = BitRows.from_arrays(found[None])
             np.testing.assert_array_equal(words, expected.words[0])
 
 
@@ -115,6 +122,34 @@ def test_a_crop_adds_what_the_whole_volume_does(seed, name):
     assert found.dice == pytest.approx(np.nansum(plain.dice))
     assert found.hausdorff == pytest.approx(plain.hausdorff[0])
     assert found.score() == pytest.approx(summarise([plain], METRICS[name]).score)
+
+
+def test_a_crop_knows_which_slices_nobody_predicted():
+    """The run of slices 2 and 3 touches slice 4, which is unseen; that of 6 and 7 does not."""
+    members, truth = np.zeros((1, 9, 5, 5), np.uint8), np.zeros((9, 5, 5), bool)
+    truth[[2, 3, 6, 7], 2, 2] = True
+    members[0] = truth * 255
+    for unseen, rows in ((4, 2), (1, 2), (8, 2), (0, 0), (None, 0)):
+        seen = np.arange(9) != unseen
+        volume = Volume.crop(members, truth, 1, seen=seen)
+        found = volume.evaluate((1.0,), Rule(min_run=3), METRICS["default"])
+        assert (volume.first, found.dice, found.rows) == (2, rows, 4)
+
+
+def test_a_gate_by_area_asks_for_the_mean_once(scans, search, monkeypatch):
+    asked = []
+    made = weighted_mean
+    monkeypatch.setattr(
+        "gutseg.inference.search.weighted_mean", lambda *one: asked.append(1) or made(*one)
+    )
+    volume = search.volumes[0][0]
+    for pixels in (2, 3, 4):
+        for size in (0, 9):
+            volume.evaluate((1.0, 0.4), Rule(0.3, size, 0.6, gate_pixels=pixels), search.metric)
+    assert len(asked) == 1 and list(volume.reached) == [to_byte(0.6)]
+    volume.evaluate((1.0, 0.4), Rule(0.3, 0, 0.7, gate_pixels=2), search.metric)
+    volume.evaluate((1.0, 0.4), Rule(0.4, 0, 0.7, gate_pixels=2), search.metric)
+    assert len(asked) == 3
 
 
 def test_an_empty_volume(scans):

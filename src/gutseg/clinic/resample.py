@@ -35,6 +35,12 @@ class Fit:
     # voxels that networks see
     seen: tuple[int, int, int]
 
+    @property
+    def voxel_mm(self) -> tuple[float, float, float]:
+        """The size (z, y, x) in mm of the voxels that networks see."""
+        sides = zip(self.shape, self.spacing, self.seen, strict=True)
+        return _three([count * mm / seen for count, mm, seen in sides])
+
     def forward(self, image: np.ndarray) -> np.ndarray:
         """Return a volume's grey values (Z, H, W) uint16 as networks see them."""
         straight = self.turn.apply(image)

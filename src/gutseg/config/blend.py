@@ -10,7 +10,17 @@ from pydantic.dataclasses import dataclass
 from gutseg.data.folds import FULL, Held
 from gutseg.metrics.competition import METRICS
 from gutseg.registry import require, shown
-from gutseg.settings import MOST_FOLDS, GivenPath, Natural, Positive, Section, Share, Tta
+from gutseg.settings import (
+    MOST_FOLDS,
+    Count,
+    GivenPath,
+    Natural,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+    Tta,
+)
 
 
 def _held(value: Any) -> Held:
@@ -57,6 +67,19 @@ class Rule:
     # a slice keeps the organ only when its highest probability reaches this (1st place: .5 over a
     # threshold of .4)
     gate: Share = 0.0
+    # pixels of a slice that must reach gate and threshold both, before components are dropped
+    # (1st place: more than 12 above .6)
+    gate_pixels: Count = 1
+    # components of less than this are dropped, in ml: it means the same for pixels of any size
+    min_component_ml: NotNegative = 0.0
+    # slices in a row that show the organ; shorter rows lose it (3rd place: 3). A row that ends
+    # where a slice was not predicted may go on there and stays; the scan's ends are ends
+    min_run: Count = 1
+    # holes of so many pixels that a slice's mask encloses are filled, last of all
+    fill_holes: Natural = 0
+    # then the convex hull of a component of a slice is added where it adds at most this share of
+    # the component's pixels
+    hull: Share = 0.0
 
 
 class Rules(Section):

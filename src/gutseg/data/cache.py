@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from gutseg.constants import CLASSES
 from gutseg.data.index import INDEX, SCAN_FOLDER, Issues
-from gutseg.data.volume import Scan, read_file, read_scan
+from gutseg.data.volume import Scan, read_file, read_scan, voxel_size
 from gutseg.files import need_file, read_json, replacing_folder, write_json
 from gutseg.masks.rle_reading import decode
 from gutseg.registry import brief
@@ -87,13 +87,16 @@ class Cache:
                 f"{self.folder / name}: image {image.shape}, mask {mask.shape} and a histogram of "
                 f"{counts.sum()} voxels do not belong together; {self.remedy} again"
             )
-        z = self.index["z"][self.index["scan"] == name]
+        rows = self.index[self.index["scan"] == name]
+        z = rows["z"]
         if not z.between(0, len(image) - 1).all():
             raise ValueError(
                 f"{self.folder / INDEX} lists planes of {name} up to {z.max()}, its image has "
                 f"{len(image)}: the files do not belong together; {self.remedy} again"
             )
-        return Scan(name, image=image, counts=counts, body=tuple(facts["body"]), mask=mask)
+        size = voxel_size(rows) if len(rows) else None
+        body = tuple(facts["body"])
+        return Scan(name, image=image, counts=counts, body=body, mask=mask, voxel_mm=size)
 
     # worker processes reopen the memory maps instead of receiving copies of them
     def __getstate__(self) -> dict:

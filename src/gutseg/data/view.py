@@ -36,10 +36,13 @@ def _transposed(volume: np.ndarray, axes: Sequence[int]) -> np.ndarray:
 def turned(scan: Scan, view: View) -> Scan:
     """Return a scan plane by plane of a view, its maps not copied; the body has all slices."""
     body = np.array([0, len(scan.image), *scan.body]).reshape(3, 2)  # of z, y and x: first, last
-    _, rows, columns = AXES[view]
+    axes = AXES[view]
+    _, rows, columns = axes
+    size = scan.voxel_mm
     return replace(
         scan,
         image=turn(np.asarray(scan.image), view),
         mask=None if scan.mask is None else turn(np.asarray(scan.mask), view),
         body=(*body[rows].tolist(), *body[columns].tolist()),
+        voxel_mm=size and (size[axes[0]], size[rows], size[columns]),
     )

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from gutseg.constants import SLICE_MM
 from gutseg.data.index import LARGEST_SCAN, Issues
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -30,6 +31,7 @@ class Scan:
 
     image: (Z, H, W) uint16. mask: (Z, H, W) uint8, bit c is class c of CLASSES; None without
     labels. counts: voxels per grey value, uint32. body: (top, bottom, left, right) in pixels.
+    voxel_mm: size (z, y, x) of a voxel, None where nothing says it.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Scan:
     counts: np.ndarray
     body: tuple[int, int, int, int]
     mask: np.ndarray | None = None
+    voxel_mm: tuple[float, float, float] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -199,7 +202,13 @@ def read_scan(
         if problem:
             issues.add(file, problem)
     kept = slices.assign(z=z)[[problem is None for problem in problems]]
-    return describe(name, image), kept
+    return describe(name, image, voxel_size(slices)), kept
+
+
+def voxel_size(slices: pd.DataFrame) -> tuple[float, float, float]:
+    """Return the size (z, y, x) in mm of a scan's voxels: pixels as its files are called."""
+    first = slices.iloc[0]
+    return SLICE_MM, float(first["spacing_y"]), float(first["spacing_x"])
 
 
 def _of_one_size(slices: pd.DataFrame, issues: Issues) -> tuple[pd.DataFrame, int, int]:
@@ -213,10 +222,16 @@ def _of_one_size(slices: pd.DataFrame, issues: Issues) -> tuple[pd.DataFrame, in
     return slices[(slices["height"] == height) & (slices["width"] == width)], height, width
 
 
-def describe(name: str, image: np.ndarray) -> Scan:
-    """Measure a raw volume (Z, H, W) uint16: its histogram and the box around the body."""
+def describe(
+    name: str, image: np.ndarray, voxel_mm: tuple[float, float, float] | None = None
+) -> Scan:
+    """Measure a raw volume (Z, H, W) uint16: its histogram and the box around the body.
+
+    voxel_mm: as in `Scan`.
+    """
     counts = np.bincount(image.ravel()).astype(np.uint32)
-    scan = Scan(name, image, counts, (0, image.shape[1], 0, image.shape[2]))
+    box = (0, image.shape[1], 0, image.shape[2])
+    scan = Scan(name, image, counts, box, voxel_mm=voxel_mm)
     return replace(scan, body=body_box(image, scan.air))
 
 

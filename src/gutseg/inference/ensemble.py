@@ -60,7 +60,9 @@ class Ensemble:
         for part in parts:
             whole = np.zeros((len(mean), *part.scan.shape), np.uint8)
             whole[:, part.z] = mean[:, first : first + len(part.z)]
-            masks.append(finish_scan(whole, self.rules))
+            seen = np.isin(np.arange(len(part.scan.image)), part.z)
+            size = part.scan.voxel_mm
+            masks.append(finish_scan(whole, self.rules, seen=seen, voxel_mm=size))
             first += len(part.z)
         return masks
 

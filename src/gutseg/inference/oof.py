@@ -200,7 +200,8 @@ def compare_scans(
                 *(member.load(name, scan.shape, fold) for member in members), strict=True
             )
             truth = np.where(seen[:, None, None], scan.labels, 0)
-            masks = finish_scan(weighted_mean(parts, weights), rules)
+            mean, size = weighted_mean(parts, weights), first.data.voxel_mm(name)
+            masks = finish_scan(mean, rules, seen=seen, voxel_mm=size)
             result = compare(name, masks, BitRows.from_class_bits(truth, len(rules)), metric)
             result.dice[:, ~seen] = np.nan
             if fold is not None:

@@ -11,7 +11,14 @@ import numpy as np
 from gutseg.config import Rule
 from gutseg.inference.ensemble import weighted_mean
 from gutseg.inference.oof import OutOfFold, check_same_scans
-from gutseg.inference.postprocess import Cut, to_byte
+from gutseg.inference.postprocess import (
+    Cut,
+    beside_gaps,
+    gate_byte,
+    millilitres,
+    pixels_from,
+    to_byte,
+)
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import Metric, combine, dice_rows, distance
 from gutseg.progress import progress
@@ -41,7 +48,8 @@ class Volume:
 
     members: (M, z, y, x) uint8 probabilities. truth: (1, z, y, x). truth_counts: (Z,) pixels
     of all slices of the scan, of which the crop starts at plane `first`. shape: (Z, H, W).
-    cuts: of the mean with the last weights, by threshold.
+    beside_gap: (z,), as `beside_gaps` has it of the scan. voxel_ml: None where unknown. cuts,
+    reached: of the mean with the last weights, by threshold, and its pixels (z,) by gate.
     """
 
     members: np.ndarray
@@ -49,14 +57,25 @@ class Volume:
     truth_counts: np.ndarray
     first: int
     shape: tuple[int, int, int]
+    beside_gap: np.ndarray | None = None
+    voxel_ml: float | None = None
     weights: tuple[float, ...] = ()
     cuts: dict[int, Cut] = field(default_factory=dict)
+    reached: dict[int, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def crop(cls, members: np.ndarray, truth: np.ndarray, floor: int) -> "Volume":
+    def crop(
+        cls,
+        members: np.ndarray,
+        truth: np.ndarray,
+        floor: int,
+        *,
+        seen: np.ndarray | None = None,
+        voxel_mm: Sequence[float] | None = None,
+    ) -> "Volume":
         """Crop whole volumes: members (M, Z, H, W) uint8, truth (Z, H, W) bool.
 
-        floor: no threshold below this byte will be asked for.
+        floor: no threshold below this byte will be asked for. seen, voxel_mm: see `finish_scan`.
         """
         near = (members >= floor).any(axis=0) | truth
         box = tuple(_extent(np.any(near, axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
@@ -66,19 +85,13 @@ class Volume:
             truth.sum(axis=(1, 2)),
             box[0].start,
             truth.shape,
+            None if seen is None else beside_gaps(seen)[box[0]],
+            millilitres(voxel_mm),
         )
 
     def evaluate(self, weights: tuple[float, ...], rule: Rule, metric: Metric) -> Tally:
         """Return what this volume adds to the means."""
-        if weights != self.weights:
-            # a search rarely returns to weights, and the cuts of all of them would fill the memory
-            self.weights, self.cuts = weights, {}
-        threshold = to_byte(rule.threshold)
-        if threshold not in self.cuts:
-            used = [member for member, weight in zip(self.members, weights, strict=True) if weight]
-            mean = used[0] if len(used) == 1 else weighted_mean(self.members, weights)
-            self.cuts[threshold] = Cut(mean, threshold)
-        words = self.cuts[threshold].apply(rule.min_component_size, to_byte(rule.gate))
+        words = self._masked(weights, rule)
         prediction = BitRows(words[None], self.truth.width)
         inside = slice(self.first, self.first + len(words))
         predicted, common = np.zeros_like(self.truth_counts), np.zeros_like(self.truth_counts)
@@ -88,6 +101,27 @@ class Volume:
         far = distance(words, self.truth.words[0], self.shape, metric)
         kept = np.isfinite(dice)
         return Tally(dice[kept].sum(), int(kept.sum()), np.nan_to_num(far), int(np.isfinite(far)))
+
+    def _masked(self, weights: tuple[float, ...], rule: Rule) -> np.ndarray:
+        """Return the words (z, y, x64) of the crop's mask."""
+        if weights != self.weights:
+            # a search rarely returns to weights, and the cuts of all of them would fill the memory
+            self.weights, self.cuts, self.reached = weights, {}, {}
+        threshold, gate, counts = to_byte(rule.threshold), gate_byte(rule), rule.gate_pixels > 1
+        # the mean is made again where a new threshold or gate needs it, and is not kept either
+        if threshold not in self.cuts or (counts and gate not in self.reached):
+            used = [member for member, weight in zip(self.members, weights, strict=True) if weight]
+            mean = used[0] if len(used) == 1 else weighted_mean(self.members, weights)
+            if threshold not in self.cuts:
+                self.cuts[threshold] = Cut(mean, threshold)
+            if counts:
+                self.reached[gate] = pixels_from(mean, gate)
+        return self.cuts[threshold].apply(
+            rule,
+            reached=self.reached[gate] if counts else None,
+            beside_gap=self.beside_gap,
+            voxel_ml=self.voxel_ml,
+        )
 
 
 class Search:
@@ -145,7 +179,14 @@ def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
         truth = np.where(seen[:, None, None], scan.labels, 0)
         for bit, organ in enumerate(found):
             present = (truth >> bit & 1).astype(bool)
-            organ.append(Volume.crop(probabilities[:, bit], present, to_byte(floor)))
+            crop = Volume.crop(
+                probabilities[:, bit],
+                present,
+                to_byte(floor),
+                seen=seen,
+                voxel_mm=data.voxel_mm(name),
+            )
+            organ.append(crop)
     if not any(volume.truth_counts.any() for organ in found for volume in organ):
         raise ValueError(
             f"{run}: nothing to choose by, no organ is labelled on the predicted slices"

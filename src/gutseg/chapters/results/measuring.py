@@ -13,7 +13,6 @@ from gutseg.chapters.results.levels import dice_at_levels, level_counts, sums_at
 from gutseg.chapters.results.presence import presence_counts
 from gutseg.chapters.results.surfaces import quantile, signed_counts
 from gutseg.constants import SLICE_MM
-from gutseg.inference.postprocess import finish_scan
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics import clinical
 from gutseg.metrics.clinical import OrganResult
@@ -137,7 +136,7 @@ def _compared(
     labels = np.where(seen[:, None, None], scan.labels, 0)
     scan.release()
     truth = BitRows.from_class_bits(labels, len(opened.rules))
-    masks = finish_scan(probabilities, opened.rules)
+    masks = opened.finish(name, probabilities, seen)
     result = compare(name, masks, truth, metric)
     result.dice[:, ~seen] = np.nan
     return masks, truth, result

@@ -6,12 +6,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator
 
-from gutseg.constants import BLACKLISTS, CLASSES, SLICE_MM
+from gutseg.constants import BLACKLISTS, CLASSES
 from gutseg.data.cache import Cache
 from gutseg.data.index import SCAN_FOLDER
 from gutseg.data.inputs import Inputs
 from gutseg.data.sources.source import Source
-from gutseg.data.volume import Scan
+from gutseg.data.volume import Scan, voxel_size
 from gutseg.registry import shown, suggest
 
 
@@ -57,8 +57,7 @@ class Competition(Source):
 
     def voxel_mm(self, name: str) -> tuple[float, float, float]:
         """Return the size (z, y, x) of a scan's voxels: pixels as its files are called."""
-        row = self.index[self.index["scan"] == name].iloc[0]
-        return SLICE_MM, float(row["spacing_y"]), float(row["spacing_x"])
+        return voxel_size(self.index[self.index["scan"] == name])
 
     def masks(self, labels: np.ndarray) -> np.ndarray:
         """Spread labels over classes; of a binary source any organ is the one class."""
