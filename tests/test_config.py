@@ -6,7 +6,8 @@ from gutseg import experiment
 from gutseg.config import dump, load, load_blend
 from gutseg.config.plain_yaml import parse
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+FOLDER = Path(__file__).parents[1] / "configs"
+CONFIGS = sorted([*FOLDER.glob("*.yaml"), *FOLDER.glob("peers/*.yaml")])
 
 
 @pytest.fixture

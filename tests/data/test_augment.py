@@ -17,6 +17,8 @@ OTHER = {
     ("mild", "angle"): 40.0,
     ("mild", "noise"): 0.3,
     ("winner1", "quarter_turns"): True,
+    ("nnunet", "unit"): 1.0,
+    ("auto3dseg", "unit"): 1.0,
 }
 
 
@@ -46,8 +48,11 @@ def test_the_seed_alone_decides(name):
 def test_every_argument_changes_the_result(setting):
     name, key = setting
     images, labels = IMAGES[:, :, :, :48], LABELS[:, :, :48]
-    usual = Augmenter(name)(images, labels, seed=1)[0]
-    changed = Augmenter(name, **{key: OTHER[setting]})(images, labels, seed=1)[0]
+    # some changes are made to every tenth image
+    usual, changed = (
+        [Augmenter(name, **params)(images, labels, seed=seed)[0] for seed in range(1, 5)]
+        for params in ({}, {key: OTHER[setting]})
+    )
     assert not np.array_equal(usual, changed)
 
 

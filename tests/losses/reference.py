@@ -76,11 +76,11 @@ def weighted_sum(case, *, terms, mode=None):
     return values
 
 
-def deep_supervision(case, *, loss, params=None, decay=0.5, mode=None):
-    """Σ_s w_s · loss of scale s, w_s = decay^s, the last 0 below decay 1, of sum 1."""
+def deep_supervision(case, *, loss, params=None, decay=0.5, coarsest=False, mode=None):
+    """Σ_s w_s · loss of scale s, w_s = decay^s, the last 0 unless `coarsest`, of sum 1."""
     scales = [case.logits, *case.coarse]
     weights = [decay**s for s in range(len(scales))]
-    if len(scales) > 1 and decay != 1:
+    if len(scales) > 1 and decay != 1 and not coarsest:
         weights[-1] = 0
     settings = dict(params or {}) | ({"mode": mode} if mode else {})
     values = {}

@@ -265,6 +265,15 @@ def test_deep_supervision_halves_the_weight_of_a_scale_and_leaves_out_the_coarse
     assert terms["scale2"].item() == 0
 
 
+def test_deep_supervision_of_monai_weights_the_coarsest_of_two_scales_by_half_the_finest():
+    logits, target = case((2, 3, 8, 8))
+    half = torch.randn(2, 3, 4, 4)
+    terms = Criterion("deep_supervision", loss="dice", coarsest=True)([logits, half], target)[1]
+    full = torch.nn.functional.interpolate(half, (8, 8), mode="bilinear")
+    assert terms["scale0"].item() == pytest.approx(2 / 3 * dice(logits, target).item())
+    assert terms["scale1"].item() == pytest.approx(1 / 3 * dice(full, target).item())
+
+
 def test_weight_of_the_dice_term():
     logits, target = case()
     terms = Criterion("bce_dice", dice_weight=2.0)(logits, target)[1]

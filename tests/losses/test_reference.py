@@ -80,6 +80,7 @@ OTHER: dict[tuple[str, str], list[Any]] = {
     ("deep_supervision", "loss"): ["jaccard", "tversky"],
     ("deep_supervision", "params"): [{"class_weights": WEIGHTS, "absent": "one"}],
     ("deep_supervision", "decay"): [0.2, 1.0],
+    ("deep_supervision", "coarsest"): [True],
 }
 # Rows that work in float32.
 SINGLE = {"lovasz", "hausdorff_dt", "deep_supervision"}

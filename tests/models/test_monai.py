@@ -78,7 +78,17 @@ def test_deep_supervision_puts_what_is_predicted_first(name):
     assert not any(torch.allclose(logits, one) for logits in several[1:])
 
 
-@pytest.mark.parametrize("name", DEEP)
+def test_auto3dseg_supervises_the_two_finest_levels():
+    network, images = small("segresnet_ds", deep_supervision=True), torch.rand(2, 5, 64, 48)
+    fine, coarse = network.train()(images)
+    assert fine.shape == (2, 3, 64, 48) and coarse.shape == (2, 3, 32, 24)
+    coarse.sum().backward()
+    reached = {name for name, one in network.named_parameters() if one.grad is not None}
+    # the last of four decoder stages is behind the coarse logits
+    assert {name.split(".")[2] for name in reached if "up_layers" in name} == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("name", [*DEEP, "segresnet_ds"])
 def test_without_deep_supervision_training_answers_once(name):
     logits = small(name, deep_supervision=False).train()(torch.rand(1, 5, 32, 32))
     assert logits.shape == (1, 3, 32, 32)

@@ -1,4 +1,4 @@
-"""Augmentation presets, built on albumentations; the only module that imports it."""
+"""Augmentation presets, built on albumentations, which only this and peer_augment import."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +7,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from gutseg.data.peer_augment import auto3dseg, awsaf49, nnunet
 from gutseg.registry import Spec
 
 # OpenCV's fast remap kernels take 1, 3 or 4 channels; five channels fall back to a slow path.
@@ -132,6 +133,9 @@ AUGMENTATIONS = {
     "elastic_blur_noise": Spec(elastic_blur_noise, "[Xu 2022] section V.D; [Simard 2003]"),
     "mild": Spec(mild, "[Hengyi-Luo]: safe augmentation beats strong, .786 to .765 volume Dice"),
     "winner1": Spec(winner1, "[Carno 2022], 1st place"),
+    "awsaf49": Spec(awsaf49, "[awsaf49 2022], a public notebook"),
+    "nnunet": Spec(nnunet, "[Isensee 2021], release 2.8"),
+    "auto3dseg": Spec(auto3dseg, "[Cardoso 2022], the template segresnet2d of Auto3DSeg"),
 }
 
 

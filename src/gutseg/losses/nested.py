@@ -77,18 +77,25 @@ class DeepSupervision:
     """One loss at every output scale of a network, with more weight on finer scales."""
 
     def __init__(
-        self, *, loss: str, params: dict | None = None, decay: Share = 0.5, mode: Mode | None = None
+        self,
+        *,
+        loss: str,
+        params: dict | None = None,
+        decay: Share = 0.5,
+        coarsest: bool = False,
+        mode: Mode | None = None,
     ) -> None:
         """loss, params: a row of LOSSES. decay: weight of a scale over the next finer one.
 
         The coarsest of several scales has weight 0 and the others add up to 1, as in nnU-Net; with
-        decay 1 all weigh the same, the last too, as the paths of U-Net++ [Zhou 2018] do.
+        `coarsest` it has its own, as in MONAI, and with decay 1, where all weigh the same, as the
+        paths of U-Net++ [Zhou 2018] do.
         """
         from gutseg.losses import Criterion
 
         self.criterion = Criterion(loss, mode=mode, **(params or {}))
         self.required_maps = self.criterion.required_maps
-        self.decay = decay
+        self.decay, self.coarsest = decay, coarsest or decay == 1
 
     @staticmethod
     def within(params: dict, where: str, change: Change) -> dict:
@@ -102,7 +109,7 @@ class DeepSupervision:
         """Return one term a scale; logits: finest first. Coarse logits are brought to full size."""
         scales = [logits] if isinstance(logits, Tensor) else list(logits)
         weights = [self.decay**scale for scale in range(len(scales))]
-        if len(weights) > 1 and self.decay < 1:
+        if len(weights) > 1 and not self.coarsest:
             weights[-1] = 0.0
         terms = {}
         for scale, (values, weight) in enumerate(zip(scales, weights, strict=True)):

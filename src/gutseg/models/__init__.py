@@ -27,6 +27,7 @@ from gutseg.models.multiresunet import multiresunet
 from gutseg.models.nnunet import nnunet_resenc
 from gutseg.models.segmenter import segmenter
 from gutseg.models.segnet import segnet
+from gutseg.models.segresnet_ds import segresnet_ds
 from gutseg.models.smp import on_encoder, smp
 from gutseg.models.smp_unet import smp_unet
 from gutseg.models.spec import NetSpec
@@ -194,6 +195,15 @@ MODELS: dict[str, NetSpec] = {
     "highresnet": NetSpec(highresnet, f"[Li W 2017]; {MONAI}", APACHE, BOTH, deepest="blocks.-2"),
     "segresnet": NetSpec(
         segresnet, f"[Myronenko 2018]; {MONAI}", APACHE, BOTH, 8, levels=("net.down_layers.*",)
+    ),
+    "segresnet_ds": NetSpec(
+        segresnet_ds,
+        f"[Myronenko 2018] as in Auto3DSeg; {MONAI}",
+        APACHE,
+        BOTH,
+        16,
+        FROM_32,
+        levels=("net.encoder.layers.*.blocks",),
     ),
     "mednext": NetSpec(
         mednext,

@@ -1,0 +1,1 @@
+"""Other people's programs, run on our folds at our budget."""
