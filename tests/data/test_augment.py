@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gutseg.data.augment import AUGMENTATIONS, Augmenter, CoarseElastic
+from gutseg.data.augment import AUGMENTATIONS, Augmenter, CoarseElastic, StainStrength
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((6, 5, 48, 64)).astype(np.float32)
@@ -16,6 +16,9 @@ OTHER = {
     ("mild", "shift"): 0.2,
     ("mild", "angle"): 40.0,
     ("mild", "noise"): 0.3,
+    ("stain", "strength"): 1.0,
+    ("stain", "zoom"): 0.4,
+    ("stain", "angle"): 60.0,
     ("winner1", "quarter_turns"): True,
     ("nnunet", "unit"): 1.0,
     ("auto3dseg", "unit"): 1.0,
@@ -181,3 +184,33 @@ def test_elastic_is_an_albumentations_transform():
     assert repr(CoarseElastic()) == "CoarseElastic(p=0.5, displacement=0.02, grid=8)"
     again = A.from_dict(A.to_dict(CoarseElastic(displacement=0.3, grid=2, p=1.0)))
     assert (again.displacement, again.grid, again.p) == (0.3, 2, 1.0)
+
+
+def test_stain_scales_the_density_of_every_channel_by_its_own_factor():
+    dye = StainStrength(strength=1.0, p=1.0)
+    dye.set_random_seed(1)
+    image = RNG.uniform(0.1, 0.9, (32, 48, 3)).astype(np.float32)
+    factors = np.log(dye(image=image)["image"]) / np.log(image)
+    np.testing.assert_allclose(factors, np.broadcast_to(factors[0, 0], factors.shape), rtol=1e-4)
+    assert len(set(factors[0, 0].round(3))) == 3
+    # half of a density and twice of it are equally likely, 1 in the middle
+    drawn = [
+        dye.get_params_dependent_on_data({"shape": (4, 4, 5)}, {})["powers"] for _ in "a" * 999
+    ]
+    logs = np.log2(drawn)
+    assert np.abs(logs).max() <= 1 and logs.max() > 0.99 and logs.min() < -0.99
+    assert abs(logs.mean()) < 0.03
+
+
+def test_stain_keeps_white_and_takes_a_plane_of_grey():
+    dye = StainStrength(strength=0.5, p=1.0)
+    dye.set_random_seed(0)
+    plane = np.array([[1.0, 0.5], [0.0, -1e-7]], np.float32)
+    made = dye(image=plane)["image"]
+    assert made.shape == (2, 2) and made[0, 0] == 1 and not made[1].any()
+    assert 0.5**1.5 <= made[0, 1] <= 0.5 ** (1 / 1.5) and made[0, 1] != 0.5
+
+
+def test_stain_refuses_a_strength_below_nothing():
+    with pytest.raises(ValueError, match=r"strength = -0.1; expected 0 \(no change\) or more"):
+        StainStrength(strength=-0.1)
