@@ -23,7 +23,7 @@ from gutseg.metrics.clinical import Clinical, OrganResult, measure_scan
 from gutseg.metrics.competition import Metric
 from gutseg.metrics.pooled import measures
 from gutseg.progress import progress
-from gutseg.settings import Missing
+from gutseg.settings import EarlierDay, Missing
 
 
 def over_background(
@@ -130,7 +130,9 @@ def out_of_fold(
         name: measures(found, data.classes, data.mode, data.background)
         for name, found in counts.items()
     }
-    return Scored(results, pooled, data.classes)
+    seen = {member.prior for member in members}
+    prior: EarlierDay | None = next((one for one in ("given", "withheld") if one in seen), None)
+    return Scored(results, pooled, data.classes, prior)
 
 
 def measured(opened: Blended, how: Clinical) -> list[OrganResult]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gutseg.clinic.nifti_pairs import measure_pairs
+from gutseg.data.index import visits_of
 from gutseg.data.tables import is_csv
 from gutseg.files import write_json
 from gutseg.inference.csv_scores import measure_csv
@@ -79,7 +80,7 @@ def measure(
 
 
 def show(measured: Measured, tables: Sequence[str], how: Clinical, json: Path | None) -> None:
-    """Print tables by class, case, scan or fold and the means, and write them as JSON.
+    """Print tables by class, case, scan, fold or visit and the means, and write them as JSON.
 
     Raises ValueError when no scan shows an organ.
     """
@@ -104,6 +105,9 @@ def _groups(measured: Measured, kind: str) -> dict[str, list[OrganResult]]:
         return by_class(results)
     if kind == "case":
         return {**grouped(results, lambda one: patient_of(one.scan)), "all": results}
+    if kind == "visit":
+        visits = visits_of(one.scan for one in results)
+        return {**grouped(results, lambda one: visits[one.scan]), "all": results}
     groups = grouped(results, lambda one: measured.folds[one.scan])
     return {**{name: groups[name] for name in sorted(groups, key=by_number)}, "all": results}
 

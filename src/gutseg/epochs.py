@@ -32,12 +32,12 @@ def batches(
     if config.volume:
         return Patches(data, table, config.volume, **drawn)
     if config.crop is None:
-        return Whole(data, table, augment, experiment.maps(config), config.mix)
+        return Whole(data, table, augment, experiment.maps(config), config.mix, config.prior_day)
     # planes with an object, and a share of the others, drawn once
     seen = data.shows_object(table).copy()
     empty = np.random.default_rng(config.seed).permutation(np.flatnonzero(~seen))
     seen[empty[: round(config.data.empty_share * len(empty))]] = True
-    return Crops(data, table[seen], config.crop, **drawn, mix=config.mix)
+    return Crops(data, table[seen], config.crop, **drawn, mix=config.mix, prior=config.prior_day)
 
 
 def sampler(

@@ -12,7 +12,7 @@ from gutseg import models
 from gutseg.config import Config
 from gutseg.config.losses import check_fit
 from gutseg.data import sources
-from gutseg.data.folds import FULL, Held, assign, check_whole_scans, chosen, fold_name, read_folds
+from gutseg.data.folds import FULL, Held, assign, check_whole, chosen, fold_name, read_folds
 from gutseg.data.inputs import Inputs
 from gutseg.data.maps import Maps
 from gutseg.data.selection import without_dropped
@@ -34,13 +34,14 @@ from gutseg.losses.weights import class_weights
 from gutseg.models.initial_bias import set_initial_bias
 from gutseg.models.packaged import encoder_file, packaged
 from gutseg.models.presence import Gate
-from gutseg.settings import MOST_FOLDS
+from gutseg.settings import MOST_FOLDS, EarlierDay
 
 
 def inputs(config: Config) -> Inputs:
     """Return the settings of what the network sees."""
     channels = tuple(config.channels) if config.channels else None
-    return Inputs(config.stack, config.scaling, config.geometry, channels)
+    prior: EarlierDay | None = "given" if config.prior_day else None
+    return Inputs(config.stack, config.scaling, config.geometry, channels, prior=prior)
 
 
 def source(config: Config) -> Source:
@@ -79,6 +80,7 @@ def network(
         attention=asked.attention.model_dump() if asked.attention else None,
         dropout=asked.dropout,
         input_norm=norm,
+        masks=inputs(config).mask_channels,
         gate=Gate(head.gate, threshold=head.threshold) if head else None,
     )
     for module in built.modules():
@@ -114,9 +116,10 @@ def rows(config: Config, data: Source) -> pd.DataFrame:
             f"data.source {config.data.source} a number of folds, for example data.folds=5"
         )
     found = data.index.assign(fold=assign(data.index, read_folds(folds), folds))
+    if config.prior_day:  # or contours that are held out would be an input of the training
+        check_whole(found, "case", folds, "prior_day")
     if config.volume or config.view != "axial":
-        asker = "volume" if config.volume else f"view: {config.view}"
-        check_whole_scans(found, folds, asker)
+        check_whole(found, "scan", folds, "volume" if config.volume else f"view: {config.view}")
     return found
 
 

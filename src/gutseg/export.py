@@ -140,6 +140,11 @@ def _check_network(config: Config, to: str, folder: Path) -> None:
         raise ValueError(
             f"{folder} sees {config.view} planes; export writes networks of axial ones"
         )
+    if config.prior_day:
+        raise ValueError(
+            f"{folder} also sees an earlier day of the patient; export writes networks of slices "
+            "alone: train one without prior_day"
+        )
     if to == "onnx" and not MODELS[config.model.name].onnx:
         raise ValueError(
             f"{folder}: torch.onnx cannot write {config.model.name!r}; give --to torch.export"

@@ -19,7 +19,7 @@ from gutseg.jobs import Gpus, Jobs, RayAddress, at_once
 from gutseg.jobs import run as run_tasks
 from gutseg.progress import progress
 from gutseg.registry import counted
-from gutseg.settings import Tta
+from gutseg.settings import EarlierDay, Tta
 
 log = logging.getLogger(__name__)
 CPU = torch.device("cpu")
@@ -29,6 +29,9 @@ def predict(
     run: Annotated[Path, typer.Argument(help="a run folder, for example runs/demo")],
     fold: Annotated[str, typer.Option(help="a number, several (0,2) or all")] = "all",
     tta: Annotated[Tta | None, typer.Option(help="default: the config's")] = None,
+    prior: Annotated[
+        EarlierDay | None, typer.Option(help="of prior_day; withheld: as of new patients")
+    ] = None,
     unfinished: Annotated[bool, typer.Option(help="also folds that are still in training")] = False,
     jobs: Jobs = 1,
     gpus: Gpus = None,
@@ -42,14 +45,19 @@ def predict(
     """
     count = at_once(jobs, gpus, ray)
     folds = [runs.open_fold(folder) for folder in runs.fold_folders(run, fold)]
+    for one in folds if prior else ():
+        if one.shown(prior) is None:
+            raise ValueError(
+                f"--prior {prior}: {one.folder} was trained without prior_day; leave it out"
+            )
     for one in folds if not unfinished else ():
         runs.check_finished(one)
     with ExitStack() as claims:
         parts, shares = [], -(-count // len(folds))
         for one in folds:
             claims.enter_context(claimed(one.folder / "oof", [NOTE, "*.npz"]))
-            parts += _parts(one, tta, shares)
-        work = partial(_predict_part, tta, CPU if gpus == 0 else None)
+            parts += _parts(one, tta, prior, shares)
+        work = partial(_predict_part, tta, prior, CPU if gpus == 0 else None)
         done = run_tasks(parts, work, jobs=jobs, gpus=gpus, ray=ray, desc="predict", unit="part")
         written = sum(count for _, count in done)
     print(f"{run}: {written} predictions written, {len(folds)} folds")
@@ -66,15 +74,15 @@ class Part:
         return f"{self.folder}, {counted(self.scans, 'scan')}"
 
 
-def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
+def _parts(fold: runs.Fold, tta: str | None, prior: EarlierDay | None, count: int) -> list[Part]:
     """Share out the scans of a fold that have no prediction yet over at most `count` parts.
 
     Predictions that anything else made are deleted.
     """
     folder = fold.folder / "oof"
     # it is loaded before anything is deleted: weights that cannot be read cost no predictions
-    predictor = runs.predictor(fold, tta, CPU)
-    before, now = made_with.read(folder), fold.made_with(predictor.settings.tta)
+    predictor = runs.predictor(fold, tta, CPU, prior)
+    before, now = made_with.read(folder), fold.made_with(predictor.settings.tta, prior)
     for path in folder.glob("*.npz"):
         if before is None or not before.holds_for(path.stem, now):
             path.unlink()
@@ -85,9 +93,11 @@ def _parts(fold: runs.Fold, tta: str | None, count: int) -> list[Part]:
     return [Part(fold.folder, share) for share in shares if share]
 
 
-def _predict_part(tta: str | None, device: torch.device | None, part: Part) -> int:
+def _predict_part(
+    tta: str | None, prior: EarlierDay | None, device: torch.device | None, part: Part
+) -> int:
     fold = runs.open_fold(part.folder)
-    predictor = runs.predictor(fold, tta, device)
+    predictor = runs.predictor(fold, tta, device, prior)
     for name in progress(part.scans, desc=f"predict {part.folder.name}", unit="scan"):
         z = fold.planes[name]
         oof.save(part.folder / "oof" / f"{name}.npz", predictor(fold.data.scan(name), z), z)

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from gutseg.inference.made_with import NOTE, MadeWith
 from gutseg.inference.oof import OutOfFold
 from gutseg.inference.predictor import Predictor
 from gutseg.registry import counted
-from gutseg.settings import Missing, Tta
+from gutseg.settings import EarlierDay, Missing, Tta
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ class Fold:
     # all folds of the fold file, trained or not
     known: list[int]
 
-    def made_with(self, tta: str) -> MadeWith:
-        """Return what predictions made now would be made with."""
+    def made_with(self, tta: str, prior: EarlierDay | None = None) -> MadeWith:
+        """Return what predictions made now would be made with; prior: as in `predictor`."""
         settings = self.config.model_dump(mode="json", include=SETTINGS)
         # only where they matter, so that notes of earlier versions hold
         if not self.config.scaling.kind.startswith("zscore"):
@@ -75,16 +75,23 @@ class Fold:
             settings["view"] = self.config.view
         if self.config.geometry.kind == "native":
             settings["tile"] = self.config.predict.tile
+        prior = self.shown(prior)
+        earlier = self.data.earlier if prior == "given" else dict[str, str]().get
         return MadeWith(
             weights=made_with.hash_file(self.folder / "best.pt"),
             tta=tta,
             settings=made_with.hash_values(settings),
             folds=self.folds,
             scans={
-                name: made_with.of_scan(self.data.fingerprint(name), z)
+                name: made_with.of_scan(self.data.fingerprint(name), z, earlier(name))
                 for name, z in self.planes.items()
             },
+            prior=prior,
         )
+
+    def shown(self, prior: EarlierDay | None) -> EarlierDay | None:
+        """Return whether the network is shown an earlier day, as asked; None: it has no place."""
+        return (prior or "given") if self.config.prior_day else None
 
 
 def open_fold(folder: Path) -> Fold:
@@ -161,9 +168,11 @@ def predictions(run: Path, wanted: str = "all", missing: Missing = "refuse") -> 
     if not any((fold.folder / "oof" / NOTE).is_file() for fold in folds):
         raise FileNotFoundError(f"{run} holds no predictions; run: gutseg predict {run}")
     made = {fold.number: _still_valid(run, fold, missing) for fold in folds}
-    if len({one.tta for one in made.values()}) > 1:
-        flips = ", ".join(f"fold {number} {one.tta}" for number, one in made.items())
-        raise ValueError(f"{run}: --tta differs ({flips}); run gutseg predict with one for all")
+    for option in ("tta", "prior"):
+        if len({getattr(one, option) for one in made.values()}) > 1:
+            said = ", ".join(f"fold {fold} {getattr(one, option)}" for fold, one in made.items())
+            problem = f"--{option} differs ({said})"
+            raise ValueError(f"{run}: {problem}; run gutseg predict with one for all")
     if len(folds) < len(known := folds[0].known):
         log.warning("%s: folds %s of %d", run, ", ".join(map(str, sorted(made))), len(known))
     return OutOfFold(run, {fold.number: fold.planes for fold in folds}, made, folds[0].data)
@@ -178,7 +187,7 @@ def _still_valid(run: Path, fold: Fold, missing: Missing) -> MadeWith:
             f"{run}, fold {fold.number}: trained, but there are no predictions with a {NOTE} that "
             f"says what made them; {remedy} (or leave this fold out with --fold)"
         )
-    if changed := before.changes(fold.made_with(before.tta)):
+    if changed := before.changes(fold.made_with(before.tta, before.prior)):
         raise ValueError(
             f"{run}, fold {fold.number}: predictions are out of date, changed since are "
             f"{', '.join(changed)}; {remedy}"
@@ -192,11 +201,18 @@ def _still_valid(run: Path, fold: Fold, missing: Missing) -> MadeWith:
     return before
 
 
-def predictor(fold: Fold, tta: str | None = None, device: torch.device | None = None) -> Predictor:
-    """Load the network of an opened fold; tta: overrides the config's. device: see `ensemble`."""
-    return load_predictor(
-        fold.folder, fold.config, fold.data.inputs, fold.data.classes, tta, device
-    )
+def predictor(
+    fold: Fold,
+    tta: str | None = None,
+    device: torch.device | None = None,
+    prior: EarlierDay | None = None,
+) -> Predictor:
+    """Load the network of an opened fold; tta: overrides the config's. device: see `ensemble`.
+
+    prior: whether a network of `prior_day` sees the earlier day, None for yes.
+    """
+    seen = replace(fold.data.inputs, prior=fold.shown(prior))
+    return load_predictor(fold.folder, fold.config, seen, fold.data.classes, tta, device)
 
 
 def load_predictor(

@@ -24,7 +24,13 @@ from gutseg.settings import Missing
 if TYPE_CHECKING:
     from gutseg.inference.oof import Scored
 
-TABLES = ("class", "case", "scan", "fold")
+TABLES = ("class", "case", "scan", "fold", "visit")
+# what a score of networks with channels of an earlier day is a score of
+SEEN = {
+    "given": "later days were predicted with the image and the contours of an earlier day of the "
+    "patient, which a clinic knows; first days without",
+    "withheld": "no earlier day was given: every patient was predicted as a new one",
+}
 
 
 def score(
@@ -37,7 +43,9 @@ def score(
     ] = None,
     metric: Annotated[str, typer.Option(help="a row of METRICS, or clinical")] = "default",
     json: Annotated[Path | None, typer.Option(help="write the numbers here")] = None,
-    by: Annotated[str, typer.Option(help="tables to print, of class,case,scan,fold")] = "class",
+    by: Annotated[
+        str, typer.Option(help="tables to print, of class,case,scan,fold,visit")
+    ] = "class",
     folds: Annotated[Path | None, typer.Option(help="fold file, for --by fold of a csv")] = None,
     missing: Annotated[Missing, typer.Option(help="rows or scans that are not there")] = "refuse",
     fold: Annotated[str, typer.Option(help="of a run: a number, several (0,2) or all")] = "all",
@@ -57,8 +65,8 @@ def score(
     if json:
         read = [path for path in (source, truth, slices, folds) if path and path.is_file()]
         check_output(json, read, begins=b'{\n  "score"')
-    wanted, pooled = _tables(by), {}
-    if truth and truth.is_dir() and (unknown := set(wanted) & {"case", "fold"}):
+    wanted, pooled, prior = _tables(by), {}, None
+    if truth and truth.is_dir() and (unknown := set(wanted) & {"case", "fold", "visit"}):
         raise ValueError(f"--by {unknown.pop()}: NIfTI files have no cases; choices: class, scan")
     of_csv = _check_options(source, truth, slices, folds, fold, background)
     fold_of = _fold_of_cases(folds) if of_csv and "fold" in wanted else {}
@@ -76,13 +84,16 @@ def score(
         from gutseg import blends  # torch takes seconds to import, a csv does not need it
 
         scored = blends.out_of_fold(source, METRICS[metric], fold, missing, background)
-        pooled = scored.pooled
+        pooled, prior = scored.pooled, scored.prior
         if not scored.results:
             _score_pictures(source, metric, scored, wanted, json)
             return
         _print_pooled({"all": pooled["all"]}, scored.classes)
         by_fold, results = scored.results, scored.results.pop("all")
+    wanted += ["visit"] * (prior is not None and "visit" not in wanted)
     _show(source, results, by_fold, wanted, metric, pooled, json)
+    if prior:
+        print(f"prior_day: {SEEN[prior]}")
 
 
 def _show(
@@ -100,7 +111,8 @@ def _show(
     for kind in wanted:
         groups = by_fold if kind == "fold" else group_by(results, kind)
         print(as_text(groups | {"all": results}, METRICS[metric]))
-    found = scores(results, metric, METRICS[metric], by_fold)
+    visits = group_by(results, "visit") if "visit" in wanted else None
+    found = scores(results, metric, METRICS[metric], by_fold, visits)
     found |= {"pooled": as_plain(pooled["all"])} if pooled else {}
     if json:
         write_json(json, found)

@@ -5,15 +5,18 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 
 from gutseg import runs
 from gutseg.data.index import Issues
+from gutseg.data.prior_day import TrainingDays
 from gutseg.data.submission import wanted_rows, write_submission
 from gutseg.data.volume import read_file
-from gutseg.files import SUBMISSION, check_output, competition_folder
+from gutseg.files import SUBMISSION, check_output, competition_folder, need_file
 from gutseg.held_out import SCORE, Unseen, score_public
 from gutseg.inference import dealing
+from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.scan_texts import scan_texts
 from gutseg.jobs import Gpus
 
@@ -24,6 +27,9 @@ def submit(
     blend: Annotated[Path, typer.Argument(help="a blend.yaml")],
     images: Annotated[Path, typer.Option(help="the competition's folder, or Kaggle's input")],
     out: Annotated[Path, typer.Option(help="the file to write")] = Path(SUBMISSION),
+    prior: Annotated[
+        Path | None, typer.Option(help="whose train/ has earlier days; default: --images")
+    ] = None,
     debug_scans: Annotated[int, typer.Option(help="train scans, where no test is", min=1)] = 3,
     skip_bad: Annotated[bool, typer.Option(help="empty masks where something fails")] = False,
     gpus: Gpus = None,
@@ -32,7 +38,8 @@ def submit(
 
     Kaggle shows a header-only sample and no test images until it scores; then some labelled
     train scans are predicted instead, in the order of train.csv, by the folds that held out their
-    case; score.json beside the csv says how well.
+    case; score.json beside the csv says how well. Networks of prior_day see what train/ and
+    train.csv know of earlier days of a patient.
     """
     root = competition_folder(images)
     read = [root / name for name in ("train.csv", "sample_submission.csv", "train", "test")]
@@ -46,6 +53,7 @@ def submit(
     devices = dealing.devices(gpus)
     with dealing.threads_of(devices) as threads:
         workers = [runs.ensemble(blend, device) for device in devices] * threads
+        known = _earlier_days(blend, workers[0], prior, root, slices, issues)
         fill = devices[0].type != "cpu"
         masks = scan_texts(
             slices,
@@ -54,6 +62,7 @@ def submit(
             issues,
             fill=fill,
             choose=unseen.choose if unseen else None,
+            prepare=known.with_prior if known else None,
         )
     for line in issues.summary():
         log.warning("%s", line)
@@ -67,3 +76,28 @@ def submit(
             if not skip_bad:
                 raise
             log.warning("%s is complete but cannot be scored: %s", out, error)
+
+
+def _earlier_days(
+    blend: Path,
+    networks: Ensemble,
+    prior: Path | None,
+    root: Path,
+    slices: pd.DataFrame,
+    issues: Issues,
+) -> TrainingDays | None:
+    """Open the labelled days that networks of prior_day see; None where none of them does."""
+    if not any(one.inputs.prior for one in [*networks.predictors, *networks.background]):
+        if prior:
+            raise ValueError(f"--prior {prior}: no network of {blend} has prior_day; leave it out")
+        return None
+    home = competition_folder(prior) if prior else root
+    if not prior and not (home / "train.csv").is_file():
+        log.warning(
+            "%s has no train.csv, so that all patients are new to the networks, which see earlier "
+            "days where there are any; give --prior FOLDER",
+            home,
+        )
+        return None
+    need_file(home / "train.csv", "give --prior the competition's folder")
+    return TrainingDays(home, slices["scan"].unique(), issues)

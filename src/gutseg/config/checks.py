@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
+from gutseg.constants import CLASSES
 from gutseg.registry import shown
 
 if TYPE_CHECKING:
@@ -41,10 +42,25 @@ def check_volume(config: "Config") -> None:
             )
 
 
+def check_prior_day(config: "Config") -> None:
+    """Raise ValueError for channels of an earlier day where there are no days, or no channels."""
+    if config.prior_day is None:
+        return
+    reasons = (
+        (config.data.source != "competition", f"{config.data.source} knows no days of a patient"),
+        (config.model.dims != 2, "a network of volumes takes grey values alone"),
+        (config.view != "axial", f"the {config.view} view shows no earlier day"),
+    )
+    for applies, reason in reasons:
+        if applies:
+            raise ValueError(f"prior_day: {reason}; leave it out")
+
+
 def check_batches(config: "Config") -> None:
     """Raise ValueError where a batch would take more memory than any machine should give."""
-    seen: tuple[int, ...] = (config.stack.slices, *config.geometry.size)
-    trained = (config.stack.slices, *config.crop.size) if config.crop else seen
+    channels = config.stack.slices + (1 + len(CLASSES) if config.prior_day else 0)
+    seen: tuple[int, ...] = (channels, *config.geometry.size)
+    trained = (channels, *config.crop.size) if config.crop else seen
     if config.volume:
         seen = trained = config.volume.patch
     for key, sides in (("train", trained), ("predict", seen)):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator
 
-from gutseg.config.checks import check_batches, check_volume
+from gutseg.config.checks import check_batches, check_prior_day, check_volume
 from gutseg.config.losses import Component, Loss, complete
 from gutseg.config.training import Optim, Train
 from gutseg.constants import CLASSES
@@ -16,6 +16,7 @@ from gutseg.data.augment import AUGMENTATIONS
 from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
 from gutseg.data.mixing import Mix
 from gutseg.data.patches import Patching
+from gutseg.data.prior_day import PriorDay
 from gutseg.data.selection import Dropped, Factor
 from gutseg.data.sources import SOURCES, mode_of
 from gutseg.data.sources.competition import BINARY
@@ -179,6 +180,9 @@ class Config(Section):
     volume: Patching | None = None
     # numbers of the images' channels that are used; null: all
     channels: Annotated[list[Natural], Field(min_length=1)] | None = None
+    # more channels: image and contours of the patient's latest earlier day, registered by
+    # translation, as {share_dropped: 0.3}; null: none
+    prior_day: PriorDay | None = None
     augment: Augment = Augment(name="none")
     # training images made of two, after the augmentation, as {kind: cutmix, share: 0.5}; null: none
     mix: Mix | None = None
@@ -209,5 +213,6 @@ class Config(Section):
         last, slices = max(self.channels or [0]), self.stack.slices
         if data.source == "competition" and last >= slices:
             raise ValueError(f"channels: {last}; a stack of {slices} slices has 0 to {slices - 1}")
+        check_prior_day(self)
         check_volume(self)
         check_batches(self)

@@ -16,6 +16,7 @@ from gutseg.data.augment import Augmenter
 from gutseg.data.inputs import Crop
 from gutseg.data.maps import Maps
 from gutseg.data.mixing import Mix, Planes, mixed
+from gutseg.data.prior_day import PriorDay, emptied
 from gutseg.data.sampler import Batch, Step
 from gutseg.data.sources.source import Source
 
@@ -33,6 +34,7 @@ class Whole(Dataset):
     augment: Augmenter
     maps: Maps = field(default_factory=Maps)
     mix: Mix | None = None
+    prior: PriorDay | None = None
 
     def __getitem__(self, batch: Batch) -> dict:
         """Return a batch; raises ValueError where images differ in size."""
@@ -47,7 +49,11 @@ class Whole(Dataset):
                     "the images of a batch differ in size: {} x {} and, of {}, {} x {}; give "
                     "crop.size or a geometry that resizes".format(*first, name, *images.shape[2:])
                 )
-        planes = augmented(self.augment, _joined(parts), batch.seed)
+        masks = self.source.inputs.mask_channels
+        planes = augmented(self.augment, joined := _joined(parts), batch.seed, masks)
+        if self.prior:
+            random = np.random.default_rng([batch.seed, 2])
+            planes = emptied(self.prior, planes, joined[0], masks, random)
         if self.mix:
             random = np.random.default_rng([batch.seed, 1])  # not what the augmentation drew from
             planes = mixed(self.mix, planes, self.source.masks, random)
@@ -72,6 +78,7 @@ class Crops(Dataset):
     augment: Augmenter = field(default_factory=Augmenter)
     maps: Maps = field(default_factory=Maps)
     mix: Mix | None = None
+    prior: PriorDay | None = None
 
     def __getitem__(self, step: int | Step) -> dict:
         number, drawn = step if isinstance(step, Step) else (step, [None] * self.batch_size)
@@ -79,11 +86,14 @@ class Crops(Dataset):
         margin = MARGIN * self.augment.changes
         height, width = (side + 2 * margin for side in self.crop.size)
         crops = [self._crop(random, (height, width), position) for position in drawn]
-        planes = _joined([crop for _, crop in crops])
+        planes = before = _joined([crop for _, crop in crops])
+        masks = self.source.inputs.mask_channels
         if margin:
-            planes = augmented(self.augment, planes, int(random.integers(2**32)))
+            planes = augmented(self.augment, planes, int(random.integers(2**32)), masks)
             inside = slice(margin, -margin)
             planes = _each(planes, lambda part: part[..., inside, inside])
+        if self.prior:
+            planes = emptied(self.prior, planes, before[0], masks, random)
         if self.mix:
             planes = mixed(self.mix, planes, self.source.masks, random)
         return _as_batch(self.source, planes, self.maps, [name for name, _ in crops])
@@ -136,19 +146,30 @@ def _joined(parts: Sequence[Planes]) -> Planes:
     return np.concatenate(images), np.concatenate(labels), None
 
 
-def augmented(augment: Augmenter, planes: Planes, seed: int) -> Planes:
-    """Augment images, and labels and ignored pixels with them."""
+def augmented(augment: Augmenter, planes: Planes, seed: int, masks: int = 0) -> Planes:
+    """Augment images, and labels and ignored pixels with them.
+
+    masks: so many of the images' last channels hold masks, which move as labels do and have no
+    brightness and no noise.
+    """
     images, labels, ignored = planes
-    if ignored is None and labels.ndim == 3:
+    if ignored is None and labels.ndim == 3 and not masks:
         return *augment(images, labels, seed), None
-    # as one map of several numbers, so that all move alike: (B, 1 or C, and 1, h, w)
-    maps = labels[:, None] if labels.ndim == 3 else labels
+    # as one map of several numbers, so that all move alike: (B, 1 or C, masks, and 1, h, w)
+    parts = [labels[:, None] if labels.ndim == 3 else labels]
+    if masks:
+        images, riding = images[:, :-masks], images[:, -masks:]
+        parts.append(riding.astype(labels.dtype))
     if ignored is not None:
-        maps = np.concatenate([maps, ignored[:, None].astype(maps.dtype)], axis=1)
+        parts.append(ignored[:, None].astype(labels.dtype))
+    maps = np.concatenate(parts, axis=1)
     images, maps = augment(images, np.ascontiguousarray(np.moveaxis(maps, 1, -1)), seed)
     maps = np.moveaxis(maps, -1, 1)
     if ignored is not None:
         maps, ignored = maps[:, :-1], maps[:, -1] > 0.5
+    if masks:
+        maps, riding = maps[:, :-masks], maps[:, -masks:]
+        images = np.concatenate([images, riding.astype(images.dtype)], axis=1)
     return images, maps[:, 0] if labels.ndim == 3 else maps, ignored
 
 

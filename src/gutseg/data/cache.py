@@ -171,7 +171,7 @@ def cache_scan(
     before = len(issues.rows)
     scan, readable = read_scan(slices, lambda file: read_file(raw / file), issues)
     planes = dict(zip(readable["id"], readable["z"], strict=True))
-    mask, unreadable = _decode(labels, scan.shape, planes, issues)
+    mask, unreadable = decode_labels(labels, scan.shape, planes, issues)
     kept = readable[readable["labelled"] & ~readable["id"].isin(unreadable)]
     index = kept.drop(columns="labelled")
     for bit, organ in enumerate(CLASSES):
@@ -215,10 +215,10 @@ def _hashes(folder: Path) -> dict[str, str]:
     return found
 
 
-def _decode(
+def decode_labels(
     labels: pd.DataFrame, shape: tuple[int, int, int], planes: dict[str, int], issues: Issues
 ) -> tuple[np.ndarray, set[str]]:
-    """Draw a scan's labels: (Z, H, W) uint8, one bit per class, and unreadable ids."""
+    """Draw a scan's labels: (Z, H, W) uint8, one bit per class, and ids that are unreadable."""
     mask = np.zeros(shape, np.uint8)
     unreadable = set()
     drawn = labels[labels["id"].isin(planes) & (labels["segmentation"] != "")]

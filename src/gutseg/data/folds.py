@@ -138,12 +138,18 @@ def cases_held_out(table: pd.DataFrame, fold: Held) -> list[int]:
     return sorted({*table["case"][is_held].tolist()} - {*table["case"][~is_held].tolist()})
 
 
-def check_whole_scans(table: pd.DataFrame, path: Path, asker: str) -> None:
-    """Raise ValueError where a fold file divides a scan; asker: the setting that forbids it."""
-    folds = table.groupby("scan")["fold"].nunique()
-    if (folds > 1).any():
-        raise ValueError(
-            f"{asker} needs all slices of a scan, and {path} divides those of "
-            f"{folds.index[folds > 1][0]} between folds; give whole patients: gutseg split CACHE "
-            "--out FILE"
-        )
+def check_whole(table: pd.DataFrame, column: str, path: Path, asker: str) -> None:
+    """Raise ValueError where a fold file divides a scan or a patient (column: scan, case).
+
+    asker: the setting that forbids it.
+    """
+    folds = table.groupby(column)["fold"].nunique()
+    if not (folds > 1).any():
+        return
+    parts, name = "slices of a scan", folds.index[folds > 1][0]
+    if column == "case":
+        parts, name = "days of a patient", f"case{name}"
+    raise ValueError(
+        f"{asker} needs all {parts}, and {path} divides those of {name} between folds; give whole "
+        "patients: gutseg split CACHE --out FILE"
+    )

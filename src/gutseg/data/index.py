@@ -1,7 +1,7 @@
 """Which slices there are: the names of PNGs parsed into ids, or a list with their sizes."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -215,3 +215,16 @@ def scan_key(scan: str) -> tuple[int, int]:
     """Return (case, day) of a scan's name, for sorting by number: case9 before case10."""
     case, day = scan.removeprefix("case").split("_day")
     return int(case), int(day)
+
+
+def visits_of(scans: Iterable[str]) -> dict[str, str]:
+    """Say of every scan whether it is of the `first days` of its patient or of the `later days`.
+
+    The first is the earliest of these scans.
+    """
+    keys = {scan: scan_key(scan) for scan in scans}
+    first = dict(sorted(keys.values(), reverse=True))  # case -> the day that comes last here
+    return {
+        scan: "first days" if day == first[case] else "later days"
+        for scan, (case, day) in keys.items()
+    }

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
+from gutseg.constants import CLASSES
+from gutseg.data.prior_day import mask_planes
 from gutseg.data.volume import Scan
 from gutseg.registry import not_bool
-from gutseg.settings import LARGEST_SIDE, Section, Side
+from gutseg.settings import LARGEST_SIDE, EarlierDay, Section, Side
 
 CropSide = Annotated[int, Field(ge=8, le=LARGEST_SIDE)]
 
@@ -82,11 +84,24 @@ class Inputs:
     selected: tuple[int, ...] | None = None
     # a padded input grows for scans that are larger
     grow: bool = False
+    # whether channels of an earlier day of the patient follow; withheld: they are all 0
+    prior: EarlierDay | None = None
 
     @property
     def channels(self) -> int:
         """Channels of one input."""
-        return self.stack.slices if self.selected is None else len(self.selected)
+        own = self.stack.slices if self.selected is None else len(self.selected)
+        return own + self.prior_channels
+
+    @property
+    def prior_channels(self) -> int:
+        """Channels of the earlier day, the last ones of an input: its image and the masks."""
+        return 1 + self.mask_channels if self.prior else 0
+
+    @property
+    def mask_channels(self) -> int:
+        """Channels that hold masks and no grey values, the last ones of an input."""
+        return len(CLASSES) if self.prior else 0
 
     def for_any_size(self) -> "Inputs":
         """Return the same, growing for scans larger than the padded size; not for training."""
@@ -107,7 +122,18 @@ class Inputs:
         stacks = self.stacks(scan, z)
         batch, slices = stacks.shape[:2]
         planes = self.window(scan).forward(stacks.reshape(batch * slices, *scan.shape[1:]))
-        return planes.reshape(batch, slices, *planes.shape[1:])
+        images = planes.reshape(batch, slices, *planes.shape[1:])
+        return np.concatenate([images, self._earlier(scan, z)], axis=1) if self.prior else images
+
+    def _earlier(self, scan: Scan, z: np.ndarray) -> np.ndarray:
+        """Return the earlier day's image and masks at planes z (B,): (B, 1 + C, h, w)."""
+        window = self.window(scan)
+        if scan.prior is None or self.prior == "withheld":
+            return np.zeros((len(z), self.prior_channels, *window.size), np.float32)
+        image, labels = scan.prior.planes(z)
+        grey = window.forward(scale(image[:, None], scan.prior.scan, self.scaling)[:, 0])
+        masks = mask_planes(window.forward(labels, labels=True))
+        return np.concatenate([grey[:, None], masks], axis=1)
 
     def labels(self, scan: Scan, z: np.ndarray) -> np.ndarray:
         """Return the labels of planes z (B,) as (B, h, w) uint8, as `scan.labels` holds them."""

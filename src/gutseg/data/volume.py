@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,6 +17,9 @@ import pandas as pd
 
 from gutseg.constants import SLICE_MM
 from gutseg.data.index import LARGEST_SCAN, Issues
+
+if TYPE_CHECKING:
+    from gutseg.data.prior_day import Earlier
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
@@ -32,6 +36,7 @@ class Scan:
     image: (Z, H, W) uint16. mask: (Z, H, W) uint8, bit c is class c of CLASSES; None without
     labels. counts: voxels per grey value, uint32. body: (top, bottom, left, right) in pixels.
     voxel_mm: size (z, y, x) of a voxel, None where nothing says it.
+    prior: the patient's latest earlier day, where a network is to see it.
     """
 
     name: str
@@ -40,6 +45,7 @@ class Scan:
     body: tuple[int, int, int, int]
     mask: np.ndarray | None = None
     voxel_mm: tuple[float, float, float] | None = None
+    prior: "Earlier | None" = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from gutseg.files import read_text, write_json
 from gutseg.registry import counted
+from gutseg.settings import EarlierDay
 
 NOTE = "made_with.json"
 
@@ -28,14 +29,18 @@ class MadeWith:
     settings: str
     # sha256 of the fold file
     folds: str
-    # scan -> `cache`, the fingerprint of its images and labels, and `planes`, those predicted
+    # scan -> `cache`, the fingerprint of its images and labels, `planes`, those predicted, and
+    # `earlier`, the scan of an earlier day that the network was shown and its fingerprint
     scans: dict[str, dict[str, str]]
+    # of networks with channels of an earlier day: whether they saw it
+    prior: EarlierDay | None = None
 
     def changes(self, now: "MadeWith") -> list[str]:
         """Name what is different now."""
         words = {
             "weights": "best.pt",
             "tta": "the flips",
+            "prior": "--prior",
             "settings": "config.yaml",
             "folds": "the fold file",
         }
@@ -47,7 +52,7 @@ class MadeWith:
 
     def holds_for(self, scan: str, now: "MadeWith") -> bool:
         """Say whether a scan would be predicted the same way now."""
-        keys = ("weights", "tta", "settings")
+        keys = ("weights", "tta", "prior", "settings")
         same = all(getattr(self, key) == getattr(now, key) for key in keys)
         return same and scan in now.scans and self.scans.get(scan) == now.scans[scan]
 
@@ -55,9 +60,10 @@ class MadeWith:
 _NOTES = TypeAdapter(MadeWith)
 
 
-def of_scan(fingerprint: str, planes: np.ndarray) -> dict[str, str]:
+def of_scan(fingerprint: str, planes: np.ndarray, earlier: str | None = None) -> dict[str, str]:
     """Return a value of `MadeWith.scans`."""
-    return {"cache": fingerprint, "planes": " ".join(map(str, planes.tolist()))}
+    found = {"cache": fingerprint, "planes": " ".join(map(str, planes.tolist()))}
+    return found | {"earlier": earlier} if earlier else found
 
 
 def hash_file(path: Path) -> str | None:
@@ -72,7 +78,10 @@ def hash_values(values: Mapping[str, Any]) -> str:
 
 def write(folder: Path, made: MadeWith) -> None:
     """Write the note next to the predictions of a fold."""
-    write_json(folder / NOTE, asdict(made))
+    content = asdict(made)
+    if made.prior is None:  # as notes of earlier versions
+        del content["prior"]
+    write_json(folder / NOTE, content)
 
 
 def read(folder: Path) -> MadeWith | None:

@@ -19,6 +19,7 @@ from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import Metric, ScanResult, compare
 from gutseg.metrics.pooled import Counts, count, decided
 from gutseg.progress import progress
+from gutseg.settings import EarlierDay
 
 
 def save(path: Path, probabilities: np.ndarray, z: np.ndarray) -> None:
@@ -79,6 +80,11 @@ class OutOfFold:
         return next(iter(self.made.values())).tta
 
     @property
+    def prior(self) -> EarlierDay | None:
+        """Whether the network saw an earlier day, None where it has no channels for it."""
+        return next(iter(self.made.values())).prior
+
+    @property
     def scans(self) -> list[str]:
         """The scans that have predictions."""
         return sorted({scan for parts in self.planes.values() for scan in parts})
@@ -119,6 +125,8 @@ class Scored:
     # measures over all pixels
     pooled: dict[str, dict[str, float]]
     classes: tuple[str, ...]
+    # of networks with channels of an earlier day: whether one of them saw it
+    prior: EarlierDay | None = None
 
 
 def folder(run: Path, fold: Held) -> Path:
@@ -159,7 +167,7 @@ def check_same_scans(members: Sequence[OutOfFold]) -> None:
     """
     parts = [
         {
-            (scan, fold, *sorted(facts.items()))
+            (scan, fold, *(facts[key] for key in ("cache", "planes") if key in facts))
             for fold, made in member.made.items()
             for scan, facts in made.scans.items()
         }

@@ -9,7 +9,7 @@ import pandas as pd
 
 from gutseg.constants import CLASSES
 from gutseg.data.index import Issues
-from gutseg.data.volume import read_scan
+from gutseg.data.volume import Scan, read_scan
 from gutseg.inference.dealing import deal
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.predictor import Part
@@ -42,14 +42,16 @@ def scan_texts(
     *,
     fill: bool,
     choose: Callable[[Ensemble, str], Ensemble] | None = None,
+    prepare: Callable[[Scan], Scan] | None = None,
 ) -> Texts:
     """Return the run-length text of every wanted (id, class).
 
     slices: rows of `wanted_rows`. read: returns the bytes of a `file`. workers: an ensemble for
     every thread, which may share them. fill: batches are filled across scans of one size; it
     changes the last bit of probabilities, so on a processor, which gains nothing, it is left out.
-    choose: returns the networks that predict a scan, which then is a unit of its own. A scan that
-    cannot be predicted gives an issue and no text.
+    choose: returns the networks that predict a scan, which then is a unit of its own. prepare: adds
+    to a scan what else networks see. A scan that cannot be predicted gives an issue
+    and no text.
     """
 
     def work(ensemble: Ensemble, unit: Sequence[Wanted]) -> list[tuple[Wanted, Texts | Exception]]:
@@ -59,7 +61,7 @@ def scan_texts(
     found: Texts = {}
     scans = slices["scan"].nunique()
     with ThreadPoolExecutor() as pool, progress(total=scans, desc="submit", unit="scan") as bar:
-        units = _units(slices, read, issues, pool, fill and not choose)
+        units = _units(slices, read, issues, pool, fill and not choose, prepare)
         for done in deal(units, work, workers):
             for wanted, texts in done:
                 bar.update()
@@ -71,7 +73,12 @@ def scan_texts(
 
 
 def _units(
-    slices: pd.DataFrame, read: Callable, issues: Issues, pool: Executor, fill: bool
+    slices: pd.DataFrame,
+    read: Callable,
+    issues: Issues,
+    pool: Executor,
+    fill: bool,
+    prepare: Callable[[Scan], Scan] | None,
 ) -> Iterator[list[Wanted]]:
     """Read the scans one by one; yield each, or together those of one size that follow."""
     unit: list[Wanted] = []
@@ -84,6 +91,7 @@ def _units(
         asked = readable[readable["wanted"]].sort_values("z")
         if asked.empty:
             continue
+        scan = prepare(scan) if prepare else scan
         if unit and unit[0].part.scan.shape[1:] != scan.shape[1:]:
             yield unit
             unit = []

@@ -90,12 +90,14 @@ def extend(
     attention: Mapping[str, Any] | None = None,
     dropout: float = 0.0,
     input_norm: bool = False,
+    masks: int = 0,
     gate: Gate | None = None,
 ) -> nn.Module:
     """Add to a network what is asked for; one that nothing is added to is returned as it is.
 
     dims: of its images. levels, deepest: where its features are, as NetSpec has it. attention:
-    arguments of AttentionLevels. dropout: share of the deepest features' channels.
+    arguments of AttentionLevels. dropout: share of the deepest features' channels. masks: so many
+    of the last channels are no images, which the normalisation leaves as they are.
     gate: of a presence head; a network with a head of its own takes it over. Raises ValueError
     naming the config key when the network cannot carry something.
     """
@@ -106,7 +108,7 @@ def extend(
         gate = None
     if not (input_norm or attention or dropout or gate):
         return network
-    extended = Extended(network, _norm(network, in_channels) if input_norm else None)
+    extended = Extended(network, _norm(network, in_channels, masks) if input_norm else None)
     places, bottom = places_of(network, levels, deepest)
     additions = _attention(places, attention, dims) if attention else []
     if dropout:
@@ -128,7 +130,7 @@ def extend(
     return extended
 
 
-def _norm(network: nn.Module, in_channels: int) -> InputNorm:
+def _norm(network: nn.Module, in_channels: int, masks: int) -> InputNorm:
     part = network if hasattr(network, "seen") else getattr(network, "encoder", network)
     seen = getattr(part, "seen", None)
     if seen is None:
@@ -136,7 +138,7 @@ def _norm(network: nn.Module, in_channels: int) -> InputNorm:
             "model.input_norm: no weights of this network are published, so nothing says what "
             "mean its images should have; write model.input_norm: off"
         )
-    return InputNorm(in_channels, seen)
+    return InputNorm(in_channels, seen, masks)
 
 
 def places_of(

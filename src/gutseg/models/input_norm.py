@@ -28,16 +28,18 @@ class InputNorm(nn.Module):
 
     images: (B, channels, ...) in [0, 1]. Three channels are red, green and blue; any other number
     of them, a stack of grey slices, each take the mean of the three, as load_encoder gives each
-    the mean of the three convolutions. The numbers are buffers and so stay with the weights.
+    the mean of the three convolutions. The last `masks` of them hold masks and stay as they are.
+    The numbers are buffers and so stay with the weights.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, channels: int, seen: Seen):
+    def __init__(self, channels: int, seen: Seen, masks: int = 0):
         super().__init__()
-        for key, values in seen._asdict().items():
-            spread = values if channels == 3 else [sum(values) / 3] * channels
+        grey = channels - masks
+        for (key, values), none in zip(seen._asdict().items(), (0.0, 1.0), strict=True):
+            spread = values if channels == 3 else [sum(values) / 3] * grey + [none] * masks
             self.register_buffer(key, tensor(spread))
 
     def forward(self, images: Tensor) -> Tensor:

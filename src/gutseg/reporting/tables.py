@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from gutseg.constants import CLASSES
+from gutseg.data.index import visits_of
 from gutseg.metrics.competition import Metric, ScanResult, Summary, of_class, summarise
 from gutseg.metrics.intervals import Interval, intervals, patient_of, patient_sums
 
@@ -117,18 +118,29 @@ def _text(table: pd.DataFrame) -> str:
 
 
 def group_by(results: Sequence[ScanResult], by: str) -> dict[str, list[ScanResult]]:
-    """Group results by `case` or `scan`; by `class` there are no groups, classes are columns."""
+    """Group results by `case`, `scan` or `visit`: the first day of a patient, or a later one.
+
+    By `class` there are no groups, classes are columns.
+    """
     groups: dict[str, list[ScanResult]] = {}
+    visits = visits_of(result.scan for result in results) if by == "visit" else {}
     for result in results if by != "class" else ():
         name = result.scan.split("_")[0] if by == "case" else result.scan
-        groups.setdefault(name, []).append(result)
+        groups.setdefault(visits.get(name, name), []).append(result)
     return groups
 
 
 def scores(
-    results: Sequence[ScanResult], metric_name: str, metric: Metric, folds: Groups | None = None
+    results: Sequence[ScanResult],
+    metric_name: str,
+    metric: Metric,
+    folds: Groups | None = None,
+    visits: Groups | None = None,
 ) -> dict:
-    """Return what `gutseg score --json` writes; NaN becomes null. folds: name -> its results."""
+    """Return what `gutseg score --json` writes; NaN becomes null.
+
+    folds, visits: name -> its results.
+    """
     found, ends = summaries(results, metric), class_intervals(results, metric)
     scans = group_by(results, "scan").items()
     return {
@@ -142,6 +154,7 @@ def scores(
             organ: _values(found[organ]) | {"intervals": _ends(ends[organ])} for organ in CLASSES
         },
         **({"per_fold": _per_fold(folds, metric)} if folds else {}),
+        **({"per_visit": _per_fold(visits, metric)} if visits else {}),
         "per_scan": {name: _values(summarise(group, metric)) for name, group in scans},
     }
 

@@ -10,6 +10,7 @@ from gutseg.constants import BLACKLISTS, CLASSES
 from gutseg.data.cache import Cache
 from gutseg.data.index import SCAN_FOLDER
 from gutseg.data.inputs import Inputs
+from gutseg.data.prior_day import Days
 from gutseg.data.sources.source import Source
 from gutseg.data.volume import Scan, voxel_size
 from gutseg.registry import shown, suggest
@@ -44,6 +45,7 @@ class Competition(Source):
         self.cache, self.inputs = Cache(folder), inputs
         excluded = {scan for name in blacklist for scan in BLACKLISTS.get(name, (name,))}
         index = self.cache.index[~self.cache.index["scan"].isin(excluded)]
+        self.days = Days(self.cache, index) if inputs.prior else None
         self.index = index.assign(group="case" + index["case"].astype(str))
         # planes in place of pixels: drawing folds should not read every mask
         self.amounts = index[list(CLASSES)].to_numpy().astype(int)
@@ -53,7 +55,13 @@ class Competition(Source):
 
     def scan(self, name: str) -> Scan:
         """Open a scan, or return it again; its arrays are read-only memory maps."""
-        return self.cache.scan(name)
+        scan = self.cache.scan(name)
+        return self.days.with_prior(scan) if self.days else scan
+
+    def earlier(self, name: str) -> str | None:
+        """Return the earlier scan that a network sees with a scan and its fingerprint, if any."""
+        found = self.days.before(name) if self.days else None
+        return f"{found} {self.fingerprint(found)}" if found else None
 
     def voxel_mm(self, name: str) -> tuple[float, float, float]:
         """Return the size (z, y, x) of a scan's voxels: pixels as its files are called."""

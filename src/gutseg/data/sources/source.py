@@ -38,6 +38,10 @@ class Source(ABC):
     def fingerprint(self, name: str) -> str:
         """Return what identifies a scan's pixels and labels."""
 
+    def earlier(self, name: str) -> str | None:
+        """Return the earlier scan that a network sees with a scan and its fingerprint, if any."""
+        return None
+
     def voxel_mm(self, name: str) -> tuple[float, float, float] | None:
         """Return the size (z, y, x) of a scan's voxels in mm, None where nothing says it."""
         return None
