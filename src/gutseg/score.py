@@ -19,7 +19,7 @@ from gutseg.metrics.clinical import OneEmpty
 from gutseg.metrics.competition import METRICS, ScanResult
 from gutseg.registry import as_is, listed, require
 from gutseg.reporting.tables import as_plain, as_text, group_by, pooled_text, score_text, scores
-from gutseg.settings import Missing
+from gutseg.settings import EarlierDay, Missing
 
 if TYPE_CHECKING:
     from gutseg.inference.oof import Scored
@@ -90,10 +90,7 @@ def score(
             return
         _print_pooled({"all": pooled["all"]}, scored.classes)
         by_fold, results = scored.results, scored.results.pop("all")
-    wanted += ["visit"] * (prior is not None and "visit" not in wanted)
-    _show(source, results, by_fold, wanted, metric, pooled, json)
-    if prior:
-        print(f"prior_day: {SEEN[prior]}")
+    _show(source, results, by_fold, wanted, metric, pooled, json, prior)
 
 
 def _show(
@@ -104,8 +101,14 @@ def _show(
     metric: str,
     pooled: dict[str, dict[str, float]],
     json: Path | None,
+    prior: EarlierDay | None,
 ) -> None:
-    """Print the tables of a score and write it; raises ValueError when no slice shows an organ."""
+    """Print the tables of a score and write it; raises ValueError when no slice shows an organ.
+
+    prior: of networks that take an earlier day, whose score is also told by visit.
+    """
+    if prior and "visit" not in wanted:
+        wanted = [*wanted, "visit"]
     if not any(np.isfinite(part).any() for one in results for part in (one.dice, one.hausdorff)):
         raise ValueError(f"{source}: nothing to score, no slice shows an organ in truth or masks")
     for kind in wanted:
@@ -116,6 +119,8 @@ def _show(
     found |= {"pooled": as_plain(pooled["all"])} if pooled else {}
     if json:
         write_json(json, found)
+    if prior:
+        print(f"prior_day: {SEEN[prior]}")
     print(f"{score_text(found)} ({metric}: {METRICS[metric].source})")
 
 

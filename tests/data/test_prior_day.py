@@ -10,7 +10,7 @@ from gutseg.data.batches import Crops, Whole, augmented
 from gutseg.data.index import Issues, list_slices, visits_of
 from gutseg.data.inputs import Crop, Geometry, Inputs, Scaling, Stack
 from gutseg.data.prior_day import PriorDay, TrainingDays, emptied, laid_over
-from gutseg.data.registration import Move, Placed
+from gutseg.data.registration import Move
 from gutseg.data.sampler import Batch
 from gutseg.data.sources.competition import Competition
 from gutseg.data.volume import describe, read_file, read_scan
@@ -26,10 +26,11 @@ def data(cache):
     return Competition(cache, SEEN)
 
 
-def _scan(shape, name="case1_day0"):
+def _scan(shape, pixel_mm=1.5):
     """A scan whose every voxel says where it is, and whose labels are its last bits."""
     image = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
-    return replace(describe(name, image), mask=(image & 7).astype(np.uint8))
+    scan = describe("case1_day0", image, (3.0, pixel_mm, pixel_mm))
+    return replace(scan, mask=(image & 7).astype(np.uint8))
 
 
 def test_the_latest_earlier_day_is_shown_and_never_a_later_or_a_blacklisted_one(data, cache):
@@ -46,8 +47,7 @@ def test_the_latest_earlier_day_is_shown_and_never_a_later_or_a_blacklisted_one(
 
 def test_a_move_by_whole_pixels_copies_them_and_leaves_black_around():
     scan = _scan((4, 6, 8))
-    placed = Placed(scan, (1.5, 1.5))
-    laid = laid_over(placed, placed, Move(1, 3.0, -1.5))
+    laid = laid_over(scan, scan, Move(1, 3.0, -1.5))
     image, labels = laid.planes(np.array([0, 3]))
     expected = np.zeros((6, 8), np.uint16)
     expected[:4, 1:] = scan.image[1, 2:, :7]  # two rows lower and a column further left there
@@ -58,8 +58,8 @@ def test_a_move_by_whole_pixels_copies_them_and_leaves_black_around():
 
 def test_pixels_of_another_size_meet_at_the_middle_of_the_slice():
     """9 pixels of 3 mm over 19 of 1.5 mm: every second one, from the second on."""
-    coarse, fine = _scan((2, 9, 9), "case1_day5"), _scan((2, 19, 19))
-    laid = laid_over(Placed(coarse, (3.0, 3.0)), Placed(fine, (1.5, 1.5)), Move(0, 0.0, 1.5))
+    coarse, fine = _scan((2, 9, 9), 3.0), _scan((2, 19, 19))
+    laid = laid_over(coarse, fine, Move(0, 0.0, 1.5))
     image, labels = laid.planes(np.array([1]))
     np.testing.assert_array_equal(image[0], fine.image[1, 1:18:2, 2:19:2])
     np.testing.assert_array_equal(labels[0], fine.labels[1, 1:18:2, 2:19:2])
@@ -133,14 +133,18 @@ def test_batches_show_the_earlier_day_or_drop_it(data, share):
         assert set(np.unique(images[:, 4:])) <= {0.0, 1.0}
 
 
+def _read(root, name):
+    slices = list_slices(root / "train", Issues())
+    rows = slices[slices["scan"] == name]
+    return read_scan(rows, lambda file: read_file(root / file), Issues())[0]
+
+
 def test_a_competition_folder_gives_the_earlier_day_that_the_cache_gives(data, cache):
     root, scan = cache.parent / "raw", data.scan(LATER)
-    slices = list_slices(root / "train", Issues())
     days = TrainingDays(root, [LATER, "case2_day0"], Issues())
     for name in (LATER, "case2_day0"):
-        rows = slices[slices["scan"] == name]
-        raw, _ = read_scan(rows, lambda file: read_file(root / file), Issues())
-        found = days.with_prior(raw, rows)
+        raw = _read(root, name)
+        found = days.with_prior(raw)
         if name == LATER:
             z = np.arange(scan.shape[0])
             np.testing.assert_array_equal(SEEN.images(found, z), SEEN.images(scan, z))
@@ -150,16 +154,14 @@ def test_a_competition_folder_gives_the_earlier_day_that_the_cache_gives(data, c
 
 def test_an_earlier_day_that_cannot_be_read_is_an_issue(cache, tmp_path):
     root = cache.parent / "raw"
-    slices = list_slices(root / "train", Issues())
-    rows = slices[slices["scan"] == LATER]
-    scan, _ = read_scan(rows, lambda file: read_file(root / file), Issues())
+    scan = _read(root, LATER)
     broken = TrainingDays(root, [LATER], Issues())
     broken.root = tmp_path
     with pytest.raises(ValueError, match="case1_day0/scans/.*png: is gone"):
-        broken.with_prior(scan, rows)
+        broken.with_prior(scan)
     broken.issues = Issues(collect=True)
     broken._read = _fails
-    assert broken.with_prior(scan, rows) is scan
+    assert broken.with_prior(scan) is scan
     assert broken.issues.rows == [(LATER, "is predicted without its earlier day: no memory")]
 
 
