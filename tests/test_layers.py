@@ -28,6 +28,7 @@ LAYERS = (
         "train",
         "predict",
         "blend",
+        "best",
         "score",
         "submit",
         "export",

@@ -3,32 +3,25 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import optuna
 import typer
 
-from gutseg.blends import check_full, over_background
-from gutseg.config import Blend, Rule, dump
+from gutseg.blends import check_full, check_once, first_rules, over_background
+from gutseg.config import Blend, dump
 from gutseg.config.blend import Member, Predicted, Rules
 from gutseg.constants import CLASSES
 from gutseg.data.folds import FULL
 from gutseg.files import check_output
-from gutseg.inference.search import Search, volumes
-from gutseg.metrics.competition import METRICS
-from gutseg.progress import progress
+from gutseg.inference.oof import OutOfFold
+from gutseg.inference.search import Search, parts_of, volumes
+from gutseg.inference.tuning import CHOICES, MORE_CHOICES, Held, Tuner, cross_fitted
+from gutseg.metrics.competition import METRICS, Metric
 from gutseg.registry import require
+from gutseg.reporting.tables import between
 from gutseg.runs import predictions
 
 MOST_TRIALS = 100_000  # beyond it the search itself, not the scoring, takes the time and memory
-# What is tried: one choice of each per class.
-CHOICES: dict[str, Sequence[Any]] = {
-    "threshold": [round(0.2 + 0.05 * step, 2) for step in range(13)],
-    "min_component_size": [0, 10, 25, 50, 100, 250, 500],
-    "gate": [0.0, 0.5, 0.6, 0.7, 0.8, 0.9],
-}
-
-AnyTrial = optuna.Trial | optuna.trial.FrozenTrial
 
 
 def blend(
@@ -42,24 +35,32 @@ def blend(
         Path | None, typer.Option(help="a run that says where there is no organ at all")
     ] = None,
     full: Annotated[bool, typer.Option(help="submit with the networks of --fold full")] = False,
+    rules: Annotated[
+        Path | None, typer.Option(help="a blend.yaml whose rules are tried first")
+    ] = None,
+    also: Annotated[str, typer.Option(help="more rules to search, as in gate_pixels,min_run")] = "",
+    cross_fit: Annotated[
+        bool, typer.Option(help="also score each fold by what the others choose")
+    ] = False,
 ) -> None:
     """Search weights, thresholds, smallest component and presence gate out of fold.
 
     Where a --background run, best one of data.params.binary=true, sees nothing, no organ is. With
-    --full the search is the same, and blend.yaml names the networks that saw all patients.
+    --full the search is the same, and blend.yaml names the networks that saw all patients. The
+    score is of the scans that were searched on; --cross-fit says what scans get that were not.
     """
     require(metric, METRICS, "--metric")
-    places = [run.resolve() for run in runs]
-    if twice := [run for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
-        raise ValueError(f"{twice[-1]} is listed twice; give every run once")
+    keys = _more(also)
+    check_once(runs)
     check_output(out / "blend.yaml", begins=b"members:")
     for run in [*runs, *filter(None, [background])] if full else ():
         check_full(run)
+    tuner = Tuner(trials, seed, keys, first_rules(rules))
     members = over_background([predictions(run, fold) for run in runs], background)
     over = members[0].background
-    floor = min(CHOICES["threshold"])
+    floor = min(*CHOICES["threshold"], *(rule.threshold for rule in tuner.first))
     search = Search(volumes(members, floor), METRICS[metric], os.cpu_count() or 1)
-    study = _search(search, len(runs), trials, seed)
+    found = tuner(search, len(runs))
     solved = Blend(
         members=[
             Member(
@@ -68,10 +69,10 @@ def blend(
                 weight=weight,
                 tta=member.tta,
             )
-            for member, weight in zip(members, _weights(study.best_trial, len(runs)), strict=True)
+            for member, weight in zip(members, found.weights, strict=True)
             if weight > 0
         ],
-        rules=Rules(**dict(zip(CLASSES, _rules(study.best_trial), strict=True))),
+        rules=Rules(**dict(zip(CLASSES, found.rules, strict=True))),
         background=over
         and Predicted(
             run=Path(os.path.relpath(over.run, out)),
@@ -79,46 +80,42 @@ def blend(
             tta=over.tta,
         ),
         metric=metric,
-        score=study.best_value,
+        score=found.score,
     )
     dump(solved, out / "blend.yaml")
-    plain = study.trials[0].value
+    first = f"the rules of {rules} and equal weights" if rules else _PLAIN
     print(
-        f"{out / 'blend.yaml'}: out-of-fold score {study.best_value:.4f} ({metric}), "
-        f"{plain:.4f} with thresholds of 0.5 and nothing else"
+        f"{out / 'blend.yaml'}: out-of-fold score {found.score:.4f} ({metric}), "
+        f"{found.plain:.4f} with {first}"
     )
+    if cross_fit:
+        print(_cross_fitted(members, floor, METRICS[metric], tuner, first))
 
 
-def _search(search: Search, members: int, trials: int, seed: int) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    # the plain choice is tried first, so the result is never worse than it
-    plain = {f"{organ}.{key}": value for organ in CLASSES for key, value in vars(Rule()).items()}
-    study.enqueue_trial(plain | {f"weight.{number}": 1.0 for number in range(members)})
-    bar = progress(range(trials), desc="blend", unit="choice")
-    for _ in bar:
-        study.optimize(lambda one: search.score(_weights(one, members), _rules(one)), n_trials=1)
-        bar.set_postfix(best=f"{study.best_value:.4f}")
-    return study
+_PLAIN = "thresholds of 0.5 and nothing else"
 
 
-def _weights(trial: AnyTrial, members: int) -> tuple[float, ...]:
-    """Return one weight a run: at most 1, the largest is 1."""
-    if members == 1:
-        return (1.0,)
-    raw = [trial.suggest_float(f"weight.{number}", 0.0, 1.0, step=0.1) for number in range(members)]
-    largest = max(raw)
-    return tuple(weight / largest for weight in raw) if largest else (1.0,) * members
+def _more(also: str) -> Sequence[str]:
+    """Return the rules that --also names; raises ValueError for others and for one named twice."""
+    keys = also.split(",") if also else []
+    for key in keys:
+        require(key, MORE_CHOICES, "--also")
+        if keys.count(key) > 1:
+            raise ValueError(f"--also {also}: {key} is listed twice")
+    return keys
 
 
-def _rules(trial: AnyTrial) -> list[Rule]:
-    return [
-        Rule(
-            **{
-                key: trial.suggest_categorical(f"{organ}.{key}", values)
-                for key, values in CHOICES.items()
-            }
-        )
-        for organ in CLASSES
-    ]
+def _cross_fitted(
+    members: Sequence[OutOfFold], floor: float, metric: Metric, tuner: Tuner, first: str
+) -> str:
+    """Say what the search scores on folds that it did not see."""
+    parts = parts_of(members[0], apart=True)
+    search = Search(volumes(members, floor, apart=True), metric, os.cpu_count() or 1)
+    held, _ = cross_fitted(search, parts, len(members), tuner)
+    plain = Held.of(parts, search.tallies((1.0,) * len(members), tuner.first))
+    found, gain = held.score, held.minus(plain)
+    return (
+        f"cross-fitted, searched on all folds but one and scored on that one: {found.value:.4f} "
+        f"(95 % {between(found.low, found.high)}), {gain.value:+.4f} "
+        f"({between(gain.low, gain.high)}) over {first}"
+    )

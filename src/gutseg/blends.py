@@ -9,6 +9,7 @@ import numpy as np
 from gutseg import config as configuration
 from gutseg import runs
 from gutseg.config import Blend, Rule
+from gutseg.constants import CLASSES
 from gutseg.data.folds import FULL
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
@@ -162,6 +163,18 @@ def _check_holds_out(path: Path, solved: Blend) -> None:
                 f"{path}: {member.run} predicts with `{FULL}`, which was trained on all patients, "
                 "so that nothing is out of fold; score the blend whose folds are numbers"
             )
+
+
+def check_once(runs: Sequence[Path]) -> None:
+    """Raise ValueError for a run that is listed twice."""
+    places = [run.resolve() for run in runs]
+    if twice := [run for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
+        raise ValueError(f"{twice[-1]} is listed twice; give every run once")
+
+
+def first_rules(path: Path | None) -> list[Rule]:
+    """Return the rules of a blend.yaml, one per class; None: thresholds of 0.5 alone."""
+    return runs.rules(configuration.load_blend(path)) if path else [Rule()] * len(CLASSES)
 
 
 def check_full(run: Path) -> None:

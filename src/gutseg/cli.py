@@ -23,6 +23,7 @@ VERBS = {
     "train": "train one fold or all of them",
     "predict": "write out-of-fold probabilities",
     "blend": "search weights, thresholds and post-processing on out-of-fold predictions",
+    "best": "choose the runs that an ensemble needs, and say what each of them is worth",
     "score": "compute the competition score of probabilities or of a submission",
     "report": "write one page with tables and figures on data, training and results",
     "submit": "write submission.csv from images and a blend",

@@ -27,6 +27,7 @@ KEPT = {
     "train": "finished epochs are kept; the same command resumes",
     "predict": "finished scans are kept; the same command continues",
     "blend": "no blend.yaml was written",
+    "best": "nothing was written",
     "score": "nothing was written",
     "report": "no page was replaced",
     "submit": "no submission was written",

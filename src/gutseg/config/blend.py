@@ -68,11 +68,11 @@ class Rule:
     # threshold of .4)
     gate: Share = 0.0
     # pixels of a slice that must reach gate and threshold both, before components are dropped
-    # (1st place: more than 12 above .6)
+    # (more than 12 above .6: [Carno 2022])
     gate_pixels: Count = 1
     # components of less than this are dropped, in ml: it means the same for pixels of any size
     min_component_ml: NotNegative = 0.0
-    # slices in a row that show the organ; shorter rows lose it (3rd place: 3). A row that ends
+    # slices in a row that show the organ; shorter rows lose it (3: [Hesene 2022]). A row that ends
     # where a slice was not predicted may go on there and stays; the scan's ends are ends
     min_run: Count = 1
     # holes of so many pixels that a slice's mask encloses are filled, last of all

@@ -48,7 +48,7 @@ class Cut:
         closed = self.peak < to_byte(rule.gate) if reached is None else reached < rule.gate_pixels
         words[closed] = 0
         if rule.min_run > 1:
-            shown: np.ndarray = words.any(axis=(1, 2))
+            shown = np.asarray(words.any(axis=(1, 2)))
             words[in_short_run(shown, rule.min_run, beside_gap)] = 0
         return self._without_gaps(words, rule) if rule.fill_holes or rule.hull else words
 

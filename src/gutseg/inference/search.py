@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from gutseg.inference.postprocess import (
 )
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import Metric, combine, dice_rows, distance
+from gutseg.metrics.intervals import patient_of
 from gutseg.progress import progress
 
 
@@ -124,6 +126,32 @@ class Volume:
         )
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a volume is of: a scan, or the slices of it that a fold held out."""
+
+    scan: str
+    # None: all folds that have slices of the scan
+    fold: int | None
+
+
+def parts_of(member: OutOfFold, *, apart: bool) -> list[Part]:
+    """List what was predicted, scan by scan; apart: by fold, so that a choice can leave one out."""
+    if not apart:
+        return [Part(scan, None) for scan in member.scans]
+    return [Part(scan, fold) for scan in member.scans for fold in member.folds_of(scan)]
+
+
+def patient_sums(parts: Sequence[Part], tallies: Sequence[Tally]) -> dict[str, np.ndarray]:
+    """Return what `metrics.intervals` draws, by patient: (2, 2) each; tallies: one per part."""
+    sums: dict[str, np.ndarray] = {}
+    for part, one in zip(parts, tallies, strict=True):
+        rows = np.array([[one.dice, one.rows], [one.hausdorff, one.volumes]])
+        name = patient_of(part.scan)
+        sums[name] = sums[name] + rows if name in sums else rows
+    return sums
+
+
 class Search:
     """All volumes of some scans; scores choices of weights and rules, remembering each class."""
 
@@ -136,6 +164,7 @@ class Search:
             )
         self.volumes = volumes
         self.metric = metric
+        self.threads = threads
         self.pool = ThreadPoolExecutor(threads)
         self.known: dict[tuple, Tally] = {}
 
@@ -147,9 +176,22 @@ class Search:
         """Return what one class contributes."""
         key = (organ, weights, rule)
         if key not in self.known:
-            evaluate = partial(Volume.evaluate, weights=weights, rule=rule, metric=self.metric)
-            self.known[key] = add(self.pool.map(evaluate, self.volumes[organ]))
+            self.known[key] = add(self._by_volume(organ, weights, rule))
         return self.known[key]
+
+    def tallies(self, weights: tuple[float, ...], rules: Sequence[Rule]) -> list[Tally]:
+        """Return what every scan, or part of one, contributes; rules: one per class."""
+        organs = (self._by_volume(organ, weights, rule) for organ, rule in enumerate(rules))
+        return [add(one) for one in zip(*organs, strict=True)]
+
+    def _by_volume(self, organ: int, weights: tuple[float, ...], rule: Rule) -> Iterable[Tally]:
+        evaluate = partial(Volume.evaluate, weights=weights, rule=rule, metric=self.metric)
+        return self.pool.map(evaluate, self.volumes[organ])
+
+    def only(self, chosen: Sequence[bool]) -> "Search":
+        """Return a search over some of the scans, or parts of them; chosen: one per volume."""
+        some = [list(compress(organ, chosen)) for organ in self.volumes]
+        return Search(some, self.metric, self.threads)
 
 
 def _extent(occupied: np.ndarray) -> slice:
@@ -158,8 +200,10 @@ def _extent(occupied: np.ndarray) -> slice:
     return slice(places[0], places[-1] + 1) if len(places) else slice(0, 1)
 
 
-def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
-    """Load out-of-fold predictions for a search, one list a class.
+def volumes(
+    members: Sequence[OutOfFold], floor: float, *, apart: bool = False
+) -> list[list[Volume]]:
+    """Load out-of-fold predictions for a search, one list a class, in the order of `parts_of`.
 
     floor: the lowest threshold that will be asked for. Raises ValueError when the runs
     predicted different scans, when no organ is labelled in them, or where they are no volumes.
@@ -172,9 +216,10 @@ def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
             "do not have; use gutseg score"
         )
     found: list[list[Volume]] = [[] for _ in data.classes]
-    for name in progress(members[0].scans, desc="out of fold", unit="scan"):
-        scan = data.scan(name)
-        parts, (seen, *_) = zip(*(one.load(name, scan.shape) for one in members), strict=True)
+    for part in progress(parts_of(members[0], apart=apart), desc="out of fold", unit="scan"):
+        scan = data.scan(part.scan)
+        loaded = (one.load(part.scan, scan.shape, part.fold) for one in members)
+        parts, (seen, *_) = zip(*loaded, strict=True)
         probabilities = np.stack(parts)  # (M, C, Z, H, W)
         truth = np.where(seen[:, None, None], scan.labels, 0)
         for bit, organ in enumerate(found):
@@ -184,7 +229,7 @@ def volumes(members: Sequence[OutOfFold], floor: float) -> list[list[Volume]]:
                 present,
                 to_byte(floor),
                 seen=seen,
-                voxel_mm=data.voxel_mm(name),
+                voxel_mm=data.voxel_mm(part.scan),
             )
             organ.append(crop)
     if not any(volume.truth_counts.any() for organ in found for volume in organ):
