@@ -15,7 +15,7 @@ from gutseg.data.folds import FULL
 from gutseg.files import check_output
 from gutseg.inference.oof import OutOfFold
 from gutseg.inference.search import Search, parts_of, volumes
-from gutseg.inference.tuning import CHOICES, MORE_CHOICES, Held, Tuner, cross_fitted
+from gutseg.inference.tuning import CHOICES, MORE_CHOICES, Held, Tuned, Tuner, cross_fitted
 from gutseg.metrics.competition import METRICS, Metric
 from gutseg.registry import require
 from gutseg.reporting.tables import between
@@ -57,32 +57,10 @@ def blend(
         check_full(run)
     tuner = Tuner(trials, seed, keys, first_rules(rules))
     members = over_background([predictions(run, fold) for run in runs], background)
-    over = members[0].background
     floor = min(*CHOICES["threshold"], *(rule.threshold for rule in tuner.first))
     search = Search(volumes(members, floor), METRICS[metric], os.cpu_count() or 1)
     found = tuner(search, len(runs))
-    solved = Blend(
-        members=[
-            Member(
-                run=Path(os.path.relpath(member.run, out)),
-                folds=[FULL] if full else member.folds,
-                weight=weight,
-                tta=member.tta,
-            )
-            for member, weight in zip(members, found.weights, strict=True)
-            if weight > 0
-        ],
-        rules=Rules(**dict(zip(CLASSES, found.rules, strict=True))),
-        background=over
-        and Predicted(
-            run=Path(os.path.relpath(over.run, out)),
-            folds=[FULL] if full else over.folds,
-            tta=over.tta,
-        ),
-        metric=metric,
-        score=found.score,
-    )
-    dump(solved, out / "blend.yaml")
+    dump(_solved(out, members, found, metric, full), out / "blend.yaml")
     first = f"the rules of {rules} and equal weights" if rules else _PLAIN
     print(
         f"{out / 'blend.yaml'}: out-of-fold score {found.score:.4f} ({metric}), "
@@ -103,6 +81,34 @@ def _more(also: str) -> Sequence[str]:
         if keys.count(key) > 1:
             raise ValueError(f"--also {also}: {key} is listed twice")
     return keys
+
+
+def _solved(
+    out: Path, members: Sequence[OutOfFold], found: Tuned, metric: str, full: bool
+) -> Blend:
+    """Return what blend.yaml says of a choice, its runs relative to the folder `out`."""
+    over = members[0].background
+    return Blend(
+        members=[
+            Member(
+                run=Path(os.path.relpath(member.run, out)),
+                folds=[FULL] if full else member.folds,
+                weight=weight,
+                tta=member.tta,
+            )
+            for member, weight in zip(members, found.weights, strict=True)
+            if weight > 0
+        ],
+        rules=Rules(**dict(zip(CLASSES, found.rules, strict=True))),
+        background=over
+        and Predicted(
+            run=Path(os.path.relpath(over.run, out)),
+            folds=[FULL] if full else over.folds,
+            tta=over.tta,
+        ),
+        metric=metric,
+        score=found.score,
+    )
 
 
 def _cross_fitted(
