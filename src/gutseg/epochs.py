@@ -1,5 +1,6 @@
 """What an epoch of an experiment sees: its batches, and the order in which they are taken."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from gutseg.data.patches import Patches
 from gutseg.data.sampler import BatchSampler, Endless, StepSampler, WeightedStepSampler
 from gutseg.data.selection import draw_weights
 from gutseg.data.sources.source import Source
+from gutseg.data.view import AXES
 from gutseg.engine.distributed import World
+from gutseg.inference.hard_slices import HardSlices
 
 
 def batches(
@@ -46,8 +49,9 @@ def sampler(
     """Return the order in which an epoch takes the batches."""
     train, ranks = config.train, {"rank": world.rank, "world_size": world.size}
     steps = train.steps_per_epoch or (train.steps and train.steps * train.accumulate)
-    factors = config.data.oversample
-    weights = draw_weights(made.rows, made.source, factors) if factors else None
+    factors = config.data.oversample or {}
+    is_even = not factors and not config.data.hard
+    weights = None if is_even else draw_weights(made.rows, made.source, factors)
     found: StepSampler | BatchSampler
     if not isinstance(made, Whole):
         # as many crops as there are images, as many patches as cover the scans
@@ -69,3 +73,29 @@ def sampler(
             **ranks,
         )
     return Endless(found) if train.seconds and not train.steps_per_epoch else found
+
+
+def hard_slices(
+    config: Config,
+    data: Source,
+    training: pd.DataFrame,
+    made: Whole | Crops | Patches,
+    order: BatchSampler | StepSampler | Endless,
+    world: World,
+) -> HardSlices | None:
+    """Return what draws slices of large errors more often; training: rows of the data's index."""
+    if config.data.hard is None:
+        return None
+    seen, place = data.inputs, world.device
+    return HardSlices(
+        config.data.hard,
+        data,
+        training,
+        partial(experiment.as_predictor, config, seen=seen, device=place, tta="none"),
+        order,
+        made.rows,
+        axis=AXES[config.view][0],
+        rank=world.rank,
+        world_size=world.size,
+        all_reduce=world.all_reduce,
+    )

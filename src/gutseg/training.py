@@ -72,6 +72,7 @@ def _train_here(
     seen, planes = in_view(data, drawn, config.view)
     batches = epochs.batches(config, seen, planes[planes["fold"] != fold], fold)
     sampler = epochs.sampler(config, batches, world)
+    search = epochs.hard_slices(config, data, training, batches, sampler, world)
     learner = experiment.learner(config, data, criterion, len(sampler), fold, world)
     start = warm_start.weights_of(config, fold)
     if start and not is_trained(folder):
@@ -102,20 +103,12 @@ def _train_here(
             if "case" in table:  # in a bundle there are neither the data nor a fold file
                 made |= {HELD_OUT: cases_held_out(table, fold)}
             write_json(folder / META, made | {"fold": fold})
-    wandb = None
-    if config.train.wandb:
-        wandb = {
-            "project": "gutseg",
-            "name": f"{config.name}-{fold_name(fold)}",
-            "dir": str(folder),
-        }
-    tensorboard = config.train.tensorboard
-    journal = Journal(folder, tensorboard=tensorboard, wandb=wandb) if world.is_main else None
+    journal = _journal(config, folder, fold) if world.is_main else None
     pin = world.device.type == "cuda"
     train_batches = loader(batches, sampler, config.train.workers, pin)
     try:
         measure = _unmeasured if fold == FULL else evaluate
-        history = fit(learner, train_batches, measure, folder, journal)
+        history = fit(learner, train_batches, measure, folder, journal, search)
     except FloatingPointError as error:
         raise FloatingPointError(f"{folder}: {error}") from None
     finally:
@@ -123,6 +116,14 @@ def _train_here(
             journal.close()  # W&B would write the next fold of this process into an open run
     best = best_epoch(history, config.train)
     return history[-1 if best is None else best]
+
+
+def _journal(config: Config, folder: Path, fold: Held) -> Journal:
+    wandb = None
+    if config.train.wandb:
+        name = f"{config.name}-{fold_name(fold)}"
+        wandb = {"project": "gutseg", "name": name, "dir": str(folder)}
+    return Journal(folder, tensorboard=config.train.tensorboard, wandb=wandb)
 
 
 def _unmeasured(_network: nn.Module, _with_score: bool) -> dict[str, float]:

@@ -5,7 +5,7 @@ import pytest
 
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.hausdorff_distance import symmetric
-from gutseg.metrics.witness import Witness, witness
+from gutseg.metrics.witness import Witness, farthest_plane, witness
 
 MM = (3.0, 1.5, 1.5)
 
@@ -32,6 +32,33 @@ def test_it_is_the_first_of_the_farthest(seed):
     assert found[1:] == expected[1:]
     assert found.distance == pytest.approx(expected.distance)
     assert found.distance == pytest.approx(symmetric(first, second, spacing=spacing))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_the_first_plane_of_the_farthest_voxels(seed):
+    rng, axis = np.random.default_rng(seed), seed % 3
+    first, second = rng.random((2, 4, 6, 9)) < rng.choice([0.01, 0.05, 0.5])
+    first[0, 0, 0] = second[3, 5, 8] = True
+    spacing = MM if seed % 2 else (1.0, 1.0, 1.0)
+    distance, plane = farthest_plane(first, second, axis, spacing=spacing)
+    assert distance == pytest.approx(symmetric(first, second, spacing=spacing))
+    places = []
+    for source, target in ((first, second), (second, first)):
+        others = np.argwhere(target)
+        for voxel in np.argwhere(source):
+            away = np.sqrt((((others - voxel) * spacing) ** 2).sum(axis=1).min())
+            places += [voxel[axis]] if away > distance - 1e-9 else []
+    assert plane == min(places)
+
+
+def test_the_plane_of_a_mask_that_is_missed_shows_most_of_it():
+    mask = np.zeros((3, 4, 5), bool)
+    mask[1, :3, 2] = mask[2, 1, 1:5] = True
+    assert farthest_plane(mask, mask, 0) is None
+    assert farthest_plane(mask & False, mask & False, 0) is None
+    for axis, plane in ((0, 2), (1, 1), (2, 2)):
+        assert farthest_plane(mask, mask & False, axis) == (np.inf, plane)
+        assert farthest_plane(mask & False, mask, axis) == (np.inf, plane)
 
 
 def test_by_hand():

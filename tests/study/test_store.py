@@ -13,7 +13,7 @@ from gutseg.config.sections import Attention, Presence
 from gutseg.data.mixing import Mix
 from gutseg.data.patches import Patching
 from gutseg.data.prior_day import PriorDay
-from gutseg.data.selection import Dropped
+from gutseg.data.selection import Dropped, Hard
 from gutseg.settings import Section
 from gutseg.study.store import HARMLESS, Store, changes, fingerprint
 
@@ -52,7 +52,7 @@ def _with(config, path, value):
 def _whole(config):
     """The config with the sections that it may leave out."""
     model = config.model.model_copy(update={"presence": Presence(), "attention": Attention()})
-    data = config.data.model_copy(update={"drop": Dropped()})
+    data = config.data.model_copy(update={"drop": Dropped(), "hard": Hard()})
     sections = {"data": data, "model": model, "volume": Patching(), "mix": Mix()} | {
         "prior_day": PriorDay()
     }

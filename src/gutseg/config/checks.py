@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 LARGEST_BATCH = 16
 
 
+def check_epochs(config: "Config") -> None:
+    """Raise ValueError where what is done between epochs meets a training of one epoch."""
+    train = config.train
+    if config.data.hard and not train.epochs and not train.steps_per_epoch:
+        unit = "steps" if train.steps else "seconds"
+        raise ValueError(
+            f"data.hard: slices are found between epochs, and train.{unit} without more is one "
+            "epoch; give train.steps_per_epoch"
+        )
+
+
 def check_volume(config: "Config") -> None:
     """Raise ValueError unless a network of volumes, and no other, gets patches of volumes."""
     if config.model.dims == 2:

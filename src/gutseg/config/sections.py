@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator
 
-from gutseg.config.checks import check_batches, check_prior_day, check_volume
+from gutseg.config.checks import check_batches, check_epochs, check_prior_day, check_volume
 from gutseg.config.losses import Component, Loss, complete
 from gutseg.config.training import Optim, Train
 from gutseg.constants import CLASSES
@@ -17,7 +17,7 @@ from gutseg.data.inputs import Crop, Geometry, Scaling, Stack
 from gutseg.data.mixing import Mix
 from gutseg.data.patches import Patching
 from gutseg.data.prior_day import PriorDay
-from gutseg.data.selection import Dropped, Factor
+from gutseg.data.selection import Dropped, Factor, Hard
 from gutseg.data.sources import SOURCES, mode_of
 from gutseg.data.sources.competition import BINARY
 from gutseg.data.view import View
@@ -64,6 +64,9 @@ class Data(Section):
     # how many times as often as others slices are drawn that show a class, or any of them, as
     # {stomach: 2, any: 1.5}; an epoch stays as long; null: all alike
     oversample: Annotated[dict[str, Factor], Field(min_length=1)] | None = None
+    # every few epochs the training scans are predicted, and the slices with the farthest wrong
+    # voxels drawn more often, as {every: 5, factor: 3}; null: none
+    hard: Hard | None = None
 
 
 class Augment(Component):
@@ -214,5 +217,6 @@ class Config(Section):
         if data.source == "competition" and last >= slices:
             raise ValueError(f"channels: {last}; a stack of {slices} slices has 0 to {slices - 1}")
         check_prior_day(self)
+        check_epochs(self)
         check_volume(self)
         check_batches(self)

@@ -10,7 +10,7 @@ from pydantic import Field
 from gutseg.data.folds import Held
 from gutseg.data.sources.source import Source
 from gutseg.registry import shown, suggest
-from gutseg.settings import Natural, Section
+from gutseg.settings import Count, Natural, Section
 
 # beyond it an epoch would hold little else
 Factor = Annotated[float, Field(ge=1, le=100)]
@@ -25,6 +25,18 @@ class Dropped(Section):
     below_pixels: Natural = 0
     # those after the last one of their scan that shows an object
     tail: bool = False
+
+
+class Hard(Section):
+    """Training slices with the voxels that make the Hausdorff distances of their scans."""
+
+    # epochs between two predictions of all training scans; the first comes after so many epochs
+    every: Count = 5
+    # how many times as often as others such a slice is drawn
+    factor: Factor = 3.0
+    # of the distances of all scans and classes, the longest ones whose slices count; of images that
+    # stand alone, each of which has distances of its own, rather 0.25
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 def without_dropped(

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -35,26 +35,41 @@ OTHERWISE = (
 )
 
 
+class Search(Protocol):
+    """What looks for the samples that are drawn more often, such as the slices of large errors."""
+
+    # of the samples, what a checkpoint keeps
+    positions: list[int]
+
+    def begin(self, epoch: int, network: nn.Module) -> None:
+        """Look for them, where an epoch that begins is due."""
+
+    def draw(self, positions: list[int]) -> None:
+        """Take those of a checkpoint; raises ValueError where they are none."""
+
+
 def fit(
     learner: Learner,
     loader: DataLoader,
     evaluate: Callable[[nn.Module, bool], dict[str, float]],
     folder: Path,
     journal: Journal | None,
+    search: Search | None = None,
 ) -> History:
     """Train until the budget is spent; return the history, one row an epoch.
 
     evaluate(model, with_score): the validation columns. folder: takes last.pt after every
-    epoch and best.pt; when last.pt is there already, training resumes from it. Raises
-    FloatingPointError when losses, weights or all monitored values are not finite.
+    epoch and best.pt; when last.pt is there already, training resumes from it. search: its time is
+    the training's. Raises FloatingPointError when losses, weights or all monitored values are not
+    finite.
     """
     train = learner.train
-    history = _resume(learner, folder)
+    history = _resume(learner, folder, search)
     if journal:
         journal.resume(history)
     while not is_finished(history, train):
         epoch = len(history)
-        row = {"epoch": epoch, **_train_epoch(learner, loader, history)}
+        row = {"epoch": epoch, **_train_epoch(learner, loader, history, search)}
         learner.world.broadcast(learner.best)
         _check_weights(learner, epoch)
         started = time.perf_counter()
@@ -65,7 +80,8 @@ def fit(
             if best_epoch(history, train) == epoch:
                 best = {"model": learner.best.state_dict(), "metrics": history[-1]}
                 checkpoint.save(folder / "best.pt", best)
-            checkpoint.save(folder / "last.pt", {"learner": learner.state(), "history": history})
+            state = {"learner": learner.state(), "history": history}
+            checkpoint.save(folder / "last.pt", state | _found(search))
             log.info("%s", "  ".join([folder.name, *_shown(history[-1])]))
             if journal:
                 journal.write(history)
@@ -78,7 +94,11 @@ def fit(
     return history
 
 
-def _resume(learner: Learner, folder: Path) -> History:
+def _found(search: Search | None) -> dict[str, list[int]]:
+    return {"hard": search.positions} if search else {}
+
+
+def _resume(learner: Learner, folder: Path, search: Search | None) -> History:
     """Take over last.pt; return its history, empty where nothing was trained yet.
 
     Raises ValueError when a file is not as written, and FileNotFoundError when one is gone.
@@ -98,11 +118,19 @@ def _resume(learner: Learner, folder: Path) -> History:
     state = checkpoint.state(last)
     try:
         learner.restore(state["learner"])
+        if search:
+            search.draw(_listed(state.get("hard")))
     except ValueError as error:
         raise ValueError(f"{last} does not fit this training ({error}); {afresh}") from None
     if best_epoch(state["history"], learner.train) is not None:
         checkpoint.load(need_file(best, f"an earlier epoch made it; {afresh}"), afresh)
     return state["history"]
+
+
+def _listed(positions: Any) -> list[int]:
+    if not isinstance(positions, list):
+        raise ValueError("it holds no hard slices")
+    return positions
 
 
 def _check_weights(learner: Learner, epoch: int) -> None:
@@ -123,7 +151,9 @@ def _shown(row: dict[str, float]) -> list[str]:
     return [f"epoch {row['epoch']}", *values, f"{seconds:.0f} s"]
 
 
-def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict[str, float]:
+def _train_epoch(
+    learner: Learner, loader: DataLoader, history: History, search: Search | None = None
+) -> dict[str, float]:
     """Run one epoch, or what is left of the budget; return what was seen.
 
     The learning rate, the means of the loss and of its terms, `loss_first` and `loss_end` (of the
@@ -132,6 +162,8 @@ def _train_epoch(learner: Learner, loader: DataLoader, history: History) -> dict
     """
     epoch, train = len(history), learner.train
     meter = Meter(train, history, learner.world)
+    if search:
+        search.begin(epoch, learner.best)
     seed_everything(learner.seed, epoch, learner.stream + learner.world.rank)
     sampler: Any = loader.sampler  # one of gutseg.data.sampler
     sampler.set_epoch(epoch)
