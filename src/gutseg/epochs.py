@@ -12,7 +12,13 @@ from gutseg.data.augment import Augmenter
 from gutseg.data.batches import Crops, Whole
 from gutseg.data.folds import Held
 from gutseg.data.patches import Patches
-from gutseg.data.sampler import BatchSampler, Endless, StepSampler, WeightedStepSampler
+from gutseg.data.sampler import (
+    BatchSampler,
+    Endless,
+    Growth,
+    StepSampler,
+    WeightedStepSampler,
+)
 from gutseg.data.selection import draw_weights
 from gutseg.data.sources.source import Source
 from gutseg.data.view import AXES
@@ -72,6 +78,9 @@ def sampler(
             weights=weights,
             **ranks,
         )
+    if stages := train.progressive:
+        budget = train.steps and train.steps * train.accumulate
+        found.growth = Growth(stages, budget or (train.epochs and train.epochs * len(found)))
     return Endless(found) if train.seconds and not train.steps_per_epoch else found
 
 

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from bench_cases import blob_source
 
 from gutseg.data.augment import Augmenter
 from gutseg.data.batches import Crops
-from gutseg.data.inputs import Crop
+from gutseg.data.inputs import Crop, Geometry, Inputs, Scaling, Stack
+from gutseg.data.sources.pictures import Pictures, picture
 
 
 class _Still(Augmenter):
@@ -16,7 +18,8 @@ class _Still(Augmenter):
 
 
 def _crops(source, size, count, seed=0, fold=0, **settings):
-    ways = {key: settings.pop(key) for key in ("flips", "quarter_turns") if key in settings}
+    keys = ("flips", "quarter_turns", "foreground")
+    ways = {key: settings.pop(key) for key in keys if key in settings}
     return Crops(source, source.index[:3], Crop(size=size, **ways), count, seed, fold, **settings)
 
 
@@ -82,3 +85,51 @@ def test_a_deformation_moves_images_and_labels_alike_and_brings_in_what_is_besid
     still = _arrays(_crops(source, (24, 32), 8, **ways)[3])
     assert not np.array_equal(images, still[0]) and not np.array_equal(labels, still[1])
     assert np.array_equal(images, crops[3]["images"])
+
+
+@pytest.mark.parametrize("augment", [Augmenter(), _Still()])
+def test_crops_around_objects_hold_one_anywhere_in_them(augment):
+    """A speck in a large image: of 100 x 100 places a crop of 8 x 8 would rarely hold it."""
+    labels = np.zeros((107, 107), np.uint8)
+    labels[60, 30], labels[:, 50:] = 2, 1
+    image = np.linspace(0, 1, 107 * 107).reshape(107, 107, 1)
+    pictures = [picture("speck", image, labels), picture("none", image, 0 * labels)]
+    native = Inputs(Stack(), Scaling(), Geometry(kind="native"))
+    source = Pictures(pictures, native, ("ground", "large", "small"), "multiclass", background=0)
+    held, places = [], []
+    for share in (0.0, 0.5, 1.0):
+        crop = Crop(size=(8, 8), foreground=share, flips=False, quarter_turns=False)
+        made = Crops(source, source.index, crop, 400, 0, 0, augment=augment)[0]
+        labels_of = made["target"].numpy()
+        held.append((labels_of > 0).any(axis=(1, 2)).mean())
+        places = [np.argwhere(one == 2)[0] for one in labels_of if (one == 2).any()]
+        if share == 1:
+            assert set(made["ids"]) == {"speck"}
+    # by chance half of the images show something, and of their crops about 64 of 100 do
+    assert held == pytest.approx([0.32, 0.66, 1.0], abs=0.07)
+    # each object as likely, the speck anywhere in the crop
+    assert len(places) / 400 == pytest.approx(0.5, abs=0.08)
+    rows, columns = np.transpose(places)
+    assert set(rows) == set(columns) == set(range(8))
+
+
+def test_crops_around_objects_are_drawn_by_their_step_too():
+    one, same = (_crops(blob_source(), (8, 8), 6, foreground=0.5) for _ in range(2))
+    assert torch.equal(one[2]["images"], same[2]["images"])
+    before = _crops(blob_source(), (8, 8), 6)
+    assert torch.equal(
+        before[2]["images"], _crops(blob_source(), (8, 8), 6, foreground=0.0)[2]["images"]
+    )
+
+
+def test_an_object_that_is_ignored_or_absent_leaves_crops_anywhere():
+    source = blob_source(2, 24)
+    empty = Pictures(
+        [picture("none", np.ones((24, 24, 1)), np.zeros((24, 24)))],
+        source.inputs,
+        source.classes,
+        "multiclass",
+        background=0,
+    )
+    crop = Crop(size=(8, 8), foreground=1.0)
+    assert not Crops(empty, empty.index, crop, 4, 0, 0)[0]["target"].any()

@@ -24,6 +24,29 @@ def check_epochs(config: "Config") -> None:
         )
 
 
+def check_sizes(config: "Config") -> None:
+    """Raise ValueError unless sizes that change over a training end with that of predictions."""
+    stages, kind = config.train.progressive, config.geometry.kind
+    if not stages:
+        return
+    if config.volume:
+        raise ValueError(
+            "train.progressive: it gives sizes of images, and volume.patch that of patches of "
+            "volumes; set one of them to null"
+        )
+    if not config.crop and kind in ("pad", "native"):
+        raise ValueError(
+            f"train.progressive: geometry.kind {kind} resamples nothing, so that images have one "
+            "size; give resize, body or crop"
+        )
+    key, last = ("crop", config.crop.size) if config.crop else ("geometry", config.geometry.size)
+    if tuple(stages[-1][1]) != tuple(last):
+        raise ValueError(
+            f"train.progressive: it ends with {list(stages[-1][1])} and {key}.size is "
+            f"{list(last)}; let them be the same"
+        )
+
+
 def check_volume(config: "Config") -> None:
     """Raise ValueError unless a network of volumes, and no other, gets patches of volumes."""
     if config.model.dims == 2:
@@ -72,6 +95,8 @@ def check_batches(config: "Config") -> None:
     channels = config.stack.slices + (1 + len(CLASSES) if config.prior_day else 0)
     seen: tuple[int, ...] = (channels, *config.geometry.size)
     trained = (channels, *config.crop.size) if config.crop else seen
+    if stages := config.train.progressive:
+        trained = (channels, *max((size for _, size in stages), key=math.prod))
     if config.volume:
         seen = trained = config.volume.patch
     for key, sides in (("train", trained), ("predict", seen)):

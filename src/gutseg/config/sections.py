@@ -8,7 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator
 
-from gutseg.config.checks import check_batches, check_epochs, check_prior_day, check_volume
+from gutseg.config.checks import (
+    check_batches,
+    check_epochs,
+    check_prior_day,
+    check_sizes,
+    check_volume,
+)
 from gutseg.config.losses import Component, Loss, complete
 from gutseg.config.training import Optim, Train
 from gutseg.constants import CLASSES
@@ -218,5 +224,6 @@ class Config(Section):
             raise ValueError(f"channels: {last}; a stack of {slices} slices has 0 to {slices - 1}")
         check_prior_day(self)
         check_epochs(self)
+        check_sizes(self)
         check_volume(self)
         check_batches(self)

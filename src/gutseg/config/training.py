@@ -2,9 +2,20 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from gutseg.settings import Count, GivenPath, Natural, Positive, Section, Share
+from gutseg.settings import Count, GivenPath, Natural, Positive, Section, Share, Side
+
+
+def _as_tuples(stage: Any) -> Any:
+    """Lists become tuples: a validator of the whole section has made them Python's."""
+    if isinstance(stage, list) and len(stage) == 2 and isinstance(stage[1], list):
+        return stage[0], tuple(stage[1])
+    return stage
+
+
+# a share of the budget, and a size (height, width)
+Stage = Annotated[tuple[Share, tuple[Side, Side]], BeforeValidator(_as_tuples)]
 
 
 class Optim(Section):
@@ -66,6 +77,9 @@ class Train(Section):
     steps_per_epoch: Count | None = None
     # images of a batch, in every process
     batch_size: Count = 16
+    # sizes of the training images, or of crops, by the share of the budget from which they hold, as
+    # [[0, [64, 96]], [0.5, [96, 128]]]; the last one is that of predictions; null: one size
+    progressive: Annotated[list[Stage], Field(min_length=2)] | None = None
     # batches whose gradients are averaged for one optimiser step
     accumulate: Count = 1
     # longer gradients are shortened to this length; null: never
@@ -110,6 +124,16 @@ class Train(Section):
         if not given and any(key in content for key in budgets):
             raise ValueError(f"{', '.join(budgets)}: all are null; give one of them")
         return content if given else content | {"epochs": 40}
+
+    @model_validator(mode="after")
+    def _rising(self) -> "Train":
+        starts = [start for start, _ in self.progressive or []]
+        if any(starts[:1]) or sorted(set(starts)) != starts:
+            raise ValueError(
+                f"progressive: its sizes hold from {', '.join(f'{start:g}' for start in starts)} "
+                "on; expected shares of the budget that rise from 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _measured(self) -> "Train":

@@ -6,6 +6,7 @@ float32 in [0, 1], `maps`, `ids`, and `ignore` (B, h, w) bool where some pixel c
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -39,8 +40,9 @@ class Whole(Dataset):
     def __getitem__(self, batch: Batch) -> dict:
         """Return a batch; raises ValueError where images differ in size."""
         rows = self.rows.iloc[batch.positions]
+        source = self.source.of_size(batch.size) if batch.size else self.source
         parts = [
-            self.source.planes(name, np.array([z]))
+            source.planes(name, np.array([z]))
             for name, z in zip(rows["scan"], rows["z"], strict=True)
         ]
         for (images, *_), name in zip(parts, rows["id"], strict=True):
@@ -81,11 +83,12 @@ class Crops(Dataset):
     prior: PriorDay | None = None
 
     def __getitem__(self, step: int | Step) -> dict:
-        number, drawn = step if isinstance(step, Step) else (step, [None] * self.batch_size)
+        number, drawn, asked = step if isinstance(step, Step) else Step(step)
         random = np.random.default_rng([self.seed, self.fold, number])
         margin = MARGIN * self.augment.changes
-        height, width = (side + 2 * margin for side in self.crop.size)
-        crops = [self._crop(random, (height, width), position) for position in drawn]
+        height, width = (side + 2 * margin for side in asked or self.crop.size)
+        positions = [None] * self.batch_size if drawn is None else drawn.tolist()
+        crops = [self._crop(random, (height, width), position) for position in positions]
         planes = before = _joined([crop for _, crop in crops])
         masks = self.source.inputs.mask_channels
         if margin:
@@ -101,16 +104,26 @@ class Crops(Dataset):
     def _crop(
         self, random: np.random.Generator, size: tuple[int, int], position: int | None
     ) -> tuple[str, Planes]:
-        row = self.rows.iloc[random.integers(len(self.rows)) if position is None else position]
+        position = int(random.integers(len(self.rows))) if position is None else position
+        around = self.crop.foreground > 0 and random.random() < self.crop.foreground
+        if around and position not in self.shown:
+            position = int(random.choice(self.shown)) if len(self.shown) else position
+        row = self.rows.iloc[position]
         planes = self.source.planes(row["scan"], np.array([row["z"]]))
+        pixel = self._pixel(random, planes) if around else None
         box = []
-        for length, side in zip(planes[0].shape[2:], size, strict=True):
-            start = random.integers(max(length - side, 0) + 1)
+        for axis, (length, side) in enumerate(zip(planes[0].shape[2:], size, strict=True)):
+            first, last = 0, max(length - side, 0)
+            if pixel is not None:  # nor may the pixel lie in the margin that is cut off again
+                margin = MARGIN * self.augment.changes
+                first = min(max(pixel[axis] - side + margin + 1, first), last)
+                last = max(min(pixel[axis] - margin, last), first)
+            start = random.integers(first, last + 1)
             box.append(slice(start, start + side))
         rows, columns = box
         # the same numbers are drawn whatever is switched on
         turns, mirrored = int(random.integers(4)), int(random.integers(2))
-        if self.crop.size[0] != self.crop.size[1]:
+        if size[0] != size[1]:
             turns = 2 * (turns % 2)
 
         def cut(part: np.ndarray) -> np.ndarray:
@@ -119,6 +132,26 @@ class Crops(Dataset):
             return part[..., ::-1] if self.crop.flips and mirrored else part
 
         return row["id"], _each(planes, cut)
+
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """The positions of the images that show an object."""
+        return np.flatnonzero(self.source.shows_object(self.rows))
+
+    def _pixel(self, random: np.random.Generator, planes: Planes) -> tuple[int, int] | None:
+        """Draw an object of one image, and a pixel of it; None where the window shows none."""
+        _, labels, ignored = planes
+        masks = self.source.masks(labels)[0] >= 0.5  # (C, h, w)
+        if ignored is not None:
+            masks &= ~ignored[0]
+        if self.source.background is not None:
+            masks[self.source.background] = False
+        objects = np.flatnonzero(masks.any(axis=(1, 2)))
+        if not len(objects):
+            return None
+        pixels = np.argwhere(masks[random.choice(objects)])
+        row, column = pixels[random.integers(len(pixels))].tolist()
+        return row, column
 
 
 def _each(planes: Planes, change: Callable[[np.ndarray], np.ndarray]) -> Planes:

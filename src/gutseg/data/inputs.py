@@ -12,16 +12,19 @@ from gutseg.constants import CLASSES
 from gutseg.data.prior_day import mask_planes
 from gutseg.data.volume import Scan
 from gutseg.registry import not_bool
-from gutseg.settings import LARGEST_SIDE, EarlierDay, Section, Side
+from gutseg.settings import LARGEST_SIDE, EarlierDay, Section, Share, Side
 
 CropSide = Annotated[int, Field(ge=8, le=LARGEST_SIDE)]
 
 
 class Crop(Section):
-    """Random crops of the training images, cut after the window."""
+    """Random crops of the training images, cut after the window; predicted are whole images."""
 
     # [height, width] of a crop in pixels
     size: tuple[CropSide, CropSide] = (128, 128)
+    # share of the crops that hold a pixel of an object, anywhere in the crop and each object of an
+    # image as likely; the others lie anywhere
+    foreground: Share = 0.0
     # mirror every other crop left-right
     flips: bool = True
     # turn crops by 0, 90, 180 or 270 degrees; an oblong crop by 0 or 180

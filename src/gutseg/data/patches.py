@@ -90,12 +90,13 @@ class Patches(Dataset):
         )
 
     def __getitem__(self, step: int | Step) -> dict:
-        number, drawn = step if isinstance(step, Step) else (step, [None] * self.batch_size)
+        number, drawn, _ = step if isinstance(step, Step) else Step(step)
         random = np.random.default_rng([self.seed, self.fold, number])
         margin = MARGIN * self.augment.changes
         # as many as the share says on average, whatever the size of a batch
         around = int(self.patching.foreground * self.batch_size + random.random())
-        places = [self._place(random, i < around, row) for i, row in enumerate(drawn)]
+        positions = [None] * self.batch_size if drawn is None else drawn.tolist()
+        places = [self._place(random, i < around, row) for i, row in enumerate(positions)]
         images, labels, known = zip(*(self._read(*place, margin) for place in places), strict=True)
         moved: Planes = (np.stack(images), np.stack(labels), None)  # (B, z, y, x) both
         if margin:

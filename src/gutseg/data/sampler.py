@@ -1,7 +1,8 @@
 """Which slices make up which batch: a pure function of (seed, epoch, rank) and their weights."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
@@ -9,19 +10,43 @@ import numpy as np
 
 from gutseg.data.selection import weighted_draw
 
+Size = tuple[int, int]
+
+
+@dataclass
+class Growth:
+    """The sizes of training images over a budget."""
+
+    # (share of the budget, (height, width) from there on), rising from 0
+    stages: Sequence[tuple[float, Size]]
+    # batches of the whole budget per rank; None for seconds, of which the loop sets the share spent
+    batches: int | None
+    spent: float = 0.0
+
+    def at(self, batch: int) -> Size:
+        """Return the size of a batch by its number from the training's beginning."""
+        share = self.spent if self.batches is None else batch / self.batches
+        return [size for start, size in self.stages if start <= share][-1]
+
 
 class Batch(NamedTuple):
     """Positions in the list of samples, and the seed of the batch's augmentation."""
 
     positions: np.ndarray
     seed: int
+    # (height, width) of its images, None for that of the source's inputs
+    size: Size | None = None
 
 
 class Step(NamedTuple):
-    """The number of a batch of crops or patches, and the samples that they are cut from."""
+    """The number of a batch of crops or patches, and the samples that they are cut from.
+
+    None for positions that are drawn by the number, and for the size of the settings.
+    """
 
     number: int
-    positions: np.ndarray
+    positions: np.ndarray | None = None
+    size: Size | None = None
 
 
 class _Epochs:
@@ -30,6 +55,7 @@ class _Epochs:
     def __init__(self, steps: int, rank: int = 0, world_size: int = 1) -> None:
         self.steps, self.rank, self.world_size = steps, rank, world_size
         self.epoch = 0
+        self.growth: Growth | None = None
 
     def __len__(self) -> int:
         return self.steps
@@ -37,6 +63,10 @@ class _Epochs:
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration deals."""
         self.epoch = epoch
+
+    def _size(self, step: int) -> Size | None:
+        """Return the size of a batch of this epoch, None where it never changes."""
+        return self.growth.at(self.epoch * self.steps + step) if self.growth else None
 
 
 class BatchSampler(_Epochs):
@@ -85,16 +115,17 @@ class BatchSampler(_Epochs):
         augmentation = np.random.SeedSequence([self.seed, self.epoch, self.rank])
         seeds = augmentation.generate_state(self.steps)
         for step in range(self.steps):
-            yield Batch(positions[step, self.rank], int(seeds[step]))
+            yield Batch(positions[step, self.rank], int(seeds[step]), self._size(step))
 
 
 class StepSampler(_Epochs):
     """Number the batches of all epochs and ranks; for crops, which are drawn by that number."""
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[int | Step]:
         first = self.epoch * self.steps
-        for step in range(first, first + self.steps):
-            yield step * self.world_size + self.rank
+        for step in range(self.steps):
+            number, size = (first + step) * self.world_size + self.rank, self._size(step)
+            yield number if size is None else Step(number, size=size)
 
 
 class WeightedStepSampler(StepSampler):
@@ -107,12 +138,13 @@ class WeightedStepSampler(StepSampler):
         super().__init__(steps, **ranks)
         self.weights, self.batch_size, self.draw = weights, batch_size, draw
 
-    def __iter__(self) -> Iterator[Step]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Step]:
         shares = self.weights / self.weights.sum()
-        for number in super().__iter__():
+        for item in super().__iter__():
+            step = item if isinstance(item, Step) else Step(item)
             # 2: no other generator of a step is seeded so
-            random = np.random.default_rng([*self.draw, number, 2])
-            yield Step(number, random.choice(len(shares), self.batch_size, p=shares))
+            random = np.random.default_rng([*self.draw, step.number, 2])
+            yield step._replace(positions=random.choice(len(shares), self.batch_size, p=shares))
 
 
 class Endless(_Epochs):
@@ -120,7 +152,7 @@ class Endless(_Epochs):
 
     def __init__(self, sampler: BatchSampler | StepSampler) -> None:
         super().__init__(sys.maxsize)
-        self.sampler = sampler
+        self.sampler, self.growth = sampler, sampler.growth
 
     def __iter__(self) -> Iterator[Batch | Step | int]:
         for epoch in count():

@@ -171,6 +171,7 @@ def _train_epoch(
     watch = _Watch(epoch)
     tail: deque[float] = deque(maxlen=train.tail)
     before, spent = learner.step, meter.share(learner.step)
+    grows = train.progressive and train.seconds  # with other budgets a batch's number says how far
     endless = train.seconds and not train.steps_per_epoch
     batches = _Waits(loader)
     bar = progress(
@@ -181,6 +182,8 @@ def _train_epoch(
         disable=not learner.world.is_main,
         total=math.inf if endless else len(loader),
     )
+    if grows:
+        sampler.growth.spent = spent
     for number, batch in enumerate(bar):
         first = number // train.accumulate * train.accumulate
         # batches of the last, shorter group of accumulated ones
@@ -196,6 +199,8 @@ def _train_epoch(
             learner.update(spent)
             if (spent := meter.share(learner.step)) >= 1:
                 break
+            if grows:
+                sampler.growth.spent = spent
     watch.look()
     steps, seconds = learner.step - before, meter.seconds()
     return {

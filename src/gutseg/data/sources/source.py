@@ -1,6 +1,8 @@
 """What a data set says about itself: the only place that knows its classes."""
 
 from abc import ABC, abstractmethod
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,13 @@ class Source(ABC):
     def earlier(self, name: str) -> str | None:
         """Return the earlier scan that a network sees with a scan and its fingerprint, if any."""
         return None
+
+    def of_size(self, size: tuple[int, int]) -> "Source":
+        """Return the same with inputs of another size (height, width)."""
+        geometry = self.inputs.geometry.model_copy(update={"size": size})
+        found = copy(self)
+        found.inputs = replace(self.inputs, geometry=geometry)
+        return found
 
     def voxel_mm(self, name: str) -> tuple[float, float, float] | None:
         """Return the size (z, y, x) of a scan's voxels in mm, None where nothing says it."""
