@@ -11,6 +11,7 @@ from gutseg.config import Config
 from gutseg.data.augment import Augmenter
 from gutseg.data.batches import Crops, Whole
 from gutseg.data.folds import Held
+from gutseg.data.organ_box import organ_box
 from gutseg.data.patches import Patches
 from gutseg.data.sampler import (
     BatchSampler,
@@ -24,6 +25,12 @@ from gutseg.data.sources.source import Source
 from gutseg.data.view import AXES
 from gutseg.engine.distributed import World
 from gutseg.inference.hard_slices import HardSlices
+
+
+def with_organ_box(config: Config, seen: Source, planes: pd.DataFrame) -> Config:
+    """Return the config with the box of the organs on the planes that are trained on."""
+    geometry = config.geometry.model_copy(update={"box": organ_box(seen, planes)})
+    return config.model_copy(update={"geometry": geometry})
 
 
 def batches(

@@ -52,10 +52,10 @@ def export(
 ) -> None:
     """Write networks that take raw slices and give probabilities, each with a .json that says how.
 
-    Scaling, window and resampling are inside the file, but for geometry `body`. It is kept only
-    where ten slices of the run's data come out as the network's own do, to 1e-4. As rtstruct, seg
-    or nifti: the out-of-fold masks of one scan and its images, kept only where they read back as
-    the same masks. Not for clinical use.
+    Scaling, window and resampling are inside the file, but for geometries `body` and `organs`. It
+    is kept only where ten slices of the run's data come out as the network's own do, to 1e-4. As
+    rtstruct, seg or nifti: the out-of-fold masks of one scan and its images, kept only where they
+    read back as the same masks. Not for clinical use.
     """
     require(to, [*FORMATS, *output.FORMATS], "--to")
     if to in output.FORMATS:
@@ -112,7 +112,7 @@ def _open(folder: Path, to: str, batch: int, size: str) -> Opened:
     predictor = runs.load_predictor(folder, config, data.inputs, data.classes, "none", CPU)
     rows, native = _slices(data, size)
     scan = data.scan(rows[0][0])
-    window, inside = predictor.inputs.window(scan), config.geometry.kind != "body"
+    window, inside = predictor.inputs.window(scan), not config.geometry.by_scan
     if max(window.size) > predictor.tile:
         raise ValueError(
             f"--size: slices of {native[0]}x{native[1]} are predicted in tiles of {predictor.tile} "

@@ -67,6 +67,8 @@ class Fold:
         # only where they matter, so that notes of earlier versions hold
         if not self.config.scaling.kind.startswith("zscore"):
             del settings["scaling"]["deviations"]
+        if self.config.geometry.kind != "organs":
+            del settings["geometry"]["box"]
         if self.config.channels:
             settings["channels"] = self.config.channels
         if self.config.volume:

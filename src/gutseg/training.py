@@ -41,6 +41,8 @@ HARMLESS = (
     *("runs", "train.workers", "train.tensorboard", "train.wandb"),
     *("predict.batch_size", "predict.tta"),
 )
+# what a training learns of its own folds and writes into their config.yaml
+LEARNT = ("geometry.box",)
 # One of them is there as soon as an epoch has ended.
 TRAINED = ("last.pt", "best.pt", "metrics.csv")
 
@@ -70,6 +72,9 @@ def _train_here(
     training, held_out = drawn[drawn["fold"] != fold], table[table["fold"] == fold]
     criterion = experiment.criterion(config, data, training)
     seen, planes = in_view(data, drawn, config.view)
+    if config.geometry.kind == "organs":
+        config = epochs.with_organ_box(config, seen, planes[planes["fold"] != fold])
+        data, seen = (one.with_geometry(config.geometry) for one in (data, seen))
     batches = epochs.batches(config, seen, planes[planes["fold"] != fold], fold)
     sampler = epochs.sampler(config, batches, world)
     search = epochs.hard_slices(config, data, training, batches, sampler, world)
@@ -160,7 +165,8 @@ def _check_opened(folder: Path, config: Config, fold: Held, folds: str) -> None:
     if is_trained(folder):
         need_file(path, f"{folder} was trained with it: copy it back, or give another name=...")
     if path.is_file():
-        changed = changes(load(path), config)  # raises for a file of something else
+        # load raises for a file of something else
+        changed = changes(load(path), config, (*HARMLESS, *LEARNT))
         if changed and is_trained(folder):
             other = f"another config ({listed(changed, len(changed), '; ')})"
             remedy = "give another name=... or delete the folder"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil, floor
 from typing import Annotated, Any, Literal
 
 import cv2
@@ -14,6 +15,8 @@ from gutseg.data.volume import Scan
 from gutseg.registry import not_bool
 from gutseg.settings import LARGEST_SIDE, EarlierDay, Section, Share, Side
 
+# (top, bottom, left, right)
+Box = tuple[int, int, int, int]
 CropSide = Annotated[int, Field(ge=8, le=LARGEST_SIDE)]
 
 
@@ -68,12 +71,21 @@ class Geometry(Section):
     """How native slices become the network's input."""
 
     # resize: the whole slice is stretched; pad: it lies in the middle, not resampled; body: the
-    # body and a margin are stretched; native: the slice as it is, of whatever size
-    kind: Literal["resize", "pad", "body", "native"] = "resize"
+    # body and a margin are stretched; organs: so is the part of the body where the training scans
+    # show objects; native: the slice as it is, of whatever size
+    kind: Literal["resize", "pad", "body", "organs", "native"] = "resize"
     # [height, width] of the input in pixels; not used by kind native
     size: tuple[Side, Side] = (320, 384)
-    # of kind body alone: pixels around the body
+    # of the kinds body and organs alone: pixels around the body, or that part of it
     margin: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 8
+    # of kind organs alone: [top, bottom, left, right] of that part as shares of the body; training
+    # learns it from the scans of its own folds and writes it into the run's config.yaml
+    box: tuple[Share, Share, Share, Share] | None = None
+
+    @property
+    def by_scan(self) -> bool:
+        """Whether every scan has a window of its own."""
+        return self.kind in ("body", "organs")
 
 
 @dataclass(frozen=True)
@@ -256,8 +268,8 @@ def window(
         return Window(native, (0, height, 0, width), native)
     if geometry.kind == "resize":
         return Window(native, (0, height, 0, width), size)
-    if geometry.kind == "body":
-        top, bottom, left, right = body
+    if geometry.by_scan:
+        top, bottom, left, right = body if geometry.kind == "body" else _part(body, geometry.box)
         rows = max(top - margin, 0), min(bottom + margin, height)
         columns = max(left - margin, 0), min(right + margin, width)
         return Window(native, (*rows, *columns), size)
@@ -274,6 +286,20 @@ def window(
         )
     top, left = -((size[0] - height) // 2), -((size[1] - width) // 2)
     return Window(native, (top, top + size[0], left, left + size[1]), size)
+
+
+def _part(body: Box, shares: tuple[float, ...] | None) -> Box:
+    """Return the part (top, bottom, left, right) of a body, rounded to whole pixels outwards."""
+    if shares is None:
+        raise ValueError(
+            "geometry.kind organs: no box of the organs is known; gutseg train writes it into the "
+            "config.yaml of a run's folds as geometry.box"
+        )
+    top, bottom, left, right = body
+    height, width = bottom - top, right - left
+    first = top + floor(shares[0] * height), left + floor(shares[2] * width)
+    last = top + ceil(shares[1] * height), left + ceil(shares[3] * width)
+    return first[0], max(last[0], first[0] + 1), first[1], max(last[1], first[1] + 1)
 
 
 def _moved(

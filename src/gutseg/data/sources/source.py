@@ -3,13 +3,13 @@
 from abc import ABC, abstractmethod
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from gutseg.data.folds import draw
-from gutseg.data.inputs import Inputs
+from gutseg.data.inputs import Geometry, Inputs
 from gutseg.losses.reductions import Mode
 
 
@@ -44,9 +44,12 @@ class Source(ABC):
         """Return the earlier scan that a network sees with a scan and its fingerprint, if any."""
         return None
 
-    def of_size(self, size: tuple[int, int]) -> "Source":
+    def of_size(self, size: tuple[int, int]) -> Self:
         """Return the same with inputs of another size (height, width)."""
-        geometry = self.inputs.geometry.model_copy(update={"size": size})
+        return self.with_geometry(self.inputs.geometry.model_copy(update={"size": size}))
+
+    def with_geometry(self, geometry: Geometry) -> Self:
+        """Return the same with inputs of another geometry; this one stays as it is."""
         found = copy(self)
         found.inputs = replace(self.inputs, geometry=geometry)
         return found
