@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from gutseg.config import Train
 from gutseg.engine import checkpoint
 from gutseg.engine.budget import History, Meter, best_epoch, is_finished, is_spent
 from gutseg.engine.distributed import World, seed_everything
@@ -171,7 +172,6 @@ def _train_epoch(
     watch = _Watch(epoch)
     tail: deque[float] = deque(maxlen=train.tail)
     before, spent = learner.step, meter.share(learner.step)
-    grows = train.progressive and train.seconds  # with other budgets a batch's number says how far
     endless = train.seconds and not train.steps_per_epoch
     batches = _Waits(loader)
     bar = progress(
@@ -182,8 +182,7 @@ def _train_epoch(
         disable=not learner.world.is_main,
         total=math.inf if endless else len(loader),
     )
-    if grows:
-        sampler.growth.spent = spent
+    _tell(sampler, train, spent)
     for number, batch in enumerate(bar):
         first = number // train.accumulate * train.accumulate
         # batches of the last, shorter group of accumulated ones
@@ -199,8 +198,7 @@ def _train_epoch(
             learner.update(spent)
             if (spent := meter.share(learner.step)) >= 1:
                 break
-            if grows:
-                sampler.growth.spent = spent
+            _tell(sampler, train, spent)
     watch.look()
     steps, seconds = learner.step - before, meter.seconds()
     return {
@@ -214,6 +212,12 @@ def _train_epoch(
         **({"peak_mb": learner.memory.growth()} if learner.memory else {}),
         **_quartiles(tail),
     }
+
+
+def _tell(sampler: Any, train: Train, spent: float) -> None:
+    """Tell images that grow over seconds what is spent; else the number of a batch says it."""
+    if train.progressive and train.seconds:
+        sampler.growth.spent = spent
 
 
 def _quartiles(tail: deque[float]) -> dict[str, float]:
