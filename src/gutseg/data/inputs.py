@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field
 
 from gutseg.constants import CLASSES
+from gutseg.data.input_sections import Geometry, Scaling, Stack
 from gutseg.data.prior_day import mask_planes
 from gutseg.data.volume import Scan
-from gutseg.registry import not_bool
-from gutseg.settings import LARGEST_SIDE, EarlierDay, Section, Share, Side
+from gutseg.settings import LARGEST_SIDE, EarlierDay, Section, Share
 
 # (top, bottom, left, right)
 Box = tuple[int, int, int, int]
@@ -32,60 +32,6 @@ class Crop(Section):
     flips: bool = True
     # turn crops by 0, 90, 180 or 270 degrees; an oblong crop by 0 or 180
     quarter_turns: bool = True
-
-
-class Stack(Section):
-    """The neighbouring slices that become channels."""
-
-    # slices of one input, its centre slice included; odd, so that there is a centre
-    slices: Annotated[Literal[1, 3, 5, 7], BeforeValidator(not_bool)] = 5
-    # every slice, every second or every third one
-    stride: Annotated[Literal[1, 2, 3], BeforeValidator(not_bool)] = 1
-    # beyond the first and the last slice: clamp repeats it, reflect mirrors, blank gives zeros
-    edge: Literal["clamp", "reflect", "blank"] = "clamp"
-
-
-class Scaling(Section):
-    """How 16-bit grey values become [0, 1]."""
-
-    # stack: by the maximum of each stack (1st place of the competition); scan: by that of the
-    # scan; percentile: its low and high percentile become 0 and 1, values beyond are clipped;
-    # zscore: so do its mean minus (black at least) and plus `deviations` standard deviations;
-    # zscore_body: those of the voxels that are not air
-    kind: Literal["stack", "scan", "percentile", "zscore", "zscore_body"] = "percentile"
-    # of kind percentile alone: becomes 0
-    low: Annotated[float, Field(ge=0, lt=100)] = 1.0
-    # of kind percentile alone: becomes 1
-    high: Annotated[float, Field(gt=0, le=100)] = 99.5
-    # of the kinds zscore and zscore_body alone
-    deviations: Annotated[float, Field(ge=0.5, le=20)] = 4.0
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Scaling":
-        if self.low >= self.high:
-            raise ValueError(f"low = {self.low:g}, high = {self.high:g}; expected low < high")
-        return self
-
-
-class Geometry(Section):
-    """How native slices become the network's input."""
-
-    # resize: the whole slice is stretched; pad: it lies in the middle, not resampled; body: the
-    # body and a margin are stretched; organs: so is the part of the body where the training scans
-    # show objects; native: the slice as it is, of whatever size
-    kind: Literal["resize", "pad", "body", "organs", "native"] = "resize"
-    # [height, width] of the input in pixels; not used by kind native
-    size: tuple[Side, Side] = (320, 384)
-    # of the kinds body and organs alone: pixels around the body, or that part of it
-    margin: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 8
-    # of kind organs alone: [top, bottom, left, right] of that part as shares of the body; training
-    # learns it from the scans of its own folds and writes it into the run's config.yaml
-    box: tuple[Share, Share, Share, Share] | None = None
-
-    @property
-    def by_scan(self) -> bool:
-        """Whether every scan has a window of its own."""
-        return self.kind in ("body", "organs")
 
 
 @dataclass(frozen=True)
@@ -268,7 +214,7 @@ def window(
         return Window(native, (0, height, 0, width), native)
     if geometry.kind == "resize":
         return Window(native, (0, height, 0, width), size)
-    if geometry.by_scan:
+    if geometry.kind in ("body", "organs"):
         top, bottom, left, right = body if geometry.kind == "body" else _part(body, geometry.box)
         rows = max(top - margin, 0), min(bottom + margin, height)
         columns = max(left - margin, 0), min(right + margin, width)
