@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,6 +172,27 @@ def test_the_mean_in_batches_is_the_weighted_mean_to_the_bit():
     # together they are filled: at most the last bit of a byte may differ
     both = mean_of(predictors, weights, parts)
     assert np.abs(both.astype(int) - found).max() <= 1
+
+
+def test_stacks_of_other_lengths_and_strides_are_members_of_one_mean():
+    """Every member gets its own neighbours: by hand, from the scan's grey values."""
+    torch.manual_seed(0)
+    scan, z, weights = _scan("case1_day0", 9), np.array([0, 4, 8]), [0.2, 0.3, 0.1, 0.4]
+    grey = torch.from_numpy(scan.image / np.float32(scan.percentile(100)))
+    members, expected = [], 0.0
+    for weight, (slices, stride) in zip(weights, [(1, 1), (3, 2), (5, 1), (7, 3)], strict=True):
+        network = nn.Conv2d(slices, 3, 3, padding=1)
+        inputs = replace(INPUTS, stack=Stack(slices=slices, stride=stride))
+        members.append(Predictor(network, inputs, Predict(), device=CPU))
+        reach = stride * (slices // 2)
+        planes = [
+            [min(max(one + step, 0), 8) for step in range(-reach, reach + 1, stride)] for one in z
+        ]
+        with torch.inference_mode():
+            said = network(grey[torch.tensor(planes)].float()).sigmoid().numpy()
+        expected = expected + weight * np.rint(255 * said.swapaxes(0, 1))
+    found = mean_of(members, weights, [Part(scan, z)])
+    assert np.abs(found - expected).max() <= 1 and np.ptp(found) > 5
 
 
 @pytest.mark.parametrize("workers", [2, 3])

@@ -11,7 +11,7 @@ from gutseg.data.sources.competition import Competition
 from gutseg.data.volume import describe
 from gutseg.engine.presence import WithPresence
 from gutseg.inference.ensemble import Ensemble
-from gutseg.inference.evaluate import Evaluator, _columns
+from gutseg.inference.evaluate import COLUMNS, Evaluator, _columns
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor, probabilities
 from gutseg.losses import Criterion
@@ -186,6 +186,14 @@ def test_validation_is_the_competition_metric_on_native_volumes(opened):
     iou = (counts[0][union > 0] / union[union > 0]).mean()
     assert found["iou_large_bowel"] == pytest.approx(iou)
     assert 0.5 < found["accuracy"] < 1
+    # of the slices that show the class alone: a false alarm on an empty one costs nothing
+    common, predicted, truth = (
+        np.concatenate([getattr(r, key).ravel() for r in results])
+        for key in ("intersection", "prediction", "truth")
+    )
+    assert (predicted[truth == 0] > 0).any()
+    shown = (2 * common / (predicted + truth).clip(1))[truth > 0].mean()
+    assert found["dice_shown"] == pytest.approx(shown) and shown > found["dice"]
     assert all(type(value) is float for value in found.values())
 
 
@@ -260,12 +268,12 @@ def test_losses_are_means_over_slices(opened, planes):
 
 
 def test_where_no_row_is_kept_the_score_is_never_the_best():
-    sums = np.zeros((4, 2, 3))
+    sums = np.zeros((len(COLUMNS), 2, 3))
     sums[0, :, 1] = 1.5, 2
     found = _columns(sums, True)
     assert found["dice"] == found["dice_small_bowel"] == 0.75 and found["hausdorff"] == 1
     assert np.isnan(found["dice_stomach"]) and found["score"] == pytest.approx(0.3)
-    empty = _columns(np.zeros((4, 2, 3)), True)
+    empty = _columns(np.zeros((len(COLUMNS), 2, 3)), True)
     assert [empty[key] for key in ("dice", "iou", "accuracy", "hausdorff", "score")] == [
         *(0, 0, 0, 1, 0)
     ]

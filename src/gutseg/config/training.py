@@ -92,7 +92,8 @@ class Train(Section):
     # measured epochs without a better monitored value after which training stops; null: never
     patience: Count | None = None
     # the column of metrics.csv that chooses the best epoch: val_loss, pooled.iou, pooled.dice_fg,
-    # ...; with volumes also score, dice, iou, accuracy and hausdorff; null: the last one is kept
+    # ...; with volumes also score, dice, dice_shown (of slices that show the class), iou, accuracy
+    # and hausdorff; null: the last one is kept
     monitor: str | None = "score"
     # epochs between two computations of the distances that the score needs
     score_every: Count = 1

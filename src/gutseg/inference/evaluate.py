@@ -23,7 +23,8 @@ from gutseg.metrics.presence import BINS, presence_measures, tally
 from gutseg.models.presence import Outputs, gates, shows, ungated, watched
 
 METRIC = METRICS["default"]
-COLUMNS = ("dice", "iou", "accuracy", "hausdorff")
+# dice_shown: over the rows that show the class, for networks whose false alarms a gate takes away
+COLUMNS = ("dice", "iou", "accuracy", "hausdorff", "dice_shown")
 # how many planes the sums of losses are over; no loss is called so
 PLANES = "planes"
 
@@ -60,9 +61,9 @@ class Evaluator:
     def __call__(self, network: nn.Module, with_score: bool) -> dict[str, float]:
         """Return val_loss, its terms, and measures pooled over all pixels, `pooled.<name>`.
 
-        Of volumes also dice, iou, accuracy, overall and per class, means over slices; with_score
-        adds the normalised Hausdorff distance and the competition score. Of a presence head what
-        `presence_measures` names. Losses are those of training: of masks before a gate.
+        Of volumes also dice, dice_shown, iou, accuracy, overall and per class, means over slices;
+        with_score adds the normalised Hausdorff distance and the competition score. Of a presence
+        head what `presence_measures` names. Losses are those of training: of masks before a gate.
         """
         predictor = self.wrap(network)
         classes = self.source.classes
@@ -211,6 +212,7 @@ def _compare(scan: Any, z: np.ndarray, probabilities: np.ndarray, with_score: bo
         iou_rows(*counts),
         accuracy_rows(*counts, scan.shape[1] * scan.shape[2]),
         result.hausdorff[:, None],
+        np.where(counts[2] > 0, result.dice[:, z], np.nan),
     )
     return np.array([(np.nansum(v, axis=1), np.isfinite(v).sum(axis=1)) for v in values])
 
