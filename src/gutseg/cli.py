@@ -22,6 +22,7 @@ VERBS = {
     "plan": "write a config for a data folder, with the reason for every choice",
     "train": "train one fold or all of them",
     "predict": "write out-of-fold probabilities",
+    "pseudo": "label scans of new patients with a run's predictions, to train on them too",
     "blend": "search weights, thresholds and post-processing on out-of-fold predictions",
     "best": "choose the runs that an ensemble needs, and say what each of them is worth",
     "score": "compute the competition score of probabilities or of a submission",

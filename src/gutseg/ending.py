@@ -26,6 +26,7 @@ KEPT = {
     "plan": "nothing was written",
     "train": "finished epochs are kept; the same command resumes",
     "predict": "finished scans are kept; the same command continues",
+    "pseudo": "no labels of this fold count; the same command labels it again",
     "blend": "no blend.yaml was written",
     "best": "nothing was written",
     "score": "nothing was written",

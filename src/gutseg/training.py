@@ -24,6 +24,7 @@ from gutseg.engine.loop import fit
 from gutseg.engine.presence import with_presence
 from gutseg.engine.provenance import (
     ENCODER,
+    EXTRA,
     HELD_OUT,
     START,
     check_folds,
@@ -32,7 +33,9 @@ from gutseg.engine.provenance import (
 )
 from gutseg.files import need_file, write_json
 from gutseg.inference.evaluate import Evaluator
+from gutseg.inference.made_with import hash_file
 from gutseg.models.packaged import encoder_file
+from gutseg.pseudo_labels import ALWAYS, note_of, with_extra
 from gutseg.registry import listed, shown, suggest
 
 CONFIG, META = "config.yaml", "meta.json"
@@ -68,16 +71,17 @@ def train_fold(config: Config, fold: Held, data: Source | None = None) -> dict[s
 def _train_here(
     folder: Path, config: Config, data: Source, table: pd.DataFrame, fold: Held, world: World
 ) -> dict[str, float]:
-    drawn = without_dropped(table, data, config.data.drop, fold)
+    more, drawn = with_extra(config, data, table, fold)
+    drawn = without_dropped(drawn, more, config.data.drop, fold)
     training, held_out = drawn[drawn["fold"] != fold], table[table["fold"] == fold]
-    criterion = experiment.criterion(config, data, training)
-    seen, planes = in_view(data, drawn, config.view)
+    criterion = experiment.criterion(config, more, training)
+    seen, planes = in_view(more, drawn, config.view)
     if config.geometry.kind == "organs":
-        config = epochs.with_organ_box(config, seen, planes[planes["fold"] != fold])
-        data, seen = (one.with_geometry(config.geometry) for one in (data, seen))
+        config = epochs.with_organ_box(config, seen, planes[~planes["fold"].isin([fold, ALWAYS])])
+        data, more, seen = (one.with_geometry(config.geometry) for one in (data, more, seen))
     batches = epochs.batches(config, seen, planes[planes["fold"] != fold], fold)
     sampler = epochs.sampler(config, batches, world)
-    search = epochs.hard_slices(config, data, training, batches, sampler, world)
+    search = epochs.hard_slices(config, more, training, batches, sampler, world)
     learner = experiment.learner(config, data, criterion, len(sampler), fold, world)
     start = warm_start.weights_of(config, fold)
     if start and not is_trained(folder):
@@ -105,6 +109,8 @@ def _train_here(
             identity = experiment.fold_hash(config, table)
             encoder = encoder_file(config.model.encoder_weights)
             made = provenance(config.data.folds, identity, encoder, start)
+            if note := note_of(config, fold):
+                made |= {EXTRA: hash_file(note)}
             if "case" in table:  # in a bundle there are neither the data nor a fold file
                 made |= {HELD_OUT: cases_held_out(table, fold)}
             write_json(folder / META, made | {"fold": fold})
@@ -174,8 +180,13 @@ def _check_opened(folder: Path, config: Config, fold: Held, folds: str) -> None:
     if is_trained(folder) and (folder / META).is_file():
         check_folds(folder, fold, config.data.folds, folds)
         encoder = encoder_file(config.model.encoder_weights)
-        starts = {ENCODER: encoder, START: warm_start.weights_of(config, fold)}
-        settings = {ENCODER: "model.encoder_weights", START: "train.init_from"}
+        start, note = warm_start.weights_of(config, fold), note_of(config, fold)
+        starts = {ENCODER: encoder, START: start, EXTRA: note}
+        settings = {
+            ENCODER: "model.encoder_weights",
+            START: "train.init_from",
+            EXTRA: "data.extra",
+        }
         for key, weights in starts.items():
             if weights:
                 check_weights(folder, key, weights, settings[key])

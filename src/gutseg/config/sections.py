@@ -63,6 +63,8 @@ class Data(Section):
     )
     # of folds given as a number alone
     fold_seed: Seed = 0
+    # a folder of `gutseg pseudo`: more training scans, whose labels a run predicted; null: none
+    extra: GivenPath | None = None
     # share of the slices without any organ that an epoch sees, drawn again every epoch
     empty_share: Share = 1.0
     # training slices that are never drawn, as {below_pixels: 20, tail: true}; null: none
@@ -214,6 +216,11 @@ class Config(Section):
         if self.view != "axial" and data.source != "competition":
             problem = f"view: {self.view} needs volumes, and {data.source} has single images"
             raise ValueError(f"{problem}; leave it axial")
+        if data.extra and data.source != "competition":
+            raise ValueError(
+                f"data.extra: {data.extra} holds scans of the competition, not of {data.source}; "
+                "set it to null"
+            )
         data.params.update(check(SOURCES, data.source, data.params, where="data"))
         classes = None
         if data.source == "competition":

@@ -173,12 +173,36 @@ def cache_scan(
     planes = dict(zip(readable["id"], readable["z"], strict=True))
     mask, unreadable = decode_labels(labels, scan.shape, planes, issues)
     kept = readable[readable["labelled"] & ~readable["id"].isin(unreadable)]
-    index = kept.drop(columns="labelled")
-    for bit, organ in enumerate(CLASSES):
-        index[organ] = np.any(mask >> bit & 1, axis=(1, 2))[index["z"]]
+    index = _with_classes(kept.drop(columns="labelled"), mask)
     facts = {"fingerprint": fingerprint, "whole": len(issues.rows) == before}
     _write(out / name, scan, mask, index, facts)
     return index
+
+
+def cache_labels(
+    slices: pd.DataFrame, scan: Scan, mask: np.ndarray, out: Path, *, made_by: str
+) -> pd.DataFrame:
+    """Write a scan with labels of its own to out/<scan>; return its rows of the index.
+
+    slices: its rows, with z. mask: (Z, H, W) uint8, one bit per class. made_by: what made it.
+    """
+    index = _with_classes(slices, mask)
+    digest = hashlib.sha256(f"{made_by}\n".encode())
+    for array in (scan.image, mask):
+        digest.update(array.tobytes())
+    out.mkdir(parents=True, exist_ok=True)
+    facts = {"fingerprint": digest.hexdigest(), "whole": True}
+    _write(out / scan.name, scan, mask, index, facts)
+    return index
+
+
+def _with_classes(slices: pd.DataFrame, mask: np.ndarray) -> pd.DataFrame:
+    """Return rows of the index with a column per class: whether the slice shows it."""
+    shown = {
+        organ: np.any(mask >> bit & 1, axis=(1, 2))[slices["z"]]
+        for bit, organ in enumerate(CLASSES)
+    }
+    return slices.assign(**shown)
 
 
 def _fingerprint(raw: Path, files: Iterable[str], labels: pd.DataFrame) -> str:

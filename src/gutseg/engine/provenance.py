@@ -15,6 +15,8 @@ from gutseg.files import need_file, read_json
 LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
 # keys of meta.json: the hashes of model.encoder_weights and of what train.init_from led to
 ENCODER, START = "encoder_weights_sha256", "init_from_sha256"
+# that of the note beside the scans of data.extra
+EXTRA = "extra_sha256"
 # the competition's cases of which the training has seen no slice
 HELD_OUT = "held_out_cases"
 

@@ -1,0 +1,130 @@
+"""Scans that a run labels, to train on them too: who may label what, and what is done with it."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gutseg import epochs, experiment, pseudo_labels, runs, training
+from gutseg.config import load
+from gutseg.data.cache import Cache
+from gutseg.prepare import prepare
+from gutseg.pseudo import pseudo
+from gutseg.training import train_fold
+
+NEW = {"case8_day1": (3, 40, 48), "case9_day0": (4, 36, 36)}
+
+
+@pytest.fixture(scope="module")
+def made(cache, write_raw, tmp_path_factory):
+    """A run of two folds, a folder of new patients, and what the run says of them."""
+    root = tmp_path_factory.mktemp("pseudo")
+    (root / "first.yaml").write_text(
+        f"data: {{folder: {cache}, folds: 2}}\nruns: {root / 'runs'}\n"
+        "geometry: {size: [32, 32]}\nstack: {slices: 1}\noptim: {lr: 0.02}\n"
+        "model: {name: unet, params: {widths: [4, 8]}}\n"
+        "train: {steps: 4, batch_size: 4, monitor: null, tensorboard: false}\n"
+    )
+    config = load(root / "first.yaml")
+    for fold in (0, 1):
+        train_fold(config, fold)
+    write_raw(root / "new", NEW)
+    pseudo(root / "runs" / "first", root / "new", root / "more")
+    return root
+
+
+def _cases(config, fold):
+    table = experiment.rows(config, experiment.source(config))
+    return set(table["case"][table["fold"] != fold]), set(table["case"][table["fold"] == fold])
+
+
+def test_every_fold_labels_with_its_own_network(made):
+    prepare(made / "new", made / "prepared", workers=1)
+    whole, config = Cache(made / "prepared"), load(made / "first.yaml")
+    labels = []
+    for fold in (0, 1):
+        opened = runs.open_fold(made / "runs" / "first" / f"fold{fold}")
+        found = Cache(made / "more" / f"fold{fold}")
+        assert list(found.index["id"]) == list(whole.index["id"]) and len(found.index) == 7
+        for name, shape in NEW.items():
+            scan = found.scan(name)
+            np.testing.assert_array_equal(scan.image, whole.scan(name).image)
+            said = runs.predictor(opened, "none")(whole.scan(name)) >= 128
+            expected = sum(said[bit].astype(np.uint8) << bit for bit in range(3))
+            np.testing.assert_array_equal(scan.mask, expected)
+            shown = found.index.set_index("id").loc[[f"{name}_slice_{1:04d}"]].iloc[0]
+            assert shown["stomach"] == said[2, 0].any() and scan.shape == shape
+            labels.append(scan.mask.copy())
+        note = json.loads((made / "more" / f"fold{fold}" / "pseudo.json").read_text())
+        assert set(note["trained_on"]) == _cases(config, fold)[0] and note["fold"] == fold
+    assert not np.array_equal(labels[0], labels[2])
+    assert any(one.any() for one in labels)
+
+
+def test_they_are_trained_on_and_nothing_else_changes(made, monkeypatch):
+    config = load(made / "first.yaml", [f"data.extra={made / 'more'}", "name=second"])
+    drawn, evaluated = [], []
+    batches, evaluator = epochs.batches, training.Evaluator
+
+    def spied(settings, data, table, fold):
+        drawn.append((data, table))
+        return batches(settings, data, table, fold)
+
+    monkeypatch.setattr(epochs, "batches", spied)
+    monkeypatch.setattr(
+        training, "Evaluator", lambda *a, **k: evaluated.append(a[1]) or evaluator(*a, **k)
+    )
+    train_fold(config, 1)
+    (data, rows), (held_out,) = drawn[0], evaluated
+    trained, unseen = _cases(load(made / "first.yaml"), 1)
+    assert set(rows["case"]) == trained | {8, 9} and set(held_out["case"]) == unseen
+    own = Cache(made / "more" / "fold1").scan("case9_day0").mask
+    np.testing.assert_array_equal(data.scan("case9_day0").labels, own)
+    meta = json.loads((made / "runs" / "second" / "fold1" / "meta.json").read_text())
+    assert set(meta["held_out_cases"]) == unseen and len(meta["extra_sha256"]) == 64
+    assert set(runs.open_fold(made / "runs" / "second" / "fold1").planes) == set(held_out["scan"])
+    note = made / "more" / "fold1" / "pseudo.json"
+    before = note.read_text()
+    note.write_text(before + "\n")
+    with pytest.raises(ValueError, match=r"data.extra: .*pseudo.json has changed since .* trained"):
+        train_fold(config, 1)
+    note.write_text(before)
+
+
+def test_labels_of_somebody_who_is_known_are_refused(made, write_raw, tmp_path):
+    run = made / "runs" / "first"
+    write_raw(tmp_path / "raw", {"case5_day3": (3, 36, 36), "case7_day0": (3, 36, 36)})
+    with pytest.raises(ValueError, match=r"fold0 knows 1 patient .case5. of these scans from its"):
+        pseudo(run, tmp_path / "raw", tmp_path / "out")
+    # who was labelled once, and trained on, is known as well
+    with pytest.raises(ValueError, match="knows 2 patients .case8, case9. of these scans"):
+        second = load(made / "first.yaml", [f"data.extra={made / 'more'}", "name=third"])
+        train_fold(second, 0)
+        pseudo(made / "runs" / "third", made / "new", tmp_path / "out", fold="0")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_saw_the_held_out_patients_may_label_nothing_for_them(made):
+    config = load(made / "first.yaml", [f"data.extra={made / 'more'}"])
+    data = experiment.source(config)
+    table = experiment.rows(config, data)
+    swapped = table.assign(fold=1 - table["fold"])
+    with pytest.raises(
+        ValueError, match=r"data.extra: what labelled .*more was trained on .*whom f"
+    ):
+        pseudo_labels.with_extra(config, data, swapped, 0)
+    taken = table.assign(case=table["case"].replace(1, 9))
+    with pytest.raises(ValueError, match="data.extra: .*more has scans of 1 patient .case9., who"):
+        pseudo_labels.with_extra(config, data, taken, 0)
+    with pytest.raises(
+        FileNotFoundError, match="run: gutseg pseudo RUN FOLDER --out .* --fold full"
+    ):
+        pseudo_labels.with_extra(config, data, table, "full")
+    assert pseudo_labels.with_extra(load(made / "first.yaml"), data, table, 0)[1] is table
+    joined = pseudo_labels.with_extra(config, data, table, 0)[1]
+    pd.testing.assert_series_equal(joined["id"].head(len(table)), table["id"], check_dtype=False)
+    with pytest.raises(
+        ValueError, match="data.extra: .* holds scans of the competition, not of isbi"
+    ):
+        load(made / "first.yaml", ["data.source=isbi", f"data.extra={made / 'more'}"])
