@@ -174,7 +174,7 @@ def _case(
 ) -> Case:
     scan, plane = data.scan(name), np.array([z])
     images = predictor.inputs.images(scan, plane)  # (1, S, h, w)
-    found = probabilities(predictor.logits, torch.from_numpy(images), "none", predictor.mode)
+    found = probabilities(predictor.logits, torch.from_numpy(images), mode=predictor.mode)
     if not inside:
         return Case((images[0],), found[0].numpy())
     expected = predictor.native(scan, found)[:, 0]  # (C, H, W)

@@ -67,7 +67,8 @@ GivenPath = Annotated[Path, BeforeValidator(_place)]
 Side = Annotated[int, Field(ge=16, le=LARGEST_SIDE)]
 # of the classes: they may overlap, or exclude each other
 Mode = Literal["multilabel", "multiclass"]
-Tta = Literal["none", "hflip", "flips"]
+# test-time augmentation: a key of inference.looks.LOOKS
+Tta = Literal["none", "hflip", "flips", "shifts", "scales", "strides"]
 # whether networks with channels of an earlier day of the patient see it, or 0 in its place
 EarlierDay = Literal["given", "withheld"]
 # what becomes of rows and scans that were not predicted

@@ -12,6 +12,7 @@ from gutseg.data.volume import describe
 from gutseg.engine.presence import WithPresence
 from gutseg.inference.ensemble import Ensemble
 from gutseg.inference.evaluate import COLUMNS, Evaluator, _columns
+from gutseg.inference.looks import LOOKS
 from gutseg.inference.postprocess import Rule
 from gutseg.inference.predictor import Predictor, probabilities
 from gutseg.losses import Criterion
@@ -101,12 +102,12 @@ def test_the_network_goes_to_the_device_and_stops_training():
 
 def test_flips_are_undone_before_the_mean():
     images = torch.rand(2, 3, 8, 8)
-    bright = probabilities(Bright(), images, "none")
+    bright = probabilities(Bright(), images)
     for flips in ("hflip", "flips"):
-        torch.testing.assert_close(probabilities(Bright(), images, flips), bright)
-        ramp = probabilities(Ramp(), images, flips)
+        torch.testing.assert_close(probabilities(Bright(), images, LOOKS[flips]), bright)
+        ramp = probabilities(Ramp(), images, LOOKS[flips])
         torch.testing.assert_close(ramp, ramp.flip(3))
-        assert not torch.allclose(ramp, probabilities(Ramp(), images, "none"))
+        assert not torch.allclose(ramp, probabilities(Ramp(), images))
 
 
 def test_a_network_that_sees_the_whole_image_says_once_that_it_is_tiled(caplog):

@@ -37,7 +37,7 @@ class Predicted(Section):
     run: GivenPath
     # the folds whose networks predict; full is the network of `gutseg train --fold full`
     folds: Annotated[list[Annotated[Held, PlainValidator(_held)]], Field(min_length=1)]
-    # flips whose predictions are averaged
+    # looks at a slice whose predictions are averaged, as in predict.tta
     tta: Tta = "none"
 
     @field_validator("folds")

@@ -90,6 +90,19 @@ def check_prior_day(config: "Config") -> None:
             raise ValueError(f"prior_day: {reason}; leave it out")
 
 
+def check_tta(config: "Config") -> None:
+    """Raise ValueError for looks along a stack where there is none."""
+    if config.predict.tta != "strides":
+        return
+    reasons = (
+        (config.data.source != "competition", f"{config.data.source} has single images"),
+        (config.stack.slices == 1, "an input of one slice has no steps between slices"),
+    )
+    for applies, reason in reasons:
+        if applies:
+            raise ValueError(f"predict.tta: strides, but {reason}; choose another")
+
+
 def check_batches(config: "Config") -> None:
     """Raise ValueError where a batch would take more memory than any machine should give."""
     channels = config.stack.slices + (1 + len(CLASSES) if config.prior_day else 0)

@@ -13,6 +13,7 @@ from gutseg.config.checks import (
     check_epochs,
     check_prior_day,
     check_sizes,
+    check_tta,
     check_volume,
 )
 from gutseg.config.losses import Component, Loss, complete
@@ -161,7 +162,9 @@ class Predict(Section):
 
     # images, or windows of volumes, predicted together
     batch_size: Count = 16
-    # flips whose predictions are averaged
+    # what is averaged besides the image as it is: hflip or flips (both axes, four in all), shifts
+    # (by 8 pixels, both ways along the diagonal), scales (.875 and 1.125 times the sides), strides
+    # (stacks whose slices are one step closer and one farther)
     tta: Tta = "none"
     # larger images are predicted in tiles of this side, in pixels
     tile: Annotated[int, Field(ge=32, le=LARGEST_SIDE)] = 512
@@ -233,4 +236,5 @@ class Config(Section):
         check_epochs(self)
         check_sizes(self)
         check_volume(self)
+        check_tta(self)
         check_batches(self)

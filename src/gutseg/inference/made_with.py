@@ -23,7 +23,7 @@ class MadeWith:
 
     # sha256 of best.pt; None where no network made them
     weights: str | None
-    # a key of predictor.FLIPS
+    # a key of looks.LOOKS
     tta: str
     # sha256 of the settings that a prediction depends on
     settings: str

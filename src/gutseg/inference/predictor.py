@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gutseg.config import Predict
 from gutseg.data.inputs import Inputs
 from gutseg.data.volume import Scan
+from gutseg.inference.looks import Look, looks, with_strides
 from gutseg.losses.reductions import Mode
 from gutseg.models.valid import ValidNet
 
@@ -25,8 +26,6 @@ MARGIN = 32
 # Pixels that a processor predicts at a time. What a convolution reads and writes then fits into a
 # core's cache: a U-Net of 40 to 256 channels took 31 ms a slice for 4 of 128x128, 38 ms for 16.
 CPU_PIXELS = 2**16
-# Test-time augmentation: what is flipped of (B, C, H, W), besides the image as it is.
-FLIPS: dict[str, list[list[int]]] = {"none": [], "hflip": [[3]], "flips": [[3], [2], [2, 3]]}
 
 
 # A scan, planes of it and their images (B, S, h, w) -> (B, C, h, w)
@@ -100,6 +99,9 @@ class Predictor:
         self.settings = settings or Predict()
         self.mode = mode
         self.whole = whole
+        self.looks = looks(self.settings.tta, inputs.stack)
+        # what is seen after the channels of the images as they are, look by look
+        self.strided = with_strides(self.inputs, self.looks)
         # planes that the device has the memory for; None: no limit was met so far
         self.most: int | None = None
         # a window is never larger than what the network was trained on
@@ -148,7 +150,7 @@ class Predictor:
     @property
     def sees(self) -> tuple[Any, ...]:
         """What `stacks` depends on."""
-        return type(self), self.inputs, self.settings.batch_size
+        return type(self), self.inputs, self.settings.batch_size, tuple(self.strided)
 
     def batch_size(self, scan: Scan) -> int:
         """Return how many planes of a scan are predicted together."""
@@ -159,16 +161,24 @@ class Predictor:
     def batches(self, scan: Scan, z: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Yield (planes, stacks on the device) batch by batch."""
         for batch, images in self.stacks([Part(scan, z)]):
-            yield batch[0].z, images.to(self.device)
+            yield batch[0].z, self.first(images).to(self.device)
+
+    def first(self, images: Tensor) -> Tensor:
+        """Return of what `stacks` yields the images as they are, without those of other looks."""
+        return images[:, : self.inputs.channels] if self.strided else images
 
     def stacks(self, parts: Sequence[Part]) -> Iterator[tuple[Batch, Tensor]]:
         """Yield batches of planes with what the network sees of them, (B, S, h, w) float32.
 
-        parts: of scans of one size (H, W).
+        parts: of scans of one size (H, W). Behind the S channels come those of other strides.
         """
         for batch in cut(parts, self.batch_size(parts[0].scan)):
-            images = [self.inputs.images(part.scan, part.z) for part in batch]
+            images = [self._images(part) for part in batch]
             yield batch, torch.from_numpy(images[0] if len(images) == 1 else np.concatenate(images))
+
+    def _images(self, part: Part) -> np.ndarray:
+        seen = [inputs.images(part.scan, part.z) for inputs in (self.inputs, *self.strided)]
+        return seen[0] if len(seen) == 1 else np.concatenate(seen, axis=1)
 
     def __call__(self, scan: Scan, z: np.ndarray | None = None) -> np.ndarray:
         """Return (C, len(z), H, W) uint8 probabilities of the planes z, by default all."""
@@ -185,14 +195,17 @@ class Predictor:
 
     def _within_memory(self, images: Tensor) -> Tensor:
         """Return probabilities (B, C, h, w) of a batch, in parts where memory runs out."""
-        tta, mode, size = self.settings.tta, self.mode, len(images)
+        size = len(images)
         if self.device.type == "cpu":
             size = max(CPU_PIXELS // math.prod(images.shape[2:]), 1)
         found = [
-            self._halved(some, lambda one: probabilities(self.logits, one, tta, mode))
-            for some in images.split(size)
+            self._halved(some, lambda one: self.probabilities(one)) for some in images.split(size)
         ]
         return found[0] if len(found) == 1 else torch.cat(found)
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Return mean probabilities (B, C, h, w) over the looks; images: as `stacks` has them."""
+        return probabilities(self.logits, images, self.looks, self.mode, self.inputs.channels)
 
     def _halved(self, images: Tensor, answer: Callable[[Tensor], Tensor]) -> Tensor:
         """Return answer(images); where memory runs out, from now on in half batches."""
@@ -253,17 +266,24 @@ def activation(logits: Tensor, mode: Mode = "multilabel") -> Tensor:
 
 
 def probabilities(
-    network: Callable[[Tensor], Tensor], images: Tensor, flips: str, mode: Mode = "multilabel"
+    network: Callable[[Tensor], Tensor],
+    images: Tensor,
+    seen: Sequence[Look] = (),
+    mode: Mode = "multilabel",
+    channels: int | None = None,
 ) -> Tensor:
-    """Return the mean probabilities over the flips: (B, C, h, w) float32 in [0, 1].
+    """Return the mean probabilities over an image and looks at it: (B, C, h, w) in [0, 1].
 
-    images: (B, S, h, w). flips: a key of FLIPS.
+    images: (B, S, h, w), behind the first S = channels those of looks with other strides. channels:
+    None for all.
     """
-    total = activation(network(images).float(), mode)  # (B, C, h, w)
-    for dims in FLIPS[flips]:
-        found = activation(network(images.flip(dims)).float(), mode)
-        total = total + found.flip(dims)
-    return total / (1 + len(FLIPS[flips]))
+    total = activation(network(images[:, :channels]).float(), mode)  # (B, C, h, w)
+    behind = iter(images.split(channels or images.shape[1], dim=1)[1:])
+    for look in seen:
+        given = next(behind) if look.stride else images[:, :channels]  # (B, S, h, w)
+        found = activation(network(look.there(given)).float(), mode)
+        total = total + look.back(found, (images.shape[2], images.shape[3]))
+    return total / (1 + len(seen))
 
 
 def to_bytes(found: np.ndarray) -> np.ndarray:

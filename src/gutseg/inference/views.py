@@ -41,17 +41,25 @@ class ViewPredictor(Predictor):
     @torch.inference_mode()
     def predict(self, batch: Batch, images: Tensor) -> np.ndarray:
         """Return (C, N, H, W) uint8 probabilities of the slices of a part; images: none."""
-        found = self.parts(batch[0].scan, batch[0].z, lambda _, __, some: self._within_memory(some))
-        return to_bytes(next(found)[1])
+        part = batch[0]
+        return to_bytes(self._slices(part.scan, part.z, lambda _, __, x: self._within_memory(x)))
 
     def parts(
         self, scan: Scan, z: np.ndarray, answer: Answer
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the slices z at once; answer sees the scan turned, batch by batch of its planes."""
+
+        def as_they_are(seen: Scan, planes: np.ndarray, images: Tensor) -> Tensor:
+            return answer(seen, planes, self.first(images))
+
+        yield z, self._slices(scan, z, as_they_are)
+
+    def _slices(self, scan: Scan, z: np.ndarray, answer: Answer) -> np.ndarray:
+        """Return what is said of the slices z (C, len(z), H, W) by planes that cross them."""
         seen = turned(scan, self.view)
         planes = [Part(seen, np.arange(len(seen.image)))]
         found = [
             self.native(seen, answer(seen, batch[0].z, images.to(self.device)))[:, :, z]
             for batch, images in super().stacks(planes)
         ]  # (C, B, len(z), columns) each
-        yield z, turn_back(np.concatenate(found, axis=1), self.view)
+        return turn_back(np.concatenate(found, axis=1), self.view)

@@ -19,7 +19,6 @@ from gutseg.inference.predictor import (
     Batch,
     Part,
     Predictor,
-    probabilities,
     to_bytes,
 )
 
@@ -59,8 +58,7 @@ class VolumePredictor(Predictor):
     @torch.inference_mode()
     def predict(self, batch: Batch, images: Tensor) -> np.ndarray:
         """Return (C, N, H, W) uint8 probabilities of the planes of a part; images: its scan."""
-        tta, mode = self.settings.tta, self.mode
-        found = probabilities(self.logits, images.to(self.device), tta, mode)  # (Z, C, h, w)
+        found = self.probabilities(images.to(self.device))  # (Z, C, h, w)
         return to_bytes(self.native(batch[0].scan, found[batch[0].z.tolist()]))
 
     def parts(

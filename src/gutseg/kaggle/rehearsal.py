@@ -14,7 +14,7 @@ from gutseg.data.mask_csv import read_rows
 from gutseg.data.submission_issues import read_sample, read_submission, submission_issues
 from gutseg.files import competition_folder, need_file, read_json, write_json
 from gutseg.held_out import SCORE, Unseen
-from gutseg.inference.predictor import FLIPS
+from gutseg.inference.looks import passes
 from gutseg.jobs import num_cores
 from gutseg.kaggle.code_rehearsal import rehearse_scoring, rehearse_training
 from gutseg.kaggle.manifest import MARKER
@@ -179,14 +179,14 @@ def what_to_cut(blend: Blend, hours: float) -> str:
     if hours <= HOURS:
         return ""
     used = [*blend.members, *filter(None, [blend.background])]
-    passes = [(1 + len(FLIPS[one.tta]), len(one.folds)) for one in used]
-    whole = sum(flips * folds for flips, folds in passes)
+    counts = [(passes(one.tta), len(one.folds)) for one in used]
+    whole = sum(looks * folds for looks, folds in counts)
     ways = {
-        "tta: none": sum(folds for _, folds in passes),
-        "one fold a run": sum(flips for flips, _ in passes),
+        "tta: none": sum(folds for _, folds in counts),
+        "one fold a run": sum(looks for looks, _ in counts),
     }
     if max(ways.values()) < whole:
-        ways["both"] = len(passes)
+        ways["both"] = len(counts)
     texts = [f"{way} {hours * left / whole:.1f} h" for way, left in ways.items() if left < whole]
     cuts = ", ".join(texts) or "a smaller network"
     return f": too long; {cuts}; on a GPU a larger predict.batch_size may help"
