@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import numpy as np
 from pydantic import Field
 
@@ -12,14 +13,18 @@ from gutseg.data.sources.pictures import Pictures, picture
 
 # above this a file without given classes is taken for grey values: 0 and 255, or a photograph
 MOST_CLASSES = 32
+# pixels by which labels may lie beside their images
+Offset = Annotated[float, Field(ge=-16, le=16)]
 
 
-def isbi(folder: Path, inputs: Inputs) -> Pictures:
+def isbi(folder: Path, inputs: Inputs, *, offset: tuple[Offset, Offset] = (0.0, 0.0)) -> Pictures:
     """Read cell membranes: folder/train/image/*.png, grey, and folder/train/label/*.png.
 
     One class, the inside of a cell: 255 in the label map, bit 0 of the labels; the membrane is 0
-    in both. A group is an image, though the 30 of the challenge are neighbouring sections of one
-    stack. Raises ValueError or FileNotFoundError naming the file. Source: [Arganda-Carreras 2015].
+    in both. offset: what the label map shows at row y, column x is in the image at y + offset[0],
+    x + offset[1], in pixels, so that the image is moved onto it. A group is an image, though the
+    30 of the challenge are neighbouring sections of one stack. Raises ValueError or
+    FileNotFoundError naming the file. Source: [Arganda-Carreras 2015].
     """
     found, part = [], folder / "train"
     for file, image, label in read_labelled(part / "image", part / "label", read_grey):
@@ -29,8 +34,21 @@ def isbi(folder: Path, inputs: Inputs) -> Pictures:
                 f"{file} holds {other[0]}; expected 0 (membrane) and 255 (inside) alone, "
                 "save it without smoothing"
             )
-        found.append(picture(file.stem, image, label == 255))
+        found.append(picture(file.stem, _moved(image, offset), label == 255))
     return Pictures(found, inputs, ("inside",), "multilabel")
+
+
+def _moved(image: np.ndarray, offset: tuple[float, float]) -> np.ndarray:
+    """Return an image (H, W, 1) sampled at (y, x) + offset by cubics, its edge repeated."""
+    if not any(offset):
+        return image
+    height, width = image.shape[:2]
+    places = np.array([[1, 0, offset[1]], [0, 1, offset[0]]], np.float64)
+    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(
+        image, places, (width, height), flags=how, borderMode=cv2.BORDER_REPLICATE
+    )
+    return moved.reshape(image.shape).clip(0, 1)  # cubics overshoot
 
 
 def png_folder(
