@@ -20,7 +20,7 @@ LARGE_GPU = 12
 CROP = 128
 # images of membrane.yaml (30) and nuclei.yaml (10) lie on either side
 FEW_PICTURES = 20
-# how often the area of every training image is seen: 58 times in membrane.yaml
+# how often the area of every training image is seen: 58 times in bench/base/membrane.yaml
 PASSES = 60
 # of smp_unet.yaml on the whole data: 25 epochs of 31,000 slices
 GPU_STEPS = 24_000

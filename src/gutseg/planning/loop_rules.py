@@ -26,7 +26,7 @@ LOOP_RULES = (
         "optim",
         d.region_alone,
         {"name": "adam", "lr": 2e-3, "weight_decay": 0.0},
-        "As in configs/nuclei.yaml, with which the losses were compared.",
+        "As in configs/bench/base/nuclei.yaml, with which the losses were compared.",
     ),
     Rule(
         "optim",
@@ -38,7 +38,7 @@ LOOP_RULES = (
         "train.epochs",
         lambda f: not d.crops(f) and not f.volumes,
         d.PASSES,
-        "Every image is seen as often as in configs/membrane.yaml.",
+        "Every image is seen as often as in configs/bench/base/membrane.yaml.",
     ),
     Rule(
         "train.epochs",
@@ -61,7 +61,7 @@ LOOP_RULES = (
         d.steps,
         lambda f: (
             f"The area of every training image is seen {d.PASSES} times, as in "
-            "configs/membrane.yaml."
+            "configs/bench/base/membrane.yaml."
         ),
     ),
     Rule(

@@ -34,9 +34,7 @@ MODEL_RULES = (
             "docs/bench/networks.md."
         ),
     ),
-    Rule(
-        "model.name", always, "unet", "A small U-Net, as in configs/membrane.yaml and nuclei.yaml."
-    ),
+    Rule("model.name", always, "unet", "The small U-Net of configs/bench/base/."),
     Rule(
         "model.params",
         d.is_pretrained,
@@ -75,13 +73,13 @@ MODEL_RULES = (
         "model.params",
         lambda f: f.images < d.FEW_PICTURES,
         {"widths": [16, 32, 64], "norm": "batch"},
-        lambda f: f"{f.images} images are little to learn from: three levels, as in nuclei.yaml.",
+        lambda f: f"{f.images} images are few: three levels, as in bench/base/nuclei.yaml.",
     ),
     Rule(
         "model.params",
         always,
         {"widths": [16, 32, 64, 128], "norm": "batch"},
-        lambda f: f"{f.images} images: four levels, as in membrane.yaml.",
+        lambda f: f"{f.images} images: four levels, as in bench/base/membrane.yaml.",
     ),
     Rule(
         "model.encoder_weights",
