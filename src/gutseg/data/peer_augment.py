@@ -56,7 +56,8 @@ class MovedTriangle(A.DualTransform):
         centre, side = np.array([width, height]) / 2, min(height, width) // 3
         corners = centre + side * np.array([[1, 1], [1, -1], [-1, -1]])
         moved = corners + self.random_generator.uniform(-1, 1, (3, 2)) * self.reach * height
-        return {"matrix": cv2.getAffineTransform(np.float32(corners), np.float32(moved))}
+        start, end = (points.astype(np.float32) for points in (corners, moved))
+        return {"matrix": cv2.getAffineTransform(start, end)}
 
     def apply(self, img: np.ndarray, matrix: np.ndarray, **params: Any) -> np.ndarray:
         """Move an image (H, W, C), linear."""
