@@ -143,6 +143,10 @@ def test_every_member_needs_a_fold_that_held_the_case_out():
     assert [unseen.knows(f"case{case}_day0") for case in (1, 2, 3, 4)] == [True, *[False] * 3]
     assert unseen.choose(whole, "case2_day0") is whole
     assert not Unseen([(1.0, second)], [frozenset()]).knows("case1_day0")
+    gated = Unseen([(1.0, second)], [], gate=[frozenset({2}), frozenset({1, 3})])
+    assert [gated.knows(f"case{case}_day0") for case in (1, 2, 3)] == [True, False, False]
+    whole = Ensemble(["b0"], [1.0], [], gate=["c0", "c1"])
+    assert gated.choose(whole, "case1_day0").gate == ["c1"]
 
 
 @pytest.mark.parametrize("content", ["[]", '{"cases": 1}', '{"cases": ["1"]}', '{"cases": [true]}'])

@@ -1,6 +1,7 @@
 """The rules of a blend do the same in the search, in scores and in what is submitted."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,12 +9,14 @@ import pytest
 from scipy import ndimage
 
 import gutseg
-from gutseg import blends
+from gutseg import blends, runs
+from gutseg.blend import blend
 from gutseg.config import Rule, dump, load_blend
-from gutseg.config.blend import Rules
+from gutseg.config.blend import Predicted, Rules
 from gutseg.constants import CLASSES
 from gutseg.inference import oof
 from gutseg.inference.search import Search, volumes
+from gutseg.kaggle.bundle import pack_runs
 from gutseg.masks.rle_writing import encode_scan
 from gutseg.metrics.competition import METRICS, summarise
 from gutseg.submit import submit
@@ -36,11 +39,21 @@ def ruled(trained, tmp_path):
     return tmp_path / "b.yaml"
 
 
+@pytest.fixture
+def gated(ruled, trained):
+    """The same blend, whose gates look at the run of `trained` itself."""
+    solved = load_blend(ruled)
+    gate = Predicted(run=trained.run, folds=[0, 1])
+    dump(solved.model_copy(update={"gate_by": gate}), ruled)
+    return ruled
+
+
 def _blur(ruled):
     """Write unsure predictions into a copy of the run: spots of all sizes, some of them right."""
     run = ruled.parent / "tiny"
     shutil.copytree(load_blend(ruled).members[0].run, run)
-    ruled.write_text(ruled.read_text().replace(str(load_blend(ruled).members[0].run), str(run)))
+    old = str(load_blend(ruled).members[0].run)
+    ruled.write_text(ruled.read_text().replace(old, str(run), 1))  # members come first
     rng = np.random.default_rng(0)
     opened = blends.open_source(ruled)
     for fold, scans in opened.members[0].planes.items():
@@ -51,25 +64,44 @@ def _blur(ruled):
             oof.save(oof.folder(run, fold) / f"{name}.npz", (found * 255).astype(np.uint8), z)
 
 
-def test_search_and_scores_agree_on_unsure_predictions(ruled):
-    _blur(ruled)
-    opened = blends.open_source(ruled)
-    search = Search(volumes(opened.members, 0.2), METRICS["default"], threads=2)
-    scored = blends.out_of_fold(ruled, METRICS["default"]).results["all"]
-    expected = summarise(scored, METRICS["default"]).score
-    assert search.score((1.0,), RULES) == pytest.approx(expected)
-    for number in range(3):
-        without = [*RULES]
-        without[number] = Rule(RULES[number].threshold)
-        assert search.score((1.0,), without) != pytest.approx(expected)
+def test_search_and_scores_agree_on_unsure_predictions(gated, trained):
+    """Also where the gates look at another run, here the one that was not blurred."""
+    _blur(gated)
+    opened = blends.open_source(gated)
+    assert opened.gate.run == trained.run != opened.members[0].run
+    found: list[float] = []
+    for gate in (opened.gate, None):
+        loaded = volumes(opened.members, 0.2, gate=gate)
+        search = Search(loaded, METRICS["default"], threads=2)
+        dump(load_blend(gated).model_copy(update={} if gate else {"gate_by": None}), gated)
+        scored = blends.out_of_fold(gated, METRICS["default"]).results["all"]
+        found.append(search.score((1.0,), RULES))
+        assert found[-1] == pytest.approx(summarise(scored, METRICS["default"]).score)
+    assert found[0] != pytest.approx(found[1])
+    assert found[1] != pytest.approx(search.score((1.0,), [Rule(r.threshold) for r in RULES]))
 
 
-def test_what_is_submitted_is_what_was_scored(ruled, trained, tmp_path):
+def test_a_blend_names_and_packs_the_run_that_gates(trained, tmp_path):
+    run = tmp_path / "tiny"
+    shutil.copytree(trained.run, run)
+    blend([trained.run], tmp_path / "b", trials=2, gate_by=run)
+    solved = load_blend(tmp_path / "b" / "blend.yaml")
+    assert solved.gate_by == Predicted(run=Path("../tiny"), folds=[0, 1])
+    scored = blends.out_of_fold(tmp_path / "b" / "blend.yaml", METRICS["default"]).results["all"]
+    assert summarise(scored, METRICS["default"]).score == pytest.approx(solved.score)
+    pack_runs(solved, tmp_path / "b", tmp_path / "bundle")
+    packed = load_blend(tmp_path / "bundle" / "blend.yaml")
+    assert packed.gate_by.run == Path("runs/1-tiny") != packed.members[0].run
+    names = [one.name for one in runs.assemble(packed, tmp_path / "bundle").gate]
+    assert names == [f"{tmp_path}/bundle/runs/1-tiny/fold{fold}" for fold in (0, 1)]
+
+
+def test_what_is_submitted_is_what_was_scored(gated, trained, tmp_path):
     """The public session predicts every case with the fold that held it out, as `predict` did."""
-    submit(ruled, trained.raw, tmp_path / "s.csv", debug_scans=1)
+    submit(gated, trained.raw, tmp_path / "s.csv", debug_scans=1)
     rows = pd.read_csv(tmp_path / "s.csv", keep_default_na=False)
     rows = rows[rows["id"].str.startswith(SCAN)].set_index(["id", "class"])["predicted"]
-    opened = blends.open_source(ruled)
+    opened = blends.open_source(gated)
     texts = encode_scan(opened.masks(SCAN)[0])
     expected = {
         (f"{SCAN}_slice_{z + 1:04d}", organ): texts[3 * z + number]

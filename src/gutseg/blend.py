@@ -39,6 +39,9 @@ def blend(
         Path | None, typer.Option(help="a blend.yaml whose rules are tried first")
     ] = None,
     also: Annotated[str, typer.Option(help="more rules to search, as in gate_pixels,min_run")] = "",
+    gate_by: Annotated[
+        Path | None, typer.Option(help="a run whose probabilities the gates look at")
+    ] = None,
     cross_fit: Annotated[
         bool, typer.Option(help="also score each fold by what the others choose")
     ] = False,
@@ -53,21 +56,23 @@ def blend(
     keys = _more(also)
     check_once(runs)
     check_output(out / "blend.yaml", begins=b"members:")
-    for run in [*runs, *filter(None, [background])] if full else ():
+    for run in [*runs, *filter(None, [background, gate_by])] if full else ():
         check_full(run)
     tuner = Tuner(trials, seed, keys, first_rules(rules))
     members = over_background([predictions(run, fold) for run in runs], background)
+    folds = ",".join(map(str, members[0].folds))
+    gate = predictions(gate_by, folds) if gate_by else None
     floor = min(*CHOICES["threshold"], *(rule.threshold for rule in tuner.first))
-    search = Search(volumes(members, floor), METRICS[metric], os.cpu_count() or 1)
+    search = Search(volumes(members, floor, gate=gate), METRICS[metric], os.cpu_count() or 1)
     found = tuner(search, len(runs))
-    dump(_solved(out, members, found, metric, full), out / "blend.yaml")
+    dump(_solved(out, members, found, metric, full, gate), out / "blend.yaml")
     first = f"the rules of {rules} and equal weights" if rules else _PLAIN
     print(
         f"{out / 'blend.yaml'}: out-of-fold score {found.score:.4f} ({metric}), "
         f"{found.plain:.4f} with {first}"
     )
     if cross_fit:
-        print(_cross_fitted(members, floor, METRICS[metric], tuner, first))
+        print(_cross_fitted(members, gate, floor, METRICS[metric], tuner, first))
 
 
 _PLAIN = "thresholds of 0.5 and nothing else"
@@ -84,10 +89,21 @@ def _more(also: str) -> Sequence[str]:
 
 
 def _solved(
-    out: Path, members: Sequence[OutOfFold], found: Tuned, metric: str, full: bool
+    out: Path,
+    members: Sequence[OutOfFold],
+    found: Tuned,
+    metric: str,
+    full: bool,
+    gate: OutOfFold | None,
 ) -> Blend:
     """Return what blend.yaml says of a choice, its runs relative to the folder `out`."""
-    over = members[0].background
+
+    def predicted(one: OutOfFold | None) -> Predicted | None:
+        if one is None:
+            return None
+        run = Path(os.path.relpath(one.run, out))
+        return Predicted(run=run, folds=[FULL] if full else one.folds, tta=one.tta)
+
     return Blend(
         members=[
             Member(
@@ -100,23 +116,25 @@ def _solved(
             if weight > 0
         ],
         rules=Rules(**dict(zip(CLASSES, found.rules, strict=True))),
-        background=over
-        and Predicted(
-            run=Path(os.path.relpath(over.run, out)),
-            folds=[FULL] if full else over.folds,
-            tta=over.tta,
-        ),
+        background=predicted(members[0].background),
+        gate_by=predicted(gate),
         metric=metric,
         score=found.score,
     )
 
 
 def _cross_fitted(
-    members: Sequence[OutOfFold], floor: float, metric: Metric, tuner: Tuner, first: str
+    members: Sequence[OutOfFold],
+    gate: OutOfFold | None,
+    floor: float,
+    metric: Metric,
+    tuner: Tuner,
+    first: str,
 ) -> str:
     """Say what the search scores on folds that it did not see."""
     parts = parts_of(members[0], apart=True)
-    search = Search(volumes(members, floor, apart=True), metric, os.cpu_count() or 1)
+    loaded = volumes(members, floor, apart=True, gate=gate)
+    search = Search(loaded, metric, os.cpu_count() or 1)
     held, _ = cross_fitted(search, parts, len(members), tuner)
     plain = Held.of(parts, search.tallies((1.0,) * len(members), tuner.first))
     found, gain = held.score, held.minus(plain)

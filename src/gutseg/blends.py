@@ -45,6 +45,8 @@ class Blended:
     weights: Sequence[float]
     # one per class
     rules: Sequence[Rule]
+    # what the rules' gates look at; None: the mean of the members
+    gate: OutOfFold | None = None
 
     @property
     def data(self) -> Source:
@@ -64,7 +66,8 @@ class Blended:
     def finish(self, name: str, probabilities: np.ndarray, seen: np.ndarray) -> BitRows:
         """Turn what `probabilities` returns of a scan into masks."""
         size = self.data.voxel_mm(name)
-        return finish_scan(probabilities, self.rules, seen=seen, voxel_mm=size)
+        said = self.gate.load(name, self.data.scan(name).shape)[0] if self.gate else None
+        return finish_scan(probabilities, self.rules, seen=seen, voxel_mm=size, gate=said)
 
     def probabilities(self, name: str, fold: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities (C, Z, H, W) uint8 of a scan and which planes (Z,) were predicted.
@@ -85,6 +88,7 @@ def open_source(
     wanted: as in `--fold`; "all" are the folds that a blend lists. missing: as in `predictions`.
     background: a run whose background is laid over the predictions, in place of the blend's.
     """
+    gate = None
     if source.is_dir():
         members, weights = [runs.predictions(source, wanted, missing)], [1.0]
         by_class = [Rule()] * len(members[0].data.classes)
@@ -96,16 +100,19 @@ def open_source(
         for member in solved.members:
             folds = ",".join(map(str, member.folds)) if wanted == "all" else wanted
             members.append(runs.predictions(source.parent / member.run, folds, missing))
+        if solved.gate_by:
+            folds = ",".join(map(str, members[0].folds))
+            gate = runs.predictions(source.parent / solved.gate_by.run, folds, missing)
         if solved.background and background is None:
             background = source.parent / solved.background.run
-    oof.check_same_scans(members)
+    oof.check_same_scans([*members, *filter(None, [gate])])
     members = over_background(members, background, missing)
     if not (members[0].data.has_volumes or source.is_dir()):
         raise ValueError(
             f"{source}: the rules of a blend are for volumes, and {members[0].run} predicts images "
             f"that stand alone; score each run by itself: gutseg score {members[0].run}"
         )
-    return Blended(members, weights, by_class)
+    return Blended(members, weights, by_class, gate)
 
 
 def out_of_fold(
@@ -119,7 +126,7 @@ def out_of_fold(
     opened = open_source(source, wanted, missing, background)
     members, data = opened.members, opened.data
     if data.has_volumes:
-        results = oof.compare_scans(members, opened.weights, opened.rules, metric)
+        results = oof.compare_scans(members, opened.weights, opened.rules, metric, opened.gate)
         groups = {f"fold {fold}": [fold] for fold in members[0].folds} | {"all": members[0].folds}
         counts = {
             name: oof.count_results(members[0], results[name], group)
@@ -157,7 +164,7 @@ def measured(opened: Blended, how: Clinical) -> list[OrganResult]:
 
 
 def _check_holds_out(path: Path, solved: Blend) -> None:
-    for member in [*solved.members, *([solved.background] if solved.background else [])]:
+    for member in solved.used:
         if FULL in member.folds:
             raise ValueError(
                 f"{path}: {member.run} predicts with `{FULL}`, which was trained on all patients, "

@@ -86,6 +86,8 @@ class Unseen:
     background: Sequence[Cases]
     # the reading of the metric that the blend's rules were chosen under
     metric: str = "default"
+    # those of the folds of the run that gates look at
+    gate: Sequence[Cases] = ()
 
     @classmethod
     def of_blend(cls, path: Path) -> "Unseen":
@@ -95,17 +97,15 @@ class Unseen:
             return [held_out(path.parent / run.run / fold_name(fold)) for fold in run.folds]
 
         solved = load_blend(path)
-        over = cases(solved.background) if solved.background else []
-        return cls(
-            [(member.weight, cases(member)) for member in solved.members], over, solved.metric
-        )
+        over, gate = (cases(one) if one else [] for one in (solved.background, solved.gate_by))
+        members = [(member.weight, cases(member)) for member in solved.members]
+        return cls(members, over, solved.metric, gate)
 
     def knows(self, scan: str) -> bool:
         """Say whether some fold of every member held the case of a scan out."""
         case = scan_key(scan)[0]
-        groups = [folds for _, folds in self.members] + (
-            [self.background] if self.background else []
-        )
+        groups = [folds for _, folds in self.members]
+        groups += [folds for folds in (self.background, self.gate) if folds]
         return all(any(case in cases for cases in folds) for folds in groups)
 
     def choose(self, ensemble: Ensemble, scan: str) -> Ensemble:
@@ -119,9 +119,11 @@ class Unseen:
             kept += [ensemble.predictors[number] for number in chosen]
             weights += [weight / len(chosen)] * len(chosen)
             first += len(folds)
-        pairs = zip(ensemble.background, self.background, strict=True)
-        over = [predictor for predictor, cases in pairs if case in cases]
-        return replace(ensemble, predictors=kept, weights=weights, background=over)
+        over, gate = (
+            [predictor for predictor, cases in zip(*pair, strict=True) if case in cases]
+            for pair in ((ensemble.background, self.background), (ensemble.gate, self.gate))
+        )
+        return replace(ensemble, predictors=kept, weights=weights, background=over, gate=gate)
 
 
 def score_public(submission: Path, truth: Path, slices: pd.DataFrame, unseen: Unseen) -> None:

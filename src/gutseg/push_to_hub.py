@@ -42,8 +42,7 @@ def push_to_hub(
     """
     hub = _hub(upload) if upload else None
     solved, home = runs.as_blend(source)
-    used = [*solved.members, *filter(None, [solved.background])]
-    inputs = [source, *(home / member.run for member in used)]
+    inputs = [source, *(home / member.run for member in solved.used)]
     check_output_folder(out, WRITTEN, marker=MARKER, inputs=inputs)
     runs.assemble(solved, home)  # what cannot be opened is better known here
     card = _card(solved, home, upload or out.resolve().name)
@@ -56,7 +55,7 @@ def push_to_hub(
     if hub:
         _send(hub, out, upload)
         said = f", uploaded to https://huggingface.co/{upload}"
-    print(f"{out}: {sum(len(member.folds) for member in used)} networks{said}")
+    print(f"{out}: {sum(len(one.folds) for one in solved.used)} networks{said}")
 
 
 def _published(config: Config) -> Config:

@@ -280,6 +280,7 @@ def assemble(solved: Blend, home: Path, device: torch.device | None = None) -> E
         [member.weight / len(member.folds) for member in solved.members for _ in member.folds],
         rules(solved),
         background=load(solved.background, any_class=True) if solved.background else (),
+        gate=load(solved.gate_by) if solved.gate_by else (),
     )
 
 

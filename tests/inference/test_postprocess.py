@@ -120,6 +120,25 @@ def test_gate_counts_the_pixels_that_reach_gate_and_threshold(volume):
     assert areas(threshold=0.5, gate=0.4, gate_pixels=3)[4] == 0
 
 
+def test_gates_may_look_at_what_another_run_says():
+    """Three slices of 4 pixels at .6; the other run has 0, 1 and 4 pixels of .8 in them."""
+    ours, theirs = np.zeros((1, 3, 5, 5), np.uint8), np.zeros((1, 3, 5, 5), np.uint8)
+    ours[0, :, 1:3, 1:3] = 153
+    theirs[0, 1, 4, 4] = theirs[0, 2, 1:3, 1:3] = 204
+
+    def areas(**rule):
+        found = finish_scan(ours, [Rule(**rule)], gate=theirs)
+        return found.slice_counts()[0].tolist()
+
+    assert areas(gate=0.8) == [0, 4, 4]
+    assert areas(gate=0.8, gate_pixels=2) == [0, 0, 4]
+    assert areas(gate=0.81) == [0, 0, 0]
+    assert areas(gate=0, gate_pixels=9) == [4, 4, 4]  # this class is not gated
+    assert areas(threshold=0.61, gate=0.8) == [0, 0, 0]
+    # by our own probabilities no slice passes
+    assert not finish_scan(ours, [Rule(gate=0.8)]).words.any()
+
+
 def test_slices_keep_a_class_in_runs_that_are_long_enough():
     shown = np.array([1, 1, 0, 1, 1, 1, 0, 1, 0, 1, 1], bool)
 

@@ -5,7 +5,7 @@ import pytest
 from plain_postprocess import finish_plainly
 
 from gutseg.inference.ensemble import weighted_mean
-from gutseg.inference.postprocess import Cut, Rule, to_byte
+from gutseg.inference.postprocess import Cut, Rule, finish_scan, to_byte
 from gutseg.inference.search import Search, Volume
 from gutseg.masks.bit_rows import BitRows
 from gutseg.metrics.competition import METRICS, compare, summarise
@@ -134,6 +134,18 @@ def test_a_crop_knows_which_slices_nobody_predicted():
         volume = Volume.crop(members, truth, 1, seen=seen)
         found = volume.evaluate((1.0,), Rule(min_run=3), METRICS["default"])
         assert (volume.first, found.dice, found.rows) == (2, rows, 4)
+
+
+@pytest.mark.parametrize("rule", [Rule(0.3, gate=0.6), Rule(0.3, 4, 0.4, gate_pixels=9), Rule(0.4)])
+def test_a_crop_is_gated_by_another_run_as_the_whole_scan_is(scans, rule):
+    for members, truth in scans:
+        ours, theirs = members[:, 1]  # of one class, two runs
+        volume = Volume.crop(ours[None], truth[1], to_byte(0.2), gate=theirs)
+        found = volume.evaluate((1.0,), rule, METRICS["default"])
+        mask = finish_scan(ours[None], [rule], gate=theirs[None])
+        plain = compare("s", mask, BitRows.from_arrays(truth[1][None]), METRICS["default"])
+        assert found.dice == pytest.approx(np.nansum(plain.dice))
+        assert found.rows == np.isfinite(plain.dice).sum()
 
 
 def test_a_gate_by_area_asks_for_the_mean_once(scans, search, monkeypatch):

@@ -98,10 +98,18 @@ class Blend(Section):
     rules: Rules = Rules()
     # the run that says where there is no organ at all, whatever the members say; null: none
     background: Predicted | None = None
+    # the run of the same classes whose probabilities the rules' gates look at, a classifier for
+    # instance; a class of gate 0 is then not gated; null: the members' mean
+    gate_by: Predicted | None = None
     # the reading of the competition's metric that the rules were chosen under
     metric: str = "default"
     # out of fold
     score: float | None = None
+
+    @property
+    def used(self) -> list[Predicted]:
+        """All runs that predict: members, then background and gate where there are any."""
+        return [*self.members, *filter(None, [self.background, self.gate_by])]
 
     def model_post_init(self, _: Any) -> None:
         """Check that every run is listed once, and the metric's name."""

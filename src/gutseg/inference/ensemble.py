@@ -45,6 +45,8 @@ class Ensemble:
     rules: Sequence[Rule]
     # the networks whose mean says where there is background; without them all pixels count
     background: Sequence[Predictor] = ()
+    # the networks whose mean the rules' gates look at; without them it is that of the predictors
+    gate: Sequence[Predictor] = ()
 
     def __call__(self, scan: Scan, z: np.ndarray) -> BitRows:
         """Return the masks of a scan (C, Z, H, W); planes that are not in z stay empty."""
@@ -56,15 +58,28 @@ class Ensemble:
         if self.background:
             said = mean_of(self.background, [1.0] * len(self.background), parts)
             mean = reuse_background(mean, is_background(said, "multilabel", None), None)
+        gate = mean_of(self.gate, [1.0] * len(self.gate), parts) if self.gate else None
         masks, first = [], 0
         for part in parts:
-            whole = np.zeros((len(mean), *part.scan.shape), np.uint8)
-            whole[:, part.z] = mean[:, first : first + len(part.z)]
+            here = slice(first, first + len(part.z))
             seen = np.isin(np.arange(len(part.scan.image)), part.z)
-            size = part.scan.voxel_mm
-            masks.append(finish_scan(whole, self.rules, seen=seen, voxel_mm=size))
+            done = finish_scan(
+                _whole(mean[:, here], part),
+                self.rules,
+                seen=seen,
+                voxel_mm=part.scan.voxel_mm,
+                gate=None if gate is None else _whole(gate[:, here], part),
+            )
+            masks.append(done)
             first += len(part.z)
         return masks
+
+
+def _whole(found: np.ndarray, part: Part) -> np.ndarray:
+    """Lay the planes (C, N, H, W) of a part into its scan: (C, Z, H, W), the others empty."""
+    whole = np.zeros((len(found), *part.scan.shape), np.uint8)
+    whole[:, part.z] = found
+    return whole
 
 
 def mean_of(

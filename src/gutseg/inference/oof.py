@@ -192,12 +192,17 @@ def _groups(member: OutOfFold) -> list[str]:
 
 
 def compare_scans(
-    members: Sequence[OutOfFold], weights: Sequence[float], rules: Sequence[Rule], metric: Metric
+    members: Sequence[OutOfFold],
+    weights: Sequence[float],
+    rules: Sequence[Rule],
+    metric: Metric,
+    gate: OutOfFold | None = None,
 ) -> dict[str, list[ScanResult]]:
     """Compare blended out-of-fold predictions with the labels.
 
-    Returns the results of every fold, `fold 0` ..., and of all scans, `all`. Only planes that
-    were predicted count; where folds divide single scans, `all` joins their parts again.
+    gate: the run that the rules' gates look at, None for the mean of the members. Returns the
+    results of every fold, `fold 0` ..., and of all scans, `all`. Only planes that were predicted
+    count; where folds divide single scans, `all` joins their parts again.
     """
     first = members[0]
     found: dict[str, list[ScanResult]] = {name: [] for name in _groups(first)}
@@ -209,7 +214,8 @@ def compare_scans(
             )
             truth = np.where(seen[:, None, None], scan.labels, 0)
             mean, size = weighted_mean(parts, weights), first.data.voxel_mm(name)
-            masks = finish_scan(mean, rules, seen=seen, voxel_mm=size)
+            said = gate.load(name, scan.shape, fold)[0] if gate else None
+            masks = finish_scan(mean, rules, seen=seen, voxel_mm=size, gate=said)
             result = compare(name, masks, BitRows.from_class_bits(truth, len(rules)), metric)
             result.dice[:, ~seen] = np.nan
             if fold is not None:

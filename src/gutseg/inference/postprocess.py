@@ -69,23 +69,35 @@ def finish_scan(
     *,
     seen: np.ndarray | None = None,
     voxel_mm: Sequence[float] | None = None,
+    gate: np.ndarray | None = None,
 ) -> BitRows:
     """Turn a scan's probabilities (C, Z, H, W) uint8 into masks, one rule per class.
 
     seen: (Z,) bool, the planes that were predicted, None for all. voxel_mm: the size of a voxel,
-    where something says it.
+    where something says it. gate: probabilities (C, Z, H, W) uint8 that gates look at instead.
     """
     gaps = None if seen is None else beside_gaps(seen)
     words = [
         Cut(organ, to_byte(rule.threshold)).apply(
             rule,
-            reached=pixels_from(organ, gate_byte(rule)) if rule.gate_pixels > 1 else None,
+            reached=_reached(organ, rule) if gate is None else _reached_in(gate[number], rule),
             beside_gap=gaps,
             voxel_ml=millilitres(voxel_mm),
         )
-        for organ, rule in zip(probabilities, rules, strict=True)
+        for number, (organ, rule) in enumerate(zip(probabilities, rules, strict=True))
     ]
     return BitRows(np.stack(words), probabilities.shape[3])
+
+
+def _reached(organ: np.ndarray, rule: Rule) -> np.ndarray | None:
+    return pixels_from(organ, gate_byte(rule)) if rule.gate_pixels > 1 else None
+
+
+def _reached_in(other: np.ndarray, rule: Rule) -> np.ndarray:
+    """Count the pixels of another run (Z, H, W) from the gate on; a gate of 0 lets all in."""
+    if rule.gate:
+        return pixels_from(other, to_byte(rule.gate))
+    return np.full(len(other), rule.gate_pixels)
 
 
 def to_byte(probability: float) -> int:

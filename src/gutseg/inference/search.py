@@ -50,8 +50,10 @@ class Volume:
 
     members: (M, z, y, x) uint8 probabilities. truth: (1, z, y, x). truth_counts: (Z,) pixels
     of all slices of the scan, of which the crop starts at plane `first`. shape: (Z, H, W).
-    beside_gap: (z,), as `beside_gaps` has it of the scan. voxel_ml: None where unknown. cuts,
-    reached: of the mean with the last weights, by threshold, and its pixels (z,) by gate.
+    beside_gap: (z,), as `beside_gaps` has it of the scan. voxel_ml: None where unknown. gate:
+    (z, 256) pixels of whole slices from each byte on, of the run that gates look at; None: it is
+    the mean. cuts, reached: of the mean with the last weights, by threshold, and its pixels (z,)
+    by gate.
     """
 
     members: np.ndarray
@@ -61,6 +63,7 @@ class Volume:
     shape: tuple[int, int, int]
     beside_gap: np.ndarray | None = None
     voxel_ml: float | None = None
+    gate: np.ndarray | None = None
     weights: tuple[float, ...] = ()
     cuts: dict[int, Cut] = field(default_factory=dict)
     reached: dict[int, np.ndarray] = field(default_factory=dict)
@@ -74,10 +77,12 @@ class Volume:
         *,
         seen: np.ndarray | None = None,
         voxel_mm: Sequence[float] | None = None,
+        gate: np.ndarray | None = None,
     ) -> "Volume":
         """Crop whole volumes: members (M, Z, H, W) uint8, truth (Z, H, W) bool.
 
-        floor: no threshold below this byte will be asked for. seen, voxel_mm: see `finish_scan`.
+        floor: no threshold below this byte will be asked for. seen, voxel_mm, gate (Z, H, W): see
+        `finish_scan`.
         """
         near = (members >= floor).any(axis=0) | truth
         box = tuple(_extent(np.any(near, axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
@@ -89,6 +94,7 @@ class Volume:
             truth.shape,
             None if seen is None else beside_gaps(seen)[box[0]],
             millilitres(voxel_mm),
+            None if gate is None else _pixels_by_byte(gate[box[0]]),
         )
 
     def evaluate(self, weights: tuple[float, ...], rule: Rule, metric: Metric) -> Tally:
@@ -109,7 +115,8 @@ class Volume:
         if weights != self.weights:
             # a search rarely returns to weights, and the cuts of all of them would fill the memory
             self.weights, self.cuts, self.reached = weights, {}, {}
-        threshold, gate, counts = to_byte(rule.threshold), gate_byte(rule), rule.gate_pixels > 1
+        threshold, gate = to_byte(rule.threshold), gate_byte(rule)
+        counts = rule.gate_pixels > 1 and self.gate is None
         # the mean is made again where a new threshold or gate needs it, and is not kept either
         if threshold not in self.cuts or (counts and gate not in self.reached):
             used = [member for member, weight in zip(self.members, weights, strict=True) if weight]
@@ -118,9 +125,14 @@ class Volume:
                 self.cuts[threshold] = Cut(mean, threshold)
             if counts:
                 self.reached[gate] = pixels_from(mean, gate)
+        reached = self.reached[gate] if counts else None
+        if self.gate is not None:
+            # byte 0 is every pixel: a class of gate 0 is not gated
+            byte = to_byte(rule.gate) if rule.gate else 0
+            reached = np.maximum(self.gate[:, byte], rule.gate_pixels * (byte == 0))
         return self.cuts[threshold].apply(
             rule,
-            reached=self.reached[gate] if counts else None,
+            reached=reached,
             beside_gap=self.beside_gap,
             voxel_ml=self.voxel_ml,
         )
@@ -194,6 +206,12 @@ class Search:
         return Search(some, self.metric, self.threads)
 
 
+def _pixels_by_byte(probabilities: np.ndarray) -> np.ndarray:
+    """Count the pixels of slices (z, H, W) uint8 from each byte on: (z, 256)."""
+    exact = [np.bincount(plane.ravel(), minlength=256) for plane in probabilities]
+    return np.stack(exact)[:, ::-1].cumsum(axis=1)[:, ::-1]
+
+
 def _extent(occupied: np.ndarray) -> slice:
     """Return the first to last True; a single plane when there is none."""
     places = np.flatnonzero(occupied)
@@ -201,14 +219,19 @@ def _extent(occupied: np.ndarray) -> slice:
 
 
 def volumes(
-    members: Sequence[OutOfFold], floor: float, *, apart: bool = False
+    members: Sequence[OutOfFold],
+    floor: float,
+    *,
+    apart: bool = False,
+    gate: OutOfFold | None = None,
 ) -> list[list[Volume]]:
     """Load out-of-fold predictions for a search, one list a class, in the order of `parts_of`.
 
-    floor: the lowest threshold that will be asked for. Raises ValueError when the runs
-    predicted different scans, when no organ is labelled in them, or where they are no volumes.
+    floor: the lowest threshold that will be asked for. gate: the run that gates look at. Raises
+    ValueError when the runs predicted different scans, when no organ is labelled in them, or where
+    they are no volumes.
     """
-    check_same_scans(members)
+    check_same_scans([*members, *filter(None, [gate])])
     run, data = members[0].run, members[0].data
     if not data.has_volumes:
         raise ValueError(
@@ -221,6 +244,7 @@ def volumes(
         loaded = (one.load(part.scan, scan.shape, part.fold) for one in members)
         parts, (seen, *_) = zip(*loaded, strict=True)
         probabilities = np.stack(parts)  # (M, C, Z, H, W)
+        said = gate.load(part.scan, scan.shape, part.fold)[0] if gate else None  # (C, Z, H, W)
         truth = np.where(seen[:, None, None], scan.labels, 0)
         for bit, organ in enumerate(found):
             present = (truth >> bit & 1).astype(bool)
@@ -230,6 +254,7 @@ def volumes(
                 to_byte(floor),
                 seen=seen,
                 voxel_mm=data.voxel_mm(part.scan),
+                gate=None if said is None else said[bit],
             )
             organ.append(crop)
     if not any(volume.truth_counts.any() for organ in found for volume in organ):

@@ -29,8 +29,7 @@ def build_bundle(
 
     metadata.check_user(user)
     solved = load_blend(blend)
-    used = [*solved.members, *([solved.background] if solved.background else [])]
-    runs = [blend.parent / member.run for member in used]
+    runs = [blend.parent / member.run for member in solved.used]
     written, marker = manifest.WRITTEN, manifest.MARKER
     files.check_output_folder(folder, written, marker=marker, inputs=[blend, *runs])
     # opens all networks as the kernel will: what is wrong is better known here
@@ -40,7 +39,7 @@ def build_bundle(
         pack_runs(solved, blend.parent, bundle)
         packages.write_own(bundle / "wheels")
         if wheels:
-            members = [*opened.predictors, *opened.background]
+            members = [*opened.predictors, *opened.background, *opened.gate]
             parts = [part for member in members for part in member.model.modules()]
             for distribution in packages.needed(parts):
                 packages.write_installed(bundle / "wheels", distribution)
@@ -60,7 +59,7 @@ def pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
     from gutseg.engine import checkpoint
 
     packed = []
-    for number, member in enumerate([*solved.members, *filter(None, [solved.background])]):
+    for number, member in enumerate(solved.used):
         run = Path("runs") / f"{number}-{metadata.slug((home / member.run).resolve().name)}"
         packed.append(member.model_copy(update={"run": run}))
         for fold in member.folds:
@@ -72,8 +71,8 @@ def pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
             checkpoint.save_weights(target / checkpoint.BUNDLED, weights)
             held_out.write_note(target, held_out.held_out(source))
     places: dict[str, Any] = {"members": packed[: len(solved.members)]}
-    if solved.background:
-        places["background"] = packed[-1]
+    others = [key for key in ("background", "gate_by") if getattr(solved, key)]
+    places |= dict(zip(others, packed[len(solved.members) :], strict=True))
     dump(solved.model_copy(update=places), bundle / "blend.yaml")
 
 

@@ -178,8 +178,7 @@ def what_to_cut(blend: Blend, hours: float) -> str:
     """Say what a blend could do without, where it would not fit; else nothing."""
     if hours <= HOURS:
         return ""
-    used = [*blend.members, *filter(None, [blend.background])]
-    counts = [(passes(one.tta), len(one.folds)) for one in used]
+    counts = [(passes(one.tta), len(one.folds)) for one in blend.used]
     whole = sum(looks * folds for looks, folds in counts)
     ways = {
         "tta: none": sum(folds for _, folds in counts),
