@@ -162,12 +162,12 @@ def emptied(
     (B, S, H, W). masks: the last channels, before which the earlier image lies.
     """
     first = -masks - 1
-    images, *others = planes
+    images, labels, ignored = planes
     absent = ~before[:, first:].any(axis=(1, 2, 3))
     absent |= random.random(len(images)) < prior.share_dropped
     images = images.copy()
     images[absent, first:] = 0
-    return images, *others
+    return images, labels, ignored
 
 
 def mask_planes(labels: np.ndarray) -> np.ndarray:

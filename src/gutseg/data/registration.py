@@ -54,10 +54,10 @@ def register(fixed: Scan, moving: Scan) -> Move:
     rows, columns = (
         np.arange(np.ceil(half - reach), np.floor(half + reach) + 1).astype(int) for half in halves
     )
-    found = correlation(*grids, (steps, rows, columns))
+    found = correlation(grids[0], grids[1], (steps, rows, columns))
     if found.max() <= -1:
         return Move(0, 0.0, 0.0)
-    z, y, x = np.unravel_index(found.argmax(), found.shape)
+    z, y, x = map(int, np.unravel_index(found.argmax(), found.shape))
     peaks = (rows[y] + _off_peak(found[z, :, x], y), columns[x] + _off_peak(found[z, y], x))
     down, right = (
         round((peak - half) * GRID_MM / side) * side
