@@ -13,6 +13,7 @@ from gutseg.chapters.results.people import people_parts
 from gutseg.chapters.results.pictures import picture_parts
 from gutseg.chapters.results.probabilities import mean_of_sums, probability_parts, sweep_parts
 from gutseg.chapters.results.wording import METRIC, key_of, labels
+from gutseg.config import Rule
 from gutseg.constants import CLASSES, SLICE_MM
 from gutseg.metrics.clinical import Clinical
 from gutseg.metrics.competition import METRICS
@@ -70,7 +71,7 @@ def _of_volumes(name: str, source: Measured, opened: Blended, several: bool) -> 
     key, metric = _ending(name, several), METRICS[METRIC]
     used = [rule.threshold for rule in opened.rules]
     # what a sweep leaves out
-    rules = any(rule.min_component_size > 1 or rule.gate for rule in opened.rules)
+    rules = any(vars(rule) | {"threshold": 0.5} != vars(Rule()) for rule in opened.rules)
     about = "mean over rows" + (", before small components and gates are cleared" if rules else "")
     thresholds = sweep_parts(mean_of_sums(source.swept), used, CLASSES, key, about)
     contents = {
