@@ -56,3 +56,19 @@ def test_parts_are_compared_with_all_others_equal(tmp_path):
 def test_a_grid_without_parts_has_no_table(tmp_path):
     cell = {"network": "x", "network_params": "{}", "input": "", "score": 0.5, "seed": 0, "fold": 0}
     assert _drawn("worth", [cell], tmp_path) == ""
+
+
+def test_a_ladder_compares_every_technique_with_the_first_row(tmp_path):
+    """Gains .02 and .04, by hand: mean .03, t(1) x standard error = 12.706 x .01; a lost pair."""
+    scores = {"as it is": (0.50, 0.60, 0.70), "more": (0.52, 0.64, float("nan"))}
+    cells = [
+        {"network": "x", "input": name, "seed": seed, "fold": 0, "hausdorff": 1 - score}
+        | {"score": score, "seconds_per_step": (0.03 if name == "more" else 0.02) + seed / 100}
+        for name, values in scores.items()
+        for seed, score in enumerate(values)
+    ]
+    first, more = _drawn("ladder", cells, tmp_path).splitlines()[2:]
+    assert first == "| as it is | 0.600 | – | – | – | 1.00 | 3/3 |"
+    assert more.startswith("| more | 0.580 | 0.030 ± 0.127 | 0.000 ± 0.000 | -0.030 ± 0.127 |")
+    assert more.endswith("| 1.50 | 2/3 |")
+    assert _drawn("ladder", cells[:3], tmp_path) == ""

@@ -10,6 +10,7 @@ from gutseg.study.report import classes, spread
 from gutseg.study.report import measures as of
 from gutseg.study.report.curves import curves
 from gutseg.study.report.factors import worth
+from gutseg.study.report.ladder import ladder
 from gutseg.study.report.published import cite
 from gutseg.study.report.ranking import main, networks, networks_ranked
 from gutseg.study.report.view import View
@@ -81,6 +82,7 @@ TABLES = {
     "bce_and_dice": _of("BCE, Dice and their sums", "bce_and_dice", whole=True,
                         columns={"steps": "steps", **of.OBJECTS, "accuracy": "accuracy"}),
     "networks_ranked": Table("networks ranked by score, with tests and cost", networks_ranked),
+    "ladder": Table("what each technique gains over the first row, one at a time", ladder),
     "worth": Table("what each part is worth, all others equal", worth),
     "data": Table("images, pixels and shares of the classes", classes.data, "slices"),
     "patches": _of("batches, patches and class imbalance", "patches",
