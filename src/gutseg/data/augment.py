@@ -125,6 +125,13 @@ def mild(*, shift: float = 0.06, angle: float = 8.0, noise: float = 0.03) -> lis
     ]
 
 
+def mild_elastic(
+    *, shift: float = 0.06, angle: float = 8.0, noise: float = 0.03, displacement: float = 0.03
+) -> list:
+    """Elastic deformation (a share of the side) of every other image, and `mild` of all."""
+    return [CoarseElastic(displacement, p=0.5), *mild(shift=shift, angle=angle, noise=noise)]
+
+
 def stain(*, strength: float = 0.4, zoom: float = 0.2, angle: float = 20.0) -> list:
     """Stains of other strengths, channel by channel, and small shifts, scales and rotations."""
     return [
@@ -170,6 +177,7 @@ AUGMENTATIONS = {
     "flips": Spec(flips, "[Hesene 2022]; a single flip is ±0 private in [abhivij 2025]"),
     "elastic_blur_noise": Spec(elastic_blur_noise, "[Xu 2022] section V.D; [Simard 2003]"),
     "mild": Spec(mild, "[Hengyi-Luo]: safe augmentation beats strong, .786 to .765 volume Dice"),
+    "mild_elastic": Spec(mild_elastic, "mild and [Simard 2003]: docs/bench/recipe.md"),
     "stain": Spec(stain, "tissue under a microscope; after [Tellez 2019]"),
     "winner1": Spec(winner1, "[Carno 2022], 1st place"),
     "awsaf49": Spec(awsaf49, "[awsaf49 2022], a public notebook"),
