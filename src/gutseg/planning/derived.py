@@ -11,7 +11,7 @@ RARE = 0.02
 # below this `gutseg doctor` advises one job and no workers
 LITTLE_GIB = 4
 # pixels of an input of volumes: those of demo.yaml, real_scan.yaml and smp_unet.yaml
-MANY_ON_CPU, FEW_ON_CPU, ON_GPU, ON_SMALL_GPU = 64 * 96, 96 * 128, 320 * 384, 224 * 256
+MANY_ON_CPU, FEW_ON_CPU, ON_GPU, ON_SMALL_GPU = 64 * 96, 128 * 176, 320 * 384, 224 * 256
 # real_scan.yaml has 144 slices, the demo 1,100
 MANY_IMAGES = 500
 # GiB of a GPU that smp_unet.yaml is written for, nearly
@@ -154,7 +154,7 @@ def empty_share(f: Fingerprint) -> float:
 
 def thins(f: Fingerprint) -> bool:
     """Whether an epoch sees a part of the empty slices alone."""
-    return f.volumes and not has_gpu(f) and f.images > MANY_IMAGES and f.empty_share > 1 / 3
+    return f.volumes and not has_gpu(f) and f.empty_share > 1 / 3
 
 
 def seen(f: Fingerprint) -> float:
@@ -168,7 +168,7 @@ def seen(f: Fingerprint) -> float:
 
 def epochs(f: Fingerprint) -> int:
     """Return the epochs that make about as many steps as the config that is followed."""
-    wanted, least, most = (GPU_STEPS, 25, 100) if has_gpu(f) else (CPU_STEPS, 5, 30)
+    wanted, least, most = (GPU_STEPS, 25, 100) if has_gpu(f) else (CPU_STEPS, 5, 60)
     count = int(wanted * batch_size(f) / max(seen(f), 1))
     return min(max(count, least), most)
 

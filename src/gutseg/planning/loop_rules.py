@@ -14,13 +14,13 @@ LOOP_RULES = (
         "optim",
         d.is_pretrained,
         {"lr": 4e-3, "warmup_epochs": 1},
-        "The learning rate of the trial of those weights.",
+        "The learning rate that configs/demo.yaml and real_scan.yaml have for those weights.",
     ),
     Rule(
         "optim",
         lambda f: f.volumes,
         {"lr": 3e-3, "warmup_epochs": 0.5},
-        "As in configs/demo.yaml.",
+        "As in the studies of docs/bench/networks.md.",
     ),
     Rule(
         "optim",
@@ -50,7 +50,7 @@ LOOP_RULES = (
             + (
                 "configs/smp_unet.yaml makes 24,000, of all the competition's data."
                 if d.has_gpu(f)
-                else "configs/demo.yaml and real_scan.yaml make 500, in minutes. With more time "
+                else "configs/demo.yaml and real_scan.yaml make 500 and 600, in minutes. With more time "
                 "give more."
             )
         ),
@@ -95,7 +95,7 @@ LOOP_RULES = (
         "train.ema",
         d.is_pretrained,
         0.98,
-        "As in the trial of those weights: with it the last epoch was as good as the best.",
+        "As in configs/demo.yaml and real_scan.yaml: no epoch has to be chosen.",
     ),
     Rule(
         "train.clip_norm",
