@@ -138,7 +138,7 @@ def out_of_fold(
         name: measures(found, data.classes, data.mode, data.background)
         for name, found in counts.items()
     }
-    seen = {member.prior for member in members}
+    seen = {member.prior for member in [*members, *filter(None, [opened.gate])]}
     prior: EarlierDay | None = next((one for one in ("given", "withheld") if one in seen), None)
     return Scored(results, pooled, data.classes, prior)
 

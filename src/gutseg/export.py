@@ -244,6 +244,10 @@ def _note(
         ]
     elif scaling is None:
         outside.append("slices: channels in [0, 1]")
+        if any(offset := config.data.params.get("offset") or ()):
+            outside.append(
+                f"offset: {list(offset)}: sample images at (row, column) plus so many pixels"
+            )
     return {
         "fold": str(folder),
         "weights_sha256": hash_file(checkpoint.weights_file(folder)),

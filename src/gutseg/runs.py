@@ -69,6 +69,8 @@ class Fold:
             del settings["scaling"]["deviations"]
         if self.config.geometry.kind != "organs":
             del settings["geometry"]["box"]
+        if self.config.model.presence:
+            settings["model"]["presence"] = self.config.model.presence.model_dump(mode="json")
         if self.config.channels:
             settings["channels"] = self.config.channels
         if self.config.volume:

@@ -87,7 +87,8 @@ def _earlier_days(
     issues: Issues,
 ) -> TrainingDays | None:
     """Open the labelled days that networks of prior_day see; None where none of them does."""
-    if not any(one.inputs.prior for one in [*networks.predictors, *networks.background]):
+    used = [*networks.predictors, *networks.background, *networks.gate]
+    if not any(one.inputs.prior for one in used):
         if prior:
             raise ValueError(f"--prior {prior}: no network of {blend} has prior_day; leave it out")
         return None

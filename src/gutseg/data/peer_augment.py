@@ -111,7 +111,7 @@ def nnunet(*, unit: float = 0.2) -> list:
     return [
         A.Affine(rotate=(-180, 180), p=0.2),
         A.Affine(scale=(1 / 1.4, 1 / 0.7), keep_ratio=True, p=0.2),
-        EachChannel(partial(_noise, variance=0.1, unit=unit), 0.1),
+        EachChannel(partial(_noise, deviation=0.1, unit=unit), 0.1),
         EachChannel(partial(_blur, low=0.5, high=1.0), 0.2, share=0.5),
         EachChannel(partial(_contrast, clip=False), 0.15),
         EachChannel(partial(_contrast, clip=True), 0.15),
@@ -145,15 +145,10 @@ def auto3dseg(*, unit: float = 0.2) -> list:
 
 
 def _noise(
-    plane: np.ndarray,
-    random: np.random.Generator,
-    *,
-    unit: float,
-    variance: float = 0.0,
-    deviation: float = 0.0,
+    plane: np.ndarray, random: np.random.Generator, *, unit: float, deviation: float
 ) -> np.ndarray:
-    """Gaussian noise of at most such a variance, or such a deviation, in units."""
-    spread = np.sqrt(random.uniform(0, variance)) if variance else random.uniform(0, deviation)
+    """Gaussian noise of at most such a deviation, in units; nnU-Net calls it a variance."""
+    spread = random.uniform(0, deviation)
     return plane + np.float32(unit * spread) * random.standard_normal(plane.shape, np.float32)
 
 

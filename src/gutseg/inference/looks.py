@@ -17,8 +17,8 @@ class Look:
 
     # axes of (B, C, H, W) that are mirrored; undone exactly
     flips: tuple[int, ...] = ()
-    # pixels down and to the right that it is moved by, what leaves enters on the other side, where
-    # a slice shows air; undone exactly
+    # pixels down and to the right that it is moved by; what leaves enters on the other side, where
+    # a whole slice shows air, but a window of the body may not; undone exactly
     shift: tuple[int, int] = (0, 0)
     # of the sides; images and probabilities are interpolated
     scale: float = 1.0

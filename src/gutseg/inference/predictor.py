@@ -106,7 +106,9 @@ class Predictor:
         self.most: int | None = None
         # a window is never larger than what the network was trained on
         fixed = inputs.geometry.kind != "native"
-        self.tile = max(self.settings.tile, *inputs.geometry.size) if fixed else self.settings.tile
+        largest = max(look.scale for look in [Look(), *self.looks])
+        sides = [round(side * largest) for side in inputs.geometry.size] if fixed else []
+        self.tile = max([self.settings.tile, *sides])
         # tiles of a valid network, whatever it is wrapped in, are aligned to its poolings
         valid = next((part for part in model.modules() if isinstance(part, ValidNet)), None)
         self.margin, self.step = (valid.margin, valid.stride) if valid else (MARGIN, 1)

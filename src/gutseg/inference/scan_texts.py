@@ -85,13 +85,13 @@ def _units(
     for name, rows in slices.groupby("scan", sort=False):
         try:
             scan, readable = read_scan(rows, read, issues, pool.map)
+            scan = prepare(scan) if prepare else scan
         except FAILURES as error:
             _note(str(name), error, issues)
             continue
         asked = readable[readable["wanted"]].sort_values("z")
         if asked.empty:
             continue
-        scan = prepare(scan) if prepare else scan
         if unit and unit[0].part.scan.shape[1:] != scan.shape[1:]:
             yield unit
             unit = []

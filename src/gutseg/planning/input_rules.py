@@ -60,7 +60,8 @@ INPUT_RULES = (
         d.empty_share,
         lambda f: (
             f"{f.empty_share:.0%} of the slices show no object; drawn anew every epoch, they are "
-            f"to be {d.EMPTY_PART:.0%} of it: shorter epochs, as in configs/demo.yaml and real_scan.yaml."
+            f"to be {d.EMPTY_PART:.0%} of it: shorter epochs, as in configs/demo.yaml and "
+            "real_scan.yaml."
         ),
     ),
     Rule(
@@ -175,8 +176,8 @@ INPUT_RULES = (
         lambda f: f.volumes and f.groups > 1,
         {"name": "mild_elastic"},
         lambda f: (
-            f"{f.groups} patients are other shapes than the next one: .796 of score on a fold of the "
-            "phantom, .777 without the small shifts and turns: docs/bench/recipe.md."
+            f"{f.groups} patients are other shapes than the next one: .796 of score on a fold of "
+            "the phantom, .777 without the small shifts and turns: docs/bench/recipe.md."
         ),
     ),
     Rule(

@@ -50,8 +50,8 @@ LOOP_RULES = (
             + (
                 "configs/smp_unet.yaml makes 24,000, of all the competition's data."
                 if d.has_gpu(f)
-                else "configs/demo.yaml and real_scan.yaml make 500 and 600, in minutes. With more time "
-                "give more."
+                else "configs/demo.yaml and real_scan.yaml make 500 and 600, in minutes. With more "
+                "time give more."
             )
         ),
     ),

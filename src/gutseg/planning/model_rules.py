@@ -108,8 +108,8 @@ MODEL_RULES = (
         lambda f: d.is_pretrained(f) and f.empty_share > 1 / 3,
         {"gate": "multiply"},
         lambda f: (
-            f"{f.empty_share:.0%} of the slices show no object: a head says which, and its gate was "
-            "worth .026 of score on two folds of the phantom, one seed: docs/bench/recipe.md."
+            f"{f.empty_share:.0%} of the slices show no object: a head says which, and its gate "
+            "was worth .026 of score on two folds of the phantom, one seed: docs/bench/recipe.md."
         ),
     ),
     Rule(
