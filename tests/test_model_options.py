@@ -69,7 +69,7 @@ def test_all_options_train_together_and_resume_bit_for_bit(folders, tmp_path, na
     terms = [f"train_{term}" for term in ("scale0", "scale1", "presence")]
     assert table["train_loss"].to_numpy() == pytest.approx(table[terms].sum(axis=1).to_numpy())
     folder = tmp_path / "a" / name / "fold0"
-    network = runs.predictor(runs.open_fold(folder), HERE.device).model
+    network = runs.predictor(runs.open_fold(folder), device=HERE.device).model
     best = checkpoint.weights(folder / "best.pt")
     assert all(torch.equal(value, best[key]) for key, value in network.state_dict().items())
     assert network(torch.rand(1, network.network.encoder[0][0][0].in_channels, 32, 32)).dim() == 4
@@ -142,7 +142,7 @@ def test_the_class_head_of_unet_3_is_trained_though_no_other_is_asked_for(folder
     terms = [f"train_{term}" for term in ("scale0", "scale1", "presence")]
     assert (table["train_presence"] > 0).all()
     assert table["train_loss"].to_numpy() == pytest.approx(table[terms].sum(axis=1).to_numpy())
-    assert runs.predictor(runs.open_fold(folder), HERE.device).model.gate.exclusive
+    assert runs.predictor(runs.open_fold(folder), device=HERE.device).model.gate.exclusive
 
 
 @pytest.mark.slow

@@ -127,7 +127,8 @@ class Says:
 
 
 def test_an_ensemble_has_no_organ_where_the_mean_of_its_gates_sees_none():
-    scan, z = SimpleNamespace(shape=(1, 4, 4)), np.array([0])
+    image = np.zeros((1, 4, 4))
+    scan, z = SimpleNamespace(shape=(1, 4, 4), image=image, voxel_mm=None), np.array([0])
     organs = Says(np.full((1, 1, 4, 4), 255, np.uint8))
     gates = [Says(np.where(OBJECT == 1, top, 0).astype(np.uint8)[None, None]) for top in (255, 1)]
     plain = Ensemble([organs], [1.0], [Rule()])

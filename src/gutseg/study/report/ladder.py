@@ -12,12 +12,12 @@ def ladder(view: View) -> str:
     """What every input setting gains over the first, over all seeds and folds that both have.
 
     Cost is seconds of a step over the first setting's, each the least of all cells, since other
-    work on the machine only adds to it. Empty where a study has one setting alone.
+    work on the machine only adds to it.
     """
     frame = view.frame
     names = list(frame["input"].unique())
     if len(names) < 2:
-        return ""
+        return "Not measured: the study has only one input."
     measures = [key for key in dict.fromkeys([view.score, *COMPETITION]) if key in frame]
     cells = {name: frame[frame["input"] == name].set_index(_PAIR) for name in names}
     base = cells[names[0]]
