@@ -1,4 +1,5 @@
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -137,7 +138,7 @@ def test_a_presence_head_reads_the_deepest_features(network):
     touched = {key for key, p in found.named_parameters() if p.grad is not None}
     assert {"presence.linear.weight", "presence.linear.bias"} < touched
     assert not any("decoder" in key or "head" in key for key in touched)
-    assert found.tap.features is None
+    assert not found.tap.kept
     bare = network().eval()
     with torch.no_grad():
         # the BatchNorms of found have seen a batch
@@ -323,3 +324,20 @@ def test_every_row_of_volumes_can_carry_a_presence_head(name):
     assert found.presence.linear.out_features == 3
     with pytest.raises(ValueError, match="model.attention: .* U-shaped one of images"):
         extend(small(name, dims=3), 5, 3, attention={"local_levels": [0]}, **asked)
+
+
+def test_threads_that_share_a_network_get_the_answers_of_one():
+    """As `submit` does on a processor: the features of another thread's image must not be taken."""
+    found = extend(_smp(), 3, 2, gate=Gate("multiply")).eval()
+    images = torch.rand(40, 1, 3, 64, 64)
+
+    def answer(image):
+        with torch.no_grad():
+            return found(image)
+
+    alone = list(map(answer, images))
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(answer, images))
+    for one, other in zip(alone, together, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not found.tap.kept

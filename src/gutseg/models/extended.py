@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -34,20 +35,30 @@ class FeatureDropout(nn.Module):
 
 
 class Tap(nn.Module):
-    """Keeps the features that pass until they are taken."""
+    """Keeps the features that pass until they are taken, for each thread its own.
 
-    features: Tensor | None = None
+    Threads of `submit` share a network: what another scan left here would be a wrong answer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[int, Tensor] = {}
 
     def forward(self, features: Tensor) -> Tensor:
-        self.features = features
+        self.kept[_thread()] = features
         return features
 
     def take(self) -> Tensor:
         """Return the features of the last pass, once: a network that is copied holds none."""
-        features, self.features = self.features, None
+        features = self.kept.pop(_thread(), None)
         if features is None:
             raise RuntimeError("the network's forward did not reach its deepest features")
         return features
+
+
+def _thread() -> int:
+    # torch.compile cannot ask for it; only trainings are compiled, which have one thread
+    return 0 if torch.compiler.is_compiling() else get_ident()
 
 
 class Extended(nn.Module):
