@@ -96,6 +96,30 @@ def test_a_blend_names_and_packs_the_run_that_gates(trained, tmp_path):
     assert names == [f"{tmp_path}/bundle/runs/1-tiny/fold{fold}" for fold in (0, 1)]
 
 
+def test_rules_of_another_gate_and_searched_ones_are_refused_where_they_would_mislead(
+    gated, trained, tmp_path
+):
+    with pytest.raises(ValueError, match="b.yaml: these rules were chosen with gate_by .*tiny"):
+        blend([trained.run], tmp_path / "b", trials=1, rules=gated)
+    blend([trained.run], tmp_path / "b", trials=1, rules=gated, gate_by=trained.run)
+    solved = load_blend(gated).model_copy(update={"gate_by": None, "score": 0.5})
+    dump(solved, tmp_path / "searched.yaml")
+    with pytest.raises(ValueError, match="searched.yaml: these rules were searched on all folds"):
+        blend([trained.run], tmp_path / "c", rules=tmp_path / "searched.yaml", cross_fit=True)
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_blend_is_not_scored_on_other_views_than_it_was_chosen_on(gated):
+    _blur(gated)  # into a copy of the run
+    run = load_blend(gated).members[0].run
+    for note in run.glob("fold*/oof/made_with.json"):
+        text = note.read_text()
+        assert '"tta": "none"' in text
+        note.write_text(text.replace('"tta": "none"', '"tta": "hflip"'))
+    with pytest.raises(ValueError, match=r"was predicted with tta hflip, but .* run: gutseg predi"):
+        blends.open_source(gated)
+
+
 def test_what_is_submitted_is_what_was_scored(gated, trained, tmp_path):
     """The public session predicts every case with the fold that held it out, as `predict` did."""
     submit(gated, trained.raw, tmp_path / "s.csv", debug_scans=1)

@@ -122,8 +122,15 @@ def test_a_run_plans_each_slice_once_and_trains_only_what_is_missing(
     order += ["--out", str(tmp_path / "out"), "--seconds", "3", "--python", str(python)]
     monkeypatch.setattr(sys, "argv", ["nnunet", *order, "--spacing", "3", "--fold", "1"])
     nnunet.main()
-    monkeypatch.setattr(sys, "argv", ["nnunet", *order])
+    monkeypatch.setattr(sys, "argv", ["nnunet", *order, "--spacing", "3"])
     nnunet.main()
+    monkeypatch.setattr(sys, "argv", ["nnunet", *order])
+    with pytest.raises(SystemExit, match="out was begun with other spacing; give another --out"):
+        nnunet.main()
+    blocks.assign(fold=1 - blocks["fold"])[["id", "fold"]].to_csv(order[3], index=False)
+    monkeypatch.setattr(sys, "argv", ["nnunet", *order, "--spacing", "3"])
+    with pytest.raises(SystemExit, match="out was begun with other slices; give another --out"):
+        nnunet.main()
     plan, prepare, *training = (tmp_path / "out" / "calls").read_text().splitlines()
     assert plan.startswith("1 1 -c") and "-overwrite_target_spacing 3.0 3.0 3.0" in plan
     assert "preprocess_entry" in prepare and prepare.startswith("1 1")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gutseg import blends, experiment, runs
+from gutseg.blend import blend
 from gutseg.config import Blend, Config, dump, load
 from gutseg.config.blend import Member
 from gutseg.config.sections import Predict
@@ -79,6 +80,8 @@ def test_an_earlier_day_is_given_or_withheld_and_the_score_says_which(run, tmp_p
     capsys.readouterr()
     score(run, json=tmp_path / "withheld.json")
     assert "prior_day: no earlier day was given: every patient was" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="was predicted with --prior withheld, but submit shows"):
+        blend([run], tmp_path / "blend", trials=1)
     both = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("given", "withheld")]
     first, later = (
         [one["per_visit"][f"{kind} days"] for one in both] for kind in ("first", "later")

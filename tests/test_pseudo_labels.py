@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gutseg import epochs, experiment, pseudo_labels, runs, training
+from gutseg import epochs, experiment, pseudo_labels, runs, training, warm_start
 from gutseg.config import load
 from gutseg.data.cache import Cache
 from gutseg.prepare import prepare
@@ -128,3 +128,60 @@ def test_what_saw_the_held_out_patients_may_label_nothing_for_them(made):
         ValueError, match="data.extra: .* holds scans of the competition, not of isbi"
     ):
         load(made / "first.yaml", ["data.source=isbi", f"data.extra={made / 'more'}"])
+
+
+def test_a_training_that_has_not_ended_labels_nothing(made, tmp_path):
+    config = load(made / "first.yaml", ["name=short", f"runs={tmp_path}"])
+    train_fold(config, 0)
+    settings = tmp_path / "short" / "fold0" / "config.yaml"
+    settings.write_text(settings.read_text().replace("steps: 4", "steps: 400"))
+    with pytest.raises(ValueError, match="fold0 has .* and is still to be trained; continue with"):
+        pseudo(tmp_path / "short", made / "new", tmp_path / "out", fold="0")
+    assert not (tmp_path / "out").exists()
+
+
+def test_teachers_of_a_teacher_count(made, write_raw, tmp_path):
+    """A run of other patients that started from the first run has seen that run's, too."""
+    config = load(made / "first.yaml")
+    write_raw(tmp_path / "raw", {"case20_day0": (3, 36, 36), "case21_day0": (3, 36, 36)})
+    prepare(tmp_path / "raw", tmp_path / "cache", workers=1)
+    start = made / "runs" / "first" / "fold1"
+    changes = [f"data.folder={tmp_path / 'cache'}", f"runs={tmp_path}", "name=later"]
+    later = load(made / "first.yaml", [*changes, f"train.init_from={start}"])
+    train_fold(later, 0)
+    pseudo(tmp_path / "later", made / "new", tmp_path / "more", fold="0")
+    note = json.loads((tmp_path / "more" / "fold0" / "pseudo.json").read_text())
+    seen, held_out = _cases(config, 1)
+    own = _cases(later, 0)[0]
+    assert own and own < {20, 21} and set(note["trained_on"]) == own | seen
+    data = experiment.source(config)
+    extra = load(made / "first.yaml", [f"data.extra={tmp_path / 'more'}"])
+    assert held_out <= _cases(config, 0)[0] and seen & _cases(config, 0)[1]
+    with pytest.raises(ValueError, match="what labelled .*more was trained on .* whom fold0 holds"):
+        pseudo_labels.with_extra(extra, data, experiment.rows(config, data), 0)
+    # and a run that took these labels may not be a start for that fold either
+    taught = load(
+        made / "first.yaml", [*changes[:2], "name=taught", f"data.extra={tmp_path / 'more'}"]
+    )
+    train_fold(taught, 0)
+    warm = load(made / "first.yaml", [f"train.init_from={tmp_path / 'taught' / 'fold0'}"])
+    table, weights = experiment.rows(warm, data), warm_start.weights_of(warm, 0)
+    with pytest.raises(ValueError, match="taught/fold0 was trained on data.extra, where .* fold 0"):
+        warm_start.check_unseen(warm, 0, data, table, weights)
+
+
+def test_other_labels_of_the_same_network_are_noticed(made):
+    notes = [json.loads((made / "more" / f"fold{n}" / "pseudo.json").read_text()) for n in (0, 1)]
+    assert len({note["labels_sha256"] for note in notes}) == 2
+    folder = made / "more" / "fold0"
+    before = (folder / "pseudo.json").read_text()
+    scan = folder / "case8_day1" / "scan.json"
+    facts = scan.read_text()
+    pseudo_labels.write_note(folder, 0, notes[0]["weights_sha256"], set(notes[0]["trained_on"]))
+    assert (folder / "pseudo.json").read_text() == before
+    assert (
+        json.loads(facts)["fingerprint"]
+        != json.loads((made / "more" / "fold1" / "case8_day1" / "scan.json").read_text())[
+            "fingerprint"
+        ]
+    )

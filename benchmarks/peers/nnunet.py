@@ -6,16 +6,22 @@ as csvs for `gutseg score`. Folds that are there already are left alone. See doc
 """
 
 import argparse
+import hashlib
 import os
 import subprocess
+import sys
 from pathlib import Path
+
+import pandas as pd
 
 from benchmarks.peers.nnunet_data import DATASET, ENDING, Part, split, write_csvs, write_dataset
 from gutseg.data.cache import Cache
 from gutseg.data.folds import assign, chosen, read_folds
-from gutseg.files import write_json
+from gutseg.files import read_json, write_json
 
 CONFIGURATION = "2d"
+# in the folder of all it writes: which slices and folds it is of
+BEGUN = "begun.json"
 AUGMENTING = "nnUNet_n_proc_DA"
 TRAINING = Path(__file__).with_name("nnunet_training.py")
 
@@ -27,6 +33,7 @@ def main() -> None:
     rows = data.index.assign(fold=assign(data.index, read_folds(given.folds), given.folds))
     parts, splits = split(rows)
     wanted = chosen(given.fold, list(range(len(splits))), "those of the fold file")
+    _check_same(given, rows, data)
     results = given.out / f"{given.seconds:g}s"
     variables = _variables(given.out, results)
     prepared = given.out / "preprocessed" / DATASET
@@ -70,6 +77,19 @@ def _arguments() -> argparse.Namespace:
         "--spacing", type=float, help="mm of a pixel to plan for (default: that of the data)"
     )
     return parser.parse_args()
+
+
+def _check_same(given: argparse.Namespace, rows: pd.DataFrame, data: Cache) -> None:
+    """Refuse a folder that was begun with other slices, folds or spacings."""
+    pixels = {name: data.fingerprint(name) for name in rows["scan"].unique()}
+    listed = rows[["id", "fold"]].assign(scan=rows["scan"].map(pixels)).to_csv(index=False)
+    facts = {"slices": hashlib.sha256(listed.encode()).hexdigest(), "spacing": given.spacing}
+    path = given.out / BEGUN
+    if path.is_file() and (before := read_json(path)) != facts:
+        changed = [key for key in facts if before.get(key) != facts[key]]
+        sys.exit(f"{given.out} was begun with other {' and '.join(changed)}; give another --out")
+    given.out.mkdir(parents=True, exist_ok=True)
+    write_json(path, facts)
 
 
 def _variables(out: Path, results: Path) -> dict[str, str]:

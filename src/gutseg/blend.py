@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gutseg.blends import check_full, check_once, first_rules, over_background
+from gutseg.blends import check_full, check_given, check_once, first_rules, over_background
 from gutseg.config import Blend, dump
 from gutseg.config.blend import Member, Predicted, Rules
 from gutseg.constants import CLASSES
@@ -58,10 +58,14 @@ def blend(
     check_output(out / "blend.yaml", begins=b"members:")
     for run in [*runs, *filter(None, [background, gate_by])] if full else ():
         check_full(run)
-    tuner = Tuner(trials, seed, keys, first_rules(rules))
+    kept = first_rules(
+        rules, gated=gate_by is not None, backed=background is not None, cross_fit=cross_fit
+    )
+    tuner = Tuner(trials, seed, keys, kept)
     members = over_background([predictions(run, fold) for run in runs], background)
     folds = ",".join(map(str, members[0].folds))
     gate = predictions(gate_by, folds) if gate_by else None
+    check_given([*members, *filter(None, [members[0].background, gate])])
     floor = min(*CHOICES["threshold"], *(rule.threshold for rule in tuner.first))
     search = Search(volumes(members, floor, gate=gate), METRICS[metric], os.cpu_count() or 1)
     found = tuner(search, len(runs))

@@ -9,6 +9,7 @@ import numpy as np
 from gutseg import config as configuration
 from gutseg import runs
 from gutseg.config import Blend, Rule
+from gutseg.config.blend import Predicted
 from gutseg.constants import CLASSES
 from gutseg.data.folds import FULL
 from gutseg.data.sources.source import Source
@@ -99,12 +100,13 @@ def open_source(
         members = []
         for member in solved.members:
             folds = ",".join(map(str, member.folds)) if wanted == "all" else wanted
-            members.append(runs.predictions(source.parent / member.run, folds, missing))
+            members.append(_solved_for(source, member, folds, missing))
+        folds = ",".join(map(str, members[0].folds))
         if solved.gate_by:
-            folds = ",".join(map(str, members[0].folds))
-            gate = runs.predictions(source.parent / solved.gate_by.run, folds, missing)
+            gate = _solved_for(source, solved.gate_by, folds, missing)
         if solved.background and background is None:
             background = source.parent / solved.background.run
+            _solved_for(source, solved.background, folds, missing)
     oof.check_same_scans([*members, *filter(None, [gate])])
     members = over_background(members, background, missing)
     if not (members[0].data.has_volumes or source.is_dir()):
@@ -113,6 +115,18 @@ def open_source(
             f"that stand alone; score each run by itself: gutseg score {members[0].run}"
         )
     return Blended(members, weights, by_class, gate)
+
+
+def _solved_for(source: Path, used: Predicted, folds: str, missing: Missing) -> OutOfFold:
+    """Open a run of a blend; refuse predictions that are not those the blend was chosen on."""
+    found = runs.predictions(source.parent / used.run, folds, missing)
+    if found.tta != used.tta:
+        raise ValueError(
+            f"{source}: {used.run} was predicted with tta {found.tta}, but the blend was chosen on "
+            f"tta {used.tta}, which is what submit does; run: gutseg predict {found.run} --tta "
+            f"{used.tta}, or blend again"
+        )
+    return found
 
 
 def out_of_fold(
@@ -179,9 +193,41 @@ def check_once(runs: Sequence[Path]) -> None:
         raise ValueError(f"{twice[-1]} is listed twice; give every run once")
 
 
-def first_rules(path: Path | None) -> list[Rule]:
-    """Return the rules of a blend.yaml, one per class; None: thresholds of 0.5 alone."""
-    return runs.rules(configuration.load_blend(path)) if path else [Rule()] * len(CLASSES)
+def first_rules(
+    path: Path | None, *, gated: bool = False, backed: bool = False, cross_fit: bool = False
+) -> list[Rule]:
+    """Return the rules of a blend.yaml, one per class; None: thresholds of 0.5 alone.
+
+    gated, backed: whether another run gates, or says where there is background. cross_fit: whether
+    the rules will be scored on folds as if they had not seen them. Raises ValueError where the
+    rules mean something else without their gate or background, or were searched on all folds.
+    """
+    if path is None:
+        return [Rule()] * len(CLASSES)
+    solved = configuration.load_blend(path)
+    for key, given in (("gate_by", gated), ("background", backed)):
+        if (other := getattr(solved, key)) and not given:
+            raise ValueError(
+                f"--rules {path}: these rules were chosen with {key} {other.run}, and mean "
+                "something else without it; give rules of a blend that has none"
+            )
+    if cross_fit and solved.score is not None:
+        raise ValueError(
+            f"--rules {path}: these rules were searched on all folds, so that cross-fitting from "
+            "them would not be honest; leave out --cross-fit, or give rules that were not searched "
+            "(without `score`)"
+        )
+    return runs.rules(solved)
+
+
+def check_given(members: Sequence[OutOfFold]) -> None:
+    """Raise ValueError for predictions that were not shown the earlier day that submit shows."""
+    for member in members:
+        if member.prior == "withheld":
+            raise ValueError(
+                f"{member.run} was predicted with --prior withheld, but submit shows the earlier "
+                f"day; run: gutseg predict {member.run}"
+            )
 
 
 def check_full(run: Path) -> None:

@@ -50,8 +50,9 @@ def predict(
             raise ValueError(
                 f"--prior {prior}: {one.folder} was trained without prior_day; leave it out"
             )
+    otherwise = ", or give --unfinished to predict with the best weights so far"
     for one in folds if not unfinished else ():
-        runs.check_finished(one)
+        runs.check_finished(one.folder, one.config.train, otherwise)
     with ExitStack() as claims:
         parts, shares = [], -(-count // len(folds))
         for one in folds:

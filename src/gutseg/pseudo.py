@@ -8,7 +8,7 @@ import pandas as pd
 import typer
 
 from gutseg import config as configuration
-from gutseg import experiment, pseudo_labels, runs
+from gutseg import experiment, pseudo_labels, runs, warm_start
 from gutseg.claims import check_claim, claimed
 from gutseg.data.cache import cache_labels
 from gutseg.data.folds import FULL, held_by
@@ -52,8 +52,8 @@ def pseudo(
     with claimed(out, MARKS):
         for folder, cases in zip(folders, seen, strict=True):
             _label(folder, slices, root, out / folder.name, tta)
-            digest = hash_file(weights_file(folder))
-            pseudo_labels.write_note(out / folder.name, held_by(folder.name), digest, cases)
+            weights = hash_file(weights_file(folder))
+            pseudo_labels.write_note(out / folder.name, held_by(folder.name), weights, cases)
     print(f"{out}: {slices['scan'].nunique()} scans, labelled by {len(folders)} folds")
 
 
@@ -71,14 +71,15 @@ def _trained_on(folder: Path, slices: pd.DataFrame) -> set[int]:
     held = held_by(folder.name)
     table = experiment.rows(config, experiment.source(config))
     check_folds(folder, held, config.data.folds, experiment.fold_hash(config, table))
-    known = pseudo_labels.known_cases(config, held) & set(slices["case"])
+    runs.check_finished(folder, config.train)
+    known = warm_start.known_cases(config, held) & set(slices["case"])
     if known:
         names = counted([f"case{case}" for case in known], "patient")
         raise ValueError(
             f"{folder} knows {names} of these scans from its own data; give a folder of other "
             "patients, whose labels nobody has"
         )
-    return {int(case) for case in table["case"][table["fold"] != held]}
+    return warm_start.trained_on(config, held)
 
 
 def _label(folder: Path, slices: pd.DataFrame, root: Path, out: Path, tta: Tta | None) -> None:

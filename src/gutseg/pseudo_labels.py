@@ -1,12 +1,13 @@
 """Training scans whose labels a run predicted, and who that run had seen."""
 
-import os
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 
-from gutseg import experiment, warm_start
-from gutseg.config import Config, load
+from gutseg import experiment
+from gutseg.config import Config
+from gutseg.data.cache import Cache
 from gutseg.data.folds import FULL, Held, fold_name
 from gutseg.data.sources.competition import Competition
 from gutseg.data.sources.extended import Extended
@@ -20,25 +21,16 @@ NOTE = "pseudo.json"
 ALWAYS = -1
 
 
-def known_cases(config: Config, fold: Held) -> set[int]:
-    """Return the patients that the data of a run hold, and those of what it started from.
-
-    So are those that it was given pseudo-labels of.
-    """
-    data = experiment.source(config)
-    cases = {int(case) for case in data.index["case"]}
-    if config.data.extra is not None:
-        cases |= {int(case) for case in _opened(config, fold)[0].index["case"]}
-    start = warm_start.weights_of(config, fold)
-    if start and os.path.lexists(path := start.parent / "config.yaml"):
-        cases |= known_cases(load(path), fold)
-    return cases
-
-
 def write_note(folder: Path, fold: Held, weights: str | None, trained_on: set[int]) -> None:
-    """Write whom the fold of a run was trained on that labelled the scans of a folder."""
-    content = {"fold": fold, "weights_sha256": weights, "trained_on": sorted(trained_on)}
-    write_json(folder / NOTE, content)
+    """Write whom the fold of a run was trained on that labelled the scans of a folder.
+
+    And a hash of the labels: a training that used others is told so, whatever made them differ.
+    """
+    made, digest = Cache(folder), hashlib.sha256()
+    for name in sorted(made.index["scan"].unique()):
+        digest.update(made.fingerprint(name).encode())
+    content = {"fold": fold, "weights_sha256": weights, "labels_sha256": digest.hexdigest()}
+    write_json(folder / NOTE, content | {"trained_on": sorted(trained_on)})
 
 
 def with_extra(
@@ -51,16 +43,16 @@ def with_extra(
     """
     if config.data.extra is None:
         return data, table
-    more, trained_on = _opened(config, fold)
+    more, trained_on = opened(config, fold)
     if known := sorted(set(more.index["case"]) & set(table["case"])):
         raise ValueError(
-            f"data.extra: {config.data.extra} has scans of {_patients(known)}, who are in the data "
+            f"data.extra: {config.data.extra} has scans of {patients(known)}, who are in the data "
             "themselves; make it of other patients' scans"
         )
     held_out = set(table["case"][table["fold"] == fold])
     if seen := sorted(trained_on & held_out):
         raise ValueError(
-            f"data.extra: what labelled {config.data.extra} was trained on {_patients(seen)}, whom "
+            f"data.extra: what labelled {config.data.extra} was trained on {patients(seen)}, whom "
             f"{fold_name(fold)} holds out; label it with a run of the same folds: gutseg pseudo"
         )
     rows = more.index.assign(fold=ALWAYS)
@@ -76,7 +68,8 @@ def note_of(config: Config, fold: Held) -> Path | None:
     return need_file(config.data.extra / fold_name(fold) / NOTE, remedy)
 
 
-def _opened(config: Config, fold: Held) -> tuple[Competition, set[int]]:
+def opened(config: Config, fold: Held) -> tuple[Competition, set[int]]:
+    """Open the scans of data.extra for a fold; return whom their labeller was trained on too."""
     path = note_of(config, fold)
     if path is None:
         raise ValueError("data.extra: null names no scans")
@@ -88,5 +81,6 @@ def _opened(config: Config, fold: Held) -> tuple[Competition, set[int]]:
     return Competition(path.parent, experiment.inputs(config), binary=binary), set(cases)
 
 
-def _patients(cases: list[int]) -> str:
+def patients(cases: list[int]) -> str:
+    """Return how many patients there are and the first few, for a message."""
     return counted([f"case{case}" for case in cases], "patient")

@@ -79,7 +79,7 @@ def _check(settings: TwoStage, folder: Path, fold: str) -> None:
         if run := getattr(settings, stage).run:
             opened = [runs.open_fold(place) for place in runs.fold_folders(run, fold)]
             for one in opened:
-                runs.check_finished(one)
+                runs.check_finished(one.folder, one.config.train)
             folds[stage] = opened[0].folds
             continue
         config = settings.experiment(stage, folder)

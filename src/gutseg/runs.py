@@ -12,7 +12,7 @@ import torch
 
 from gutseg import config as configuration
 from gutseg import experiment
-from gutseg.config import Blend, Config, Rule
+from gutseg.config import Blend, Config, Rule, Train
 from gutseg.config.blend import Member, Predicted
 from gutseg.constants import CLASSES
 from gutseg.data.folds import FULL, chosen, fold_name, held_by
@@ -144,18 +144,17 @@ def fold_folders(run: Path, wanted: str) -> list[Path]:
     return [need_file(found[number] / "config.yaml", remedy).parent for number in numbers]
 
 
-def check_finished(fold: Fold) -> None:
-    """Raise ValueError unless the training of a fold has ended."""
-    hint = "or give --unfinished to predict with the best weights so far"
-    path = need_file(
-        fold.folder / "last.pt",
-        f"whether training has ended cannot be known; train this fold again, {hint}",
-    )
-    history = checkpoint.history(path)
-    if not is_finished(history, fold.config.train):
+def check_finished(folder: Path, train: Train, otherwise: str = "") -> None:
+    """Raise ValueError unless the training of a fold has ended.
+
+    otherwise: what else the message tells a user to do, as in ", or give --unfinished".
+    """
+    remedy = f"whether training has ended cannot be known; train this fold again{otherwise}"
+    history = checkpoint.history(need_file(folder / "last.pt", remedy))
+    if not is_finished(history, train):
         raise ValueError(
-            f"{fold.folder} has {spent(history, fold.config.train)} and is still to be trained; "
-            f"continue with gutseg train, {hint}"
+            f"{folder} has {spent(history, train)} and is still to be trained; continue with "
+            f"gutseg train{otherwise}"
         )
 
 

@@ -9,8 +9,10 @@ import pandas as pd
 import typer
 
 from gutseg import runs
+from gutseg.config import load
 from gutseg.data.index import Issues
 from gutseg.data.prior_day import TrainingDays
+from gutseg.data.sources.competition import left_out
 from gutseg.data.submission import wanted_rows, write_submission
 from gutseg.data.volume import read_file
 from gutseg.files import SUBMISSION, check_output, competition_folder, need_file
@@ -88,7 +90,8 @@ def _earlier_days(
 ) -> TrainingDays | None:
     """Open the labelled days that networks of prior_day see; None where none of them does."""
     used = [*networks.predictors, *networks.background, *networks.gate]
-    if not any(one.inputs.prior for one in used):
+    seeing = [one for one in used if one.inputs.prior]
+    if not seeing:
         if prior:
             raise ValueError(f"--prior {prior}: no network of {blend} has prior_day; leave it out")
         return None
@@ -101,4 +104,6 @@ def _earlier_days(
         )
         return None
     need_file(home / "train.csv", "give --prior the competition's folder")
-    return TrainingDays(home, slices["scan"].unique(), issues)
+    blacklists = [load(Path(one.name) / "config.yaml").data.params["blacklist"] for one in seeing]
+    unused = left_out([name for blacklist in blacklists for name in blacklist])
+    return TrainingDays(home, slices["scan"].unique(), issues, unused)

@@ -78,6 +78,7 @@ def _train_here(
     seen, planes = in_view(more, drawn, config.view)
     if config.geometry.kind == "organs":
         config = epochs.with_organ_box(config, seen, planes[~planes["fold"].isin([fold, ALWAYS])])
+        _check_box(folder, config)
         data, more, seen = (one.with_geometry(config.geometry) for one in (data, more, seen))
     batches = epochs.batches(config, seen, planes[planes["fold"] != fold], fold)
     sampler = epochs.sampler(config, batches, world)
@@ -190,6 +191,16 @@ def _check_opened(folder: Path, config: Config, fold: Held, folds: str) -> None:
         for key, weights in starts.items():
             if weights:
                 check_weights(folder, key, weights, settings[key])
+
+
+def _check_box(folder: Path, config: Config) -> None:
+    """Refuse to move the window of a network that was trained with another one."""
+    if is_trained(folder) and (kept := load(folder / CONFIG).geometry.box) != config.geometry.box:
+        raise FileExistsError(
+            f"{folder} was trained in the window {kept} (geometry.box), but its organs lie in "
+            f"{config.geometry.box} now: labels have changed; give another name=... or delete the "
+            "folder"
+        )
 
 
 def changes(before: Config, now: Config, harmless: Sequence[str] = HARMLESS) -> list[str]:

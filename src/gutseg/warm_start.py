@@ -1,4 +1,8 @@
-"""Weights of an earlier training to start from, unless they saw who is held out now."""
+"""Weights of an earlier training to start from, unless they saw who is held out now.
+
+And whom a training has seen: in its own data, by way of what it started from, and of what labelled
+scans for it.
+"""
 
 import logging
 import os
@@ -7,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from gutseg import experiment
+from gutseg import experiment, pseudo_labels
 from gutseg.config import Config, load
 from gutseg.data.folds import FULL, Held, fold_name, held_by
 from gutseg.data.sources.source import Source
@@ -73,8 +77,54 @@ def check_unseen(
                 f"{fold} holds out; start from the same fold of the same folds, or train on other "
                 "data"
             )
+    held_out = table[table["fold"] == fold]
+    if theirs.data.extra is not None and "case" in held_out:
+        more, taught = pseudo_labels.opened(theirs, their_fold)
+        cases = taught | set(more.index["case"])
+        if leaked := sorted(cases & set(held_out["case"])):
+            raise ValueError(
+                f"train.init_from: {folder} was trained on data.extra, where "
+                f"{pseudo_labels.patients(leaked)} are seen or were by what labelled it, and fold "
+                f"{fold} holds them out; start from a run without it"
+            )
     if before := weights_of(theirs, their_fold):
         check_unseen(config, fold, data, table, before)
+
+
+def known_cases(config: Config, fold: Held) -> set[int]:
+    """Return the patients that the data of a run hold, and those of what it started from.
+
+    So are those that it was given pseudo-labels of.
+    """
+    cases = {int(case) for case in experiment.source(config).index["case"]}
+    if config.data.extra is not None:
+        cases |= {int(case) for case in pseudo_labels.opened(config, fold)[0].index["case"]}
+    for theirs, their_fold in _before(config, fold):
+        cases |= known_cases(theirs, their_fold)
+    return cases
+
+
+def trained_on(config: Config, fold: Held) -> set[int]:
+    """Return the patients that a training learnt from, and those that its teachers had.
+
+    Teachers are what it started from, and what labelled its extra scans.
+    """
+    table = experiment.rows(config, experiment.source(config))
+    cases = {int(case) for case in table["case"][table["fold"] != fold]}
+    if config.data.extra is not None:
+        more, taught = pseudo_labels.opened(config, fold)
+        cases |= taught | {int(case) for case in more.index["case"]}
+    for theirs, their_fold in _before(config, fold):
+        cases |= trained_on(theirs, their_fold)
+    return cases
+
+
+def _before(config: Config, fold: Held) -> list[tuple[Config, Held]]:
+    """Return the training that one started from, if there is one that says what it is."""
+    start = weights_of(config, fold)
+    if start is None or not os.path.lexists(start.parent / "config.yaml"):
+        return []
+    return [_opened(start.parent)[:2]]
 
 
 def _opened(folder: Path) -> tuple[Config, Held, str | None]:

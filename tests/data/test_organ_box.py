@@ -8,7 +8,7 @@ import torch
 from bench_cases import blob_source
 
 from gutseg import experiment, runs
-from gutseg.config import load
+from gutseg.config import dump, load
 from gutseg.data.inputs import Geometry, window
 from gutseg.data.organ_box import organ_box
 from gutseg.data.sources.turned import in_view
@@ -173,3 +173,21 @@ def test_planes_of_another_view_have_a_box_of_their_own(yaml):
     assert box[0] == pytest.approx(min(one.min() for one in shown), abs=1e-3)
     assert box[1] == pytest.approx(max(one.max() for one in shown) + 1 / depth, abs=0.05)
     assert train_fold(config.model_copy(update={"name": "coronal"}), 0)["steps"] == 2
+
+
+def test_a_trained_window_stays_where_it_is(yaml, cache, tmp_path):
+    """Another blacklist would move it as changed labels do, were it not a changed config."""
+    config = load(yaml, [f"runs={tmp_path}"])
+    train_fold(config, 0)
+    train_fold(config, 0)  # nothing is left to do
+    path = tmp_path / "organs" / "fold0" / "config.yaml"
+    kept = path.read_text()
+    box = load(path).geometry.box
+    moved = config.geometry.model_copy(update={"box": (0.0, 1.0, 0.0, 1.0)})
+    dump(config.model_copy(update={"geometry": moved}), path)
+    before = path.read_text()
+    with pytest.raises(
+        FileExistsError, match=r"trained in the window \(0.0, 1.0, 0.0, 1.0\) .* now"
+    ):
+        train_fold(config, 0)
+    assert path.read_text() == before != kept and box != (0.0, 1.0, 0.0, 1.0)

@@ -152,6 +152,13 @@ def test_a_competition_folder_gives_the_earlier_day_that_the_cache_gives(data, c
             assert found is raw
 
 
+def test_a_day_that_the_training_left_out_is_no_earlier_day(cache):
+    root = cache.parent / "raw"
+    raw = _read(root, LATER)
+    days = TrainingDays(root, [LATER], Issues(), left_out={"case1_day0"})
+    assert days.with_prior(raw) is raw
+
+
 def test_an_earlier_day_that_cannot_be_read_is_an_issue(cache, tmp_path):
     root = cache.parent / "raw"
     scan = _read(root, LATER)

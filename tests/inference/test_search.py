@@ -175,3 +175,15 @@ def test_an_empty_volume(scans):
 def test_metrics_that_mix_classes_are_refused(name):
     with pytest.raises(ValueError, match="choices: default, one_sided"):
         Search([], METRICS[name], threads=1)
+
+
+@pytest.mark.parametrize(("name", "rows"), [("default", 1), ("page_text", 3)])
+def test_slices_that_were_not_predicted_are_no_rows(name, rows):
+    """Five slices, three of them predicted, one of those with an organ."""
+    seen = np.array([True, False, True, False, True])
+    truth = np.zeros((5, 6, 6), bool)
+    truth[2, 1:3, 1:3] = True
+    members = truth[None].astype(np.uint8) * 255
+    volume = Volume.crop(members, truth, 51, seen=seen)
+    found = volume.evaluate((1.0,), Rule(), METRICS[name])
+    assert (found.rows, found.dice) == (rows, 1.0)

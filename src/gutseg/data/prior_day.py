@@ -4,7 +4,7 @@ Channels behind those of the stack: grey values in the earlier scan's own scalin
 every class. Where there is no earlier day they are 0.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,12 +117,17 @@ class TrainingDays:
     A patient of the hidden test may have been seen, and labelled, on an earlier day.
     """
 
-    def __init__(self, root: Path, scans: Iterable[str], issues: Issues) -> None:
-        """scans: by name, those that are to be predicted; root: holds train/ and train.csv."""
+    def __init__(
+        self, root: Path, scans: Iterable[str], issues: Issues, left_out: Collection[str] = ()
+    ) -> None:
+        """scans: by name, those that are to be predicted; root: holds train/ and train.csv.
+
+        left_out: scans that are nobody's earlier day, as in the training of the networks.
+        """
         self.root, self.issues = root, issues
         cases = {scan_key(name)[0] for name in scans}
         slices = list_slices(root / "train", issues)
-        slices = slices[slices["case"].isin(cases)]
+        slices = slices[slices["case"].isin(cases) & ~slices["scan"].isin(left_out)]
         labels = read_labels(root / "train.csv", issues)
         self.labels = labels[labels["scan"].isin(slices["scan"])]
         self.slices = slices[slices["scan"].isin(labels["scan"])]

@@ -50,10 +50,10 @@ class Volume:
 
     members: (M, z, y, x) uint8 probabilities. truth: (1, z, y, x). truth_counts: (Z,) pixels
     of all slices of the scan, of which the crop starts at plane `first`. shape: (Z, H, W).
-    beside_gap: (z,), as `beside_gaps` has it of the scan. voxel_ml: None where unknown. gate:
-    (z, 256) pixels of whole slices from each byte on, of the run that gates look at; None: it is
-    the mean. cuts, reached: of the mean with the last weights, by threshold, and its pixels (z,)
-    by gate.
+    unseen: (Z,) slices that were not predicted, None for none. beside_gap: (z,), as `beside_gaps`
+    has it of the scan. voxel_ml: None where unknown. gate: (z, 256) pixels of whole slices from
+    each byte on, of the run that gates look at; None: it is the mean. cuts, reached: of the mean
+    with the last weights, by threshold, and its pixels (z,) by gate.
     """
 
     members: np.ndarray
@@ -61,6 +61,7 @@ class Volume:
     truth_counts: np.ndarray
     first: int
     shape: tuple[int, int, int]
+    unseen: np.ndarray | None = None
     beside_gap: np.ndarray | None = None
     voxel_ml: float | None = None
     gate: np.ndarray | None = None
@@ -92,6 +93,7 @@ class Volume:
             truth.sum(axis=(1, 2)),
             box[0].start,
             truth.shape,
+            None if seen is None else ~seen,
             None if seen is None else beside_gaps(seen)[box[0]],
             millilitres(voxel_mm),
             None if gate is None else _pixels_by_byte(gate[box[0]]),
@@ -106,6 +108,8 @@ class Volume:
         predicted[inside] = prediction.slice_counts()[0]
         common[inside] = prediction.intersection_counts(self.truth)[0]
         dice = dice_rows(common, predicted, self.truth_counts, metric)
+        if self.unseen is not None:
+            dice[self.unseen] = np.nan  # a reading may count a slice that both sides leave empty
         far = distance(words, self.truth.words[0], self.shape, metric)
         kept = np.isfinite(dice)
         return Tally(dice[kept].sum(), int(kept.sum()), np.nan_to_num(far), int(np.isfinite(far)))

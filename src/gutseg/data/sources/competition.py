@@ -28,6 +28,11 @@ BINARY = ("organ",)
 Blacklist = tuple[Annotated[str, AfterValidator(_scan_or_list)], ...]
 
 
+def left_out(blacklist: Blacklist) -> set[str]:
+    """Return the scans that a blacklist names, by themselves or by a key of BLACKLISTS."""
+    return {scan for name in blacklist for scan in BLACKLISTS.get(name, (name,))}
+
+
 class Competition(Source):
     """Slices of volumes with three organs that may overlap; a group is a patient."""
 
@@ -43,8 +48,7 @@ class Competition(Source):
         binary: take all organs for one class; the competition's measures do not apply then.
         """
         self.cache, self.inputs = Cache(folder), inputs
-        excluded = {scan for name in blacklist for scan in BLACKLISTS.get(name, (name,))}
-        index = self.cache.index[~self.cache.index["scan"].isin(excluded)]
+        index = self.cache.index[~self.cache.index["scan"].isin(left_out(blacklist))]
         self.days = Days(self.cache, index) if inputs.prior else None
         self.index = index.assign(group="case" + index["case"].astype(str))
         # planes in place of pixels: drawing folds should not read every mask
