@@ -270,6 +270,46 @@ CASES = {
         {"widths": [16, 32, 64], "norm": "batch"},
         "10 images",
     ),
+    "weights for pictures": (
+        CELLS,
+        {"machine": WEIGHTS},
+        "model.params",
+        {
+            "architecture": "Unet",
+            "encoder": "tu-tf_efficientnet_lite0",
+            "options": {"decoder_channels": [64, 48, 32, 24, 16]},
+        },
+        "membrane.yaml",
+    ),
+    "and a bias for any class": (
+        CELLS,
+        {"machine": WEIGHTS, "classes": RARE},
+        "model.initial_bias",
+        "log_odds",
+        "nuclei.yaml",
+    ),
+    "larger crops for weights": (CELLS, {"machine": WEIGHTS}, "crop", {"size": [256, 256]}, "mem"),
+    "fewer of them in a batch": (CELLS, {"machine": WEIGHTS}, "train.batch_size", 4, "no GPU"),
+    "many crops for rare classes": (
+        CELLS,
+        {"machine": WEIGHTS, "classes": RARE},
+        "crop",
+        {"size": [128, 128]},
+        "whole",
+    ),
+    # the 24 images have 4 crops of 256 x 256: 20 x 96 crops in batches of 4
+    "fewer passes with weights": (CELLS, {"machine": WEIGHTS}, "train.steps", 500, "20 times"),
+    "their mean": (CELLS, {"machine": WEIGHTS}, "train.ema", 0.99, "membrane.yaml"),
+    "a shorter mean": (CELLS, {"machine": WEIGHTS, "classes": RARE}, "train.ema", 0.98, "nuclei"),
+    "the last weights": (CELLS, {"machine": WEIGHTS}, "train.monitor", None, "averaged"),
+    "their rate": (
+        CELLS,
+        {"machine": WEIGHTS},
+        "optim",
+        {"name": "adam", "lr": 3e-3, "weight_decay": 0.0},
+        "membrane.yaml",
+    ),
+    "views of pictures": (CELLS, {"machine": WEIGHTS}, "predict", {"tta": "flips"}, "mirrored"),
     # 24 of 30 images have 16 crops of 128 x 128: 60 x 384 crops in batches of 8
     "steps": (CELLS, {}, "train.steps", 2900, "60 times"),
     # 880 training slices, of whose 484 empty ones 131 are drawn: 527 an epoch, 4000 / 527

@@ -20,8 +20,9 @@ LARGE_GPU = 12
 CROP = 128
 # images of membrane.yaml (30) and nuclei.yaml (10) lie on either side
 FEW_PICTURES = 20
-# how often the area of every training image is seen: 58 times in bench/base/membrane.yaml
-PASSES = 60
+# how often the area of every training image is seen: 58 times in bench/base/membrane.yaml, 20 to
+# 21 in membrane.yaml and nuclei.yaml, which start from ImageNet
+PASSES, PRETRAINED_PASSES = 60, 20
 # of smp_unet.yaml on the whole data: 25 epochs of 31,000 slices
 GPU_STEPS = 24_000
 # steps of demo.yaml and real_scan.yaml
@@ -80,12 +81,22 @@ def folds(f: Fingerprint) -> int:
 
 def weights(f: Fingerprint) -> str:
     """Return the row of packaged weights to start from, "" for none."""
-    return f.machine.weights[0] if f.machine.weights and f.volumes and not is_small(f) else ""
+    return f.machine.weights[0] if f.machine.weights and not is_small(f) else ""
 
 
 def is_pretrained(f: Fingerprint) -> bool:
     """Whether packaged weights fill the encoder."""
     return bool(weights(f))
+
+
+def pretrained_pictures(f: Fingerprint) -> bool:
+    """Whether images that stand alone are shown to an encoder that packaged weights fill."""
+    return is_pretrained(f) and not f.volumes
+
+
+def passes(f: Fingerprint) -> int:
+    """Return how often the area of every training image is seen."""
+    return PRETRAINED_PASSES if pretrained_pictures(f) else PASSES
 
 
 def budget(f: Fingerprint) -> int:
@@ -128,16 +139,19 @@ def body_window(f: Fingerprint) -> tuple[int, int]:
 
 
 def crop_side(f: Fingerprint) -> int:
-    """Return the side of a crop: a usual one, more where pieces are large, not above the images."""
+    """Return the side of a crop: a usual one, more where pieces are large, not above the images.
+
+    Also more for an encoder of packaged weights, unless rare classes want many crops in a batch.
+    """
     piece = max(sqrt(one.piece_pixels) for one in f.objects)
-    wanted = 2 * CROP if piece > CROP else CROP
+    wanted = 2 * CROP if piece > CROP or (is_pretrained(f) and not is_rare(f)) else CROP
     return min(wanted, max(min(largest(f)) // 16 * 16, 16))
 
 
 def batch_size(f: Fingerprint) -> int:
-    """Return the images of a batch: 8 without a GPU, 2 per GiB of one up to 32."""
+    """Return the images of a batch: 8 without a GPU, 4 large crops, 2 per GiB of one up to 32."""
     if not has_gpu(f):
-        return 4 if is_small(f) else 8
+        return 4 if is_small(f) or (crops(f) and crop_side(f) > CROP) else 8
     count = 4
     while count < min(2 * f.machine.gpu_gib * 1.05, 32):
         count *= 2
@@ -174,8 +188,8 @@ def epochs(f: Fingerprint) -> int:
 
 
 def steps(f: Fingerprint) -> int:
-    """Return the steps that see the area of every training image PASSES times, in fours of 25."""
+    """Return the steps that see the area of every training image `passes` times, in fours of 25."""
     area = sum(height * width * count for (height, width), count in f.sizes.items())
     training = area * (1 - 1 / folds(f))
-    wanted = PASSES * training / (batch_size(f) * crop_side(f) ** 2)
+    wanted = passes(f) * training / (batch_size(f) * crop_side(f) ** 2)
     return max(round(wanted / 100), 1) * 100

@@ -159,9 +159,11 @@ INPUT_RULES = (
             f"{f.images} images up to {_size(d.largest(f))} whose pieces have up to "
             f"{max(one.piece_pixels for one in f.objects):,.0f} pixels on average: "
             + (
-                f"the larger crop, as {d.CROP} would cut them."
-                if d.crop_side(f) > d.CROP
-                else "crops show them whole; 256 was no better than 128 in docs/bench/membrane.md."
+                "crops show them whole; 256 was no better than 128 in docs/bench/membrane.md."
+                if d.crop_side(f) <= d.CROP
+                else "the larger crop, as in configs/membrane.yaml."
+                if d.is_pretrained(f)
+                else f"the larger crop, as {d.CROP} would cut them."
             )
         ),
     ),
