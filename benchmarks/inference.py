@@ -28,8 +28,9 @@ from gutseg.data.inputs import Stack, neighbours
 from gutseg.data.volume import read_file
 from gutseg.inference import dealing
 from gutseg.inference.ensemble import Ensemble
+from gutseg.inference.parts import Part
 from gutseg.inference.postprocess import Rule
-from gutseg.inference.predictor import Part, Predictor
+from gutseg.inference.predictor import Predictor
 from gutseg.inference.scan_texts import Texts, scan_texts
 from gutseg.jobs import num_cores
 from gutseg.masks.bit_rows import BitRows

@@ -18,6 +18,7 @@ LAYERS = (
     ("experiment",),
     ("pseudo_labels", "epochs"),
     ("warm_start",),
+    ("detector",),
     ("runs", "training"),
     ("blends", "notebook", "held_out"),
     ("study", "kaggle", "viewer", "clinic", "chapters", "planning"),

@@ -52,7 +52,7 @@ def test_a_start_that_saw_the_held_out_patients_is_refused(trained, tmp_path):
     table = pd.read_csv(trained.folds)
     counts = {fold: (table["fold"] == fold).sum() for fold in (0, 1)}
     other = _settings(trained, tmp_path, f"train.init_from={trained.run / 'fold1'}")
-    message = rf"fold1 was trained on {counts[0]} groups? \(case.*\), which fold 0 holds out; start"
+    message = rf"fold1 was trained on {counts[0]} groups? \(case.*\), which fold 0 holds out; give"
     with pytest.raises(ValueError, match=message):
         train_fold(other, 0)
     assert not (tmp_path / "tiny" / "fold0" / "config.yaml").exists()

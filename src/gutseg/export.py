@@ -109,7 +109,7 @@ def _open(folder: Path, to: str, batch: int, size: str) -> Opened:
     config = configuration.load(need_file(folder / "config.yaml", "train this fold first"))
     _check_network(config, to, folder)
     data = experiment.source(config)
-    predictor = runs.load_predictor(folder, config, data.inputs, data.classes, "none", CPU)
+    predictor = experiment.load_predictor(folder, config, data.inputs, data.classes, "none", CPU)
     rows, native = _slices(data, size)
     scan = data.scan(rows[0][0])
     window, inside = predictor.inputs.window(scan), not config.geometry.by_scan
@@ -144,6 +144,11 @@ def _check_network(config: Config, to: str, folder: Path) -> None:
         raise ValueError(
             f"{folder} also sees an earlier day of the patient; export writes networks of slices "
             "alone: train one without prior_day"
+        )
+    if config.geometry.kind == "found":
+        raise ValueError(
+            f"{folder} looks at windows that another network finds; export writes networks of "
+            "slices alone: train one with geometry.kind=body"
         )
     if to == "onnx" and not MODELS[config.model.name].onnx:
         raise ValueError(

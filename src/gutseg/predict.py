@@ -13,6 +13,7 @@ import typer
 
 from gutseg import runs
 from gutseg.claims import claimed
+from gutseg.engine.budget import check_finished
 from gutseg.inference import made_with, oof
 from gutseg.inference.made_with import NOTE
 from gutseg.jobs import Gpus, Jobs, RayAddress, at_once
@@ -52,7 +53,7 @@ def predict(
             )
     otherwise = ", or give --unfinished to predict with the best weights so far"
     for one in folds if not unfinished else ():
-        runs.check_finished(one.folder, one.config.train, otherwise)
+        check_finished(one.folder, one.config.train, otherwise)
     with ExitStack() as claims:
         parts, shares = [], -(-count // len(folds))
         for one in folds:

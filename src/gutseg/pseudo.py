@@ -14,6 +14,7 @@ from gutseg.data.cache import cache_labels
 from gutseg.data.folds import FULL, held_by
 from gutseg.data.index import INDEX, Issues, list_slices
 from gutseg.data.volume import read_file, read_scan
+from gutseg.engine.budget import check_finished
 from gutseg.engine.checkpoint import weights_file
 from gutseg.engine.provenance import check_folds
 from gutseg.files import competition_folder, need_file, replacing
@@ -71,7 +72,7 @@ def _trained_on(folder: Path, slices: pd.DataFrame) -> set[int]:
     held = held_by(folder.name)
     table = experiment.rows(config, experiment.source(config))
     check_folds(folder, held, config.data.folds, experiment.fold_hash(config, table))
-    runs.check_finished(folder, config.train)
+    check_finished(folder, config.train)
     known = warm_start.known_cases(config, held) & set(slices["case"])
     if known:
         names = counted([f"case{case}" for case in known], "patient")
@@ -86,7 +87,7 @@ def _label(folder: Path, slices: pd.DataFrame, root: Path, out: Path, tta: Tta |
     """Write the cache of one fold: all scans, and last the index, which says so."""
     config = configuration.load(folder / "config.yaml")
     data = experiment.source(config)
-    network = runs.load_predictor(folder, config, data.inputs, data.classes, tta)
+    network = experiment.load_predictor(folder, config, data.inputs, data.classes, tta)
     weights = str(hash_file(weights_file(folder)))
     for name in (INDEX, pseudo_labels.NOTE):
         (out / name).unlink(missing_ok=True)

@@ -23,11 +23,14 @@ from gutseg.registry import brief, shown
 # All that is written: what a folder may hold to be replaced.
 WRITTEN = (
     *("README.md", "blend.yaml", "runs/*/config.yaml", "runs/*/weights.safetensors"),
-    "runs/*/held_out.json",
+    "runs/*/held_out.json",  # * stands for folders, too: those of detectors
 )
 MARKER = "blend.yaml"
 # Paths of the machine that trained; their last part is all that is published of them.
-PLACES = ("runs", "data.folder", "data.folds", "model.encoder_weights", "train.init_from")
+PLACES = (
+    *("runs", "data.folder", "data.folds", "data.extra"),
+    *("model.encoder_weights", "train.init_from", "geometry.from_run"),
+)
 COLUMNS = ("epoch", "score", "dice", "hausdorff")
 
 
@@ -48,7 +51,7 @@ def push_to_hub(
     card = _card(solved, home, upload or out.resolve().name)
     with replacing_folder(out, WRITTEN, marker=MARKER) as folder:
         pack_runs(solved, home, folder)
-        for path in folder.glob("runs/*/*/config.yaml"):
+        for path in folder.glob("runs/**/config.yaml"):
             dump(_published(load(path)), path)
         (folder / "README.md").write_text(card, encoding="utf-8")
     said = ""

@@ -13,6 +13,7 @@ from gutseg.claims import check_claim, claimed
 from gutseg.config import dump, validate
 from gutseg.config.files import read_with
 from gutseg.config.losses import check_fit
+from gutseg.engine.budget import check_finished
 from gutseg.files import replacing_folder, write_json
 from gutseg.inference import oof
 from gutseg.inference.oof import OutOfFold
@@ -79,7 +80,7 @@ def _check(settings: TwoStage, folder: Path, fold: str) -> None:
         if run := getattr(settings, stage).run:
             opened = [runs.open_fold(place) for place in runs.fold_folders(run, fold)]
             for one in opened:
-                runs.check_finished(one.folder, one.config.train)
+                check_finished(one.folder, one.config.train)
             folds[stage] = opened[0].folds
             continue
         config = settings.experiment(stage, folder)

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,12 @@ import torch
 
 from gutseg import config as configuration
 from gutseg import experiment
-from gutseg.config import Blend, Config, Rule, Train
+from gutseg.config import Blend, Config, Rule
 from gutseg.config.blend import Member, Predicted
 from gutseg.constants import CLASSES
 from gutseg.data.folds import FULL, chosen, fold_name, held_by
-from gutseg.data.inputs import Inputs
-from gutseg.data.sources.competition import BINARY
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint
-from gutseg.engine.budget import is_finished, spent
 from gutseg.engine.provenance import check_folds
 from gutseg.files import need_file
 from gutseg.inference import made_with
@@ -63,22 +59,7 @@ class Fold:
 
     def made_with(self, tta: str, prior: EarlierDay | None = None) -> MadeWith:
         """Return what predictions made now would be made with; prior: as in `predictor`."""
-        settings = self.config.model_dump(mode="json", include=SETTINGS)
-        # only where they matter, so that notes of earlier versions hold
-        if not self.config.scaling.kind.startswith("zscore"):
-            del settings["scaling"]["deviations"]
-        if self.config.geometry.kind != "organs":
-            del settings["geometry"]["box"]
-        if self.config.model.presence:
-            settings["model"]["presence"] = self.config.model.presence.model_dump(mode="json")
-        if self.config.channels:
-            settings["channels"] = self.config.channels
-        if self.config.volume:
-            settings["volume"] = self.config.volume.model_dump(include={"patch", "overlap"})
-        if self.config.view != "axial":
-            settings["view"] = self.config.view
-        if self.config.geometry.kind == "native":
-            settings["tile"] = self.config.predict.tile
+        settings = _settings(self.config, self.folder)
         prior = self.shown(prior)
         earlier = self.data.earlier if prior == "given" else dict[str, str]().get
         return MadeWith(
@@ -96,6 +77,33 @@ class Fold:
     def shown(self, prior: EarlierDay | None) -> EarlierDay | None:
         """Return whether the network is shown an earlier day, as asked; None: it has no place."""
         return (prior or "given") if self.config.prior_day else None
+
+
+def _settings(config: Config, folder: Path) -> dict[str, Any]:
+    """Return the settings that predictions with a network depend on; folder: its fold's."""
+    settings = config.model_dump(mode="json", include=SETTINGS)
+    # only where they matter, so that notes of earlier versions hold
+    if not config.scaling.kind.startswith("zscore"):
+        del settings["scaling"]["deviations"]
+    if config.geometry.kind != "organs":
+        del settings["geometry"]["box"]
+    del settings["geometry"]["from_run"]  # not where the detector was, but what it is
+    if config.geometry.kind == "found":
+        home = folder / experiment.DETECTOR
+        theirs = configuration.load(need_file(home / "config.yaml", experiment.NO_DETECTOR))
+        weights = made_with.hash_file(checkpoint.weights_file(home))
+        settings["detector"] = [weights, _settings(theirs, home)]
+    if config.model.presence:
+        settings["model"]["presence"] = config.model.presence.model_dump(mode="json")
+    if config.channels:
+        settings["channels"] = config.channels
+    if config.volume:
+        settings["volume"] = config.volume.model_dump(include={"patch", "overlap"})
+    if config.view != "axial":
+        settings["view"] = config.view
+    if config.geometry.kind == "native":
+        settings["tile"] = config.predict.tile
+    return settings
 
 
 def open_fold(folder: Path) -> Fold:
@@ -142,20 +150,6 @@ def fold_folders(run: Path, wanted: str) -> list[Path]:
     numbers = chosen(wanted, sorted(found), f"those that {run} has; train the others first")
     remedy = "copy it back, or delete the folder and train the fold"
     return [need_file(found[number] / "config.yaml", remedy).parent for number in numbers]
-
-
-def check_finished(folder: Path, train: Train, otherwise: str = "") -> None:
-    """Raise ValueError unless the training of a fold has ended.
-
-    otherwise: what else the message tells a user to do, as in ", or give --unfinished".
-    """
-    remedy = f"whether training has ended cannot be known; train this fold again{otherwise}"
-    history = checkpoint.history(need_file(folder / "last.pt", remedy))
-    if not is_finished(history, train):
-        raise ValueError(
-            f"{folder} has {spent(history, train)} and is still to be trained; continue with "
-            f"gutseg train{otherwise}"
-        )
 
 
 def predictions(run: Path, wanted: str = "all", missing: Missing = "refuse") -> OutOfFold:
@@ -215,25 +209,8 @@ def predictor(
     prior: whether a network of `prior_day` sees the earlier day, None for yes.
     """
     seen = replace(fold.data.inputs, prior=fold.shown(prior))
-    return load_predictor(fold.folder, fold.config, seen, fold.data.classes, tta, device)
-
-
-def load_predictor(
-    folder: Path,
-    config: Config,
-    seen: Inputs,
-    classes: Sequence[str],
-    tta: str | None,
-    device: torch.device | None = None,
-) -> Predictor:
-    """Fill a network with its weights; the encoder's published ones are not needed again."""
-    path = checkpoint.weights_file(folder)
-    network = experiment.network(config, seen.channels, len(classes))
-    checkpoint.fill(network, checkpoint.weights(path), path)
-    if config.model.dims == 2:  # a slice takes 20 to 60 % less time, on CPUs too
-        network.to(memory_format=torch.channels_last)
-    place = device or experiment.device()
-    return experiment.as_predictor(config, network, seen, place, tta=tta, name=str(folder))
+    classes = fold.data.classes
+    return experiment.load_predictor(fold.folder, fold.config, seen, classes, tta, device)
 
 
 def rules(solved: Blend) -> list[Rule]:
@@ -291,8 +268,10 @@ def _member(folder: Path, tta: Tta, device: torch.device | None, any_class: bool
     if config.data.source != "competition":
         problem = f"was trained on {config.data.source}; a blend predicts the competition's scans"
         raise ValueError(f"{folder} {problem}, so leave this run out")
-    classes = BINARY if config.data.params["binary"] else CLASSES
+    classes = experiment.organs(config)
     if classes != CLASSES and not any_class:
         problem = f"predicts {', '.join(classes)}; members of a blend predict {', '.join(CLASSES)}"
         raise ValueError(f"{folder} {problem}, so give this run as its background")
-    return load_predictor(folder, config, experiment.inputs(config), classes, tta, device)
+    return experiment.load_predictor(
+        folder, config, experiment.inputs(config), classes, tta, device
+    )

@@ -105,5 +105,5 @@ def _earlier_days(
         return None
     need_file(home / "train.csv", "give --prior the competition's folder")
     blacklists = [load(Path(one.name) / "config.yaml").data.params["blacklist"] for one in seeing]
-    unused = left_out([name for blacklist in blacklists for name in blacklist])
+    unused = left_out(tuple(name for blacklist in blacklists for name in blacklist))
     return TrainingDays(home, slices["scan"].unique(), issues, unused)

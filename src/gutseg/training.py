@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from gutseg import epochs, experiment, warm_start
+from gutseg import detector, epochs, experiment, warm_start
 from gutseg.claims import claimed
 from gutseg.config import Config, dump, load
 from gutseg.config.files import flat
@@ -23,6 +23,7 @@ from gutseg.engine.journal import Journal
 from gutseg.engine.loop import fit
 from gutseg.engine.presence import with_presence
 from gutseg.engine.provenance import (
+    DETECTOR,
     ENCODER,
     EXTRA,
     HELD_OUT,
@@ -72,6 +73,11 @@ def _train_here(
     folder: Path, config: Config, data: Source, table: pd.DataFrame, fold: Held, world: World
 ) -> dict[str, float]:
     more, drawn = with_extra(config, data, table, fold)
+    found = None
+    if config.geometry.kind == "found":
+        kept = folder if is_trained(folder) else None
+        found = detector.find(config, fold, data, table, more=more, kept=kept, world=world)
+        data, more = found.located(data), found.located(more)
     drawn = without_dropped(drawn, more, config.data.drop, fold)
     training, held_out = drawn[drawn["fold"] != fold], table[table["fold"] == fold]
     criterion = experiment.criterion(config, more, training)
@@ -106,15 +112,10 @@ def _train_here(
         )
     if world.is_main:  # after all that can refuse: a start that failed leaves nothing
         dump(config, folder / CONFIG)  # its harmless keys may be new
+        if found:
+            found.keep(folder)
         if not is_trained(folder) or not (folder / META).is_file():
-            identity = experiment.fold_hash(config, table)
-            encoder = encoder_file(config.model.encoder_weights)
-            made = provenance(config.data.folds, identity, encoder, start)
-            if note := note_of(config, fold):
-                made |= {EXTRA: hash_file(note)}
-            if "case" in table:  # in a bundle there are neither the data nor a fold file
-                made |= {HELD_OUT: cases_held_out(table, fold)}
-            write_json(folder / META, made | {"fold": fold})
+            _write_meta(folder, config, fold, table, start)
     journal = _journal(config, folder, fold) if world.is_main else None
     pin = world.device.type == "cuda"
     train_batches = loader(batches, sampler, config.train.workers, pin)
@@ -128,6 +129,21 @@ def _train_here(
             journal.close()  # W&B would write the next fold of this process into an open run
     best = best_epoch(history, config.train)
     return history[-1 if best is None else best]
+
+
+def _write_meta(
+    folder: Path, config: Config, fold: Held, table: pd.DataFrame, start: Path | None
+) -> None:
+    identity = experiment.fold_hash(config, table)
+    encoder = encoder_file(config.model.encoder_weights)
+    made = provenance(config.data.folds, identity, encoder, start)
+    if note := note_of(config, fold):
+        made |= {EXTRA: hash_file(note)}
+    if config.geometry.kind == "found":
+        made |= {DETECTOR: hash_file(detector.weights_in(folder))}
+    if "case" in table:  # in a bundle there are neither the data nor a fold file
+        made |= {HELD_OUT: cases_held_out(table, fold)}
+    write_json(folder / META, made | {"fold": fold})
 
 
 def _journal(config: Config, folder: Path, fold: Held) -> Journal:
@@ -191,6 +207,8 @@ def _check_opened(folder: Path, config: Config, fold: Held, folds: str) -> None:
         for key, weights in starts.items():
             if weights:
                 check_weights(folder, key, weights, settings[key])
+        if config.geometry.kind == "found":
+            detector.check_kept(folder)
 
 
 def _check_box(folder: Path, config: Config) -> None:

@@ -1,7 +1,7 @@
 """Weights of an earlier training to start from, unless they saw who is held out now.
 
-And whom a training has seen: in its own data, by way of what it started from, and of what labelled
-scans for it.
+And whom a training has seen: in its own data, by way of what it started from, of what finds its
+windows, and of what labelled scans for it.
 """
 
 import logging
@@ -21,21 +21,33 @@ from gutseg.registry import counted
 
 log = logging.getLogger(__name__)
 
+# the settings that name another training
+START, FINDER = "train.init_from", "geometry.from_run"
+
 
 def weights_of(config: Config, fold: Held) -> Path | None:
-    """Return the file that train.init_from means for a fold, None where it is null.
+    """Return the file that train.init_from means for a fold, None where it is null."""
+    return _weights_in(config.train.init_from, fold, START)
 
-    Of a run folder it is that of the same fold, or else of FULL.
-    """
-    given = config.train.init_from
+
+def detector_of(config: Config, fold: Held) -> Path | None:
+    """Return the weights that geometry.from_run means for a fold, None where it is null."""
+    given = config.geometry.from_run
+    if given is not None and not given.is_dir():
+        raise FileNotFoundError(f"{FINDER}: {given} is not a folder; give a run or a fold of it")
+    return _weights_in(given, fold, FINDER)
+
+
+def _weights_in(given: Path | None, fold: Held, setting: str) -> Path | None:
+    """Return the file that a setting means: of a run folder that of the fold, or else of FULL."""
     if given is None or not given.is_dir():
-        return given and need_file(given, "give train.init_from a run, a fold of it or a file")
+        return given and need_file(given, f"give {setting} a run, a fold of it or a file")
     places = [checkpoint.weights_file(given / name) for name in ("", fold_name(fold), FULL)]
     if found := next(filter(Path.is_file, places), None):
         return found
     names = fold_name(fold) if fold == FULL else f"{fold_name(fold)} or {FULL}"
     raise FileNotFoundError(
-        f"train.init_from: {given} has no best.pt and none in {names}; train it first, or name the "
+        f"{setting}: {given} has no best.pt and none in {names}; train it first, or name the "
         "folder of one fold"
     )
 
@@ -52,30 +64,35 @@ def fill(network: nn.Module, weights: Path) -> None:
 
 
 def check_unseen(
-    config: Config, fold: Held, data: Source, table: pd.DataFrame, weights: Path
+    config: Config,
+    fold: Held,
+    data: Source,
+    table: pd.DataFrame,
+    weights: Path,
+    setting: str = START,
 ) -> None:
     """Raise ValueError where weights were trained on a patient that this fold holds out.
 
-    table: `experiment.rows`. A run on other data has seen nobody, but what it started from may
-    have. A file with no config.yaml beside it is taken as it is.
+    table: `experiment.rows`. setting: the key that led to the weights, for messages. A run on
+    other data has seen nobody, but what it started from may have, or what finds its windows. A file
+    with no config.yaml beside it is taken as it is.
     """
     folder = weights.parent
     if fold == FULL:
         return
     if not os.path.lexists(folder / "config.yaml"):
-        log.warning("train.init_from: no config.yaml says what %s was trained on", weights)
+        log.warning("%s: no config.yaml says what %s was trained on", setting, weights)
         return
     theirs, their_fold, folds = _opened(folder)
-    rows = _rows_of(theirs, config, data, folder)
+    rows = _rows_of(theirs, config, data, folder, setting)
     if rows is not None:
         if (their_fold, folds) == (fold, experiment.fold_hash(config, table)):
-            return  # and what it started from was held against the same patients
+            return  # and what it made use of was held against the same patients
         seen = set(rows["group"][rows["fold"] != their_fold])
         if leaked := sorted(seen & set(table["group"][table["fold"] == fold])):
             raise ValueError(
-                f"train.init_from: {folder} was trained on {counted(leaked, 'group')}, which fold "
-                f"{fold} holds out; start from the same fold of the same folds, or train on other "
-                "data"
+                f"{setting}: {folder} was trained on {counted(leaked, 'group')}, which fold "
+                f"{fold} holds out; give the same fold of the same folds, or a run on other data"
             )
     held_out = table[table["fold"] == fold]
     if theirs.data.extra is not None and "case" in held_out:
@@ -83,16 +100,17 @@ def check_unseen(
         cases = taught | set(more.index["case"])
         if leaked := sorted(cases & set(held_out["case"])):
             raise ValueError(
-                f"train.init_from: {folder} was trained on data.extra, where "
+                f"{setting}: {folder} was trained on data.extra, where "
                 f"{pseudo_labels.patients(leaked)} are seen or were by what labelled it, and fold "
-                f"{fold} holds them out; start from a run without it"
+                f"{fold} holds them out; give a run without it"
             )
-    if before := weights_of(theirs, their_fold):
-        check_unseen(config, fold, data, table, before)
+    for before in (weights_of(theirs, their_fold), detector_of(theirs, their_fold)):
+        if before:
+            check_unseen(config, fold, data, table, before, setting)
 
 
 def known_cases(config: Config, fold: Held) -> set[int]:
-    """Return the patients that the data of a run hold, and those of what it started from.
+    """Return the patients that the data of a run hold, and those of what it made use of.
 
     So are those that it was given pseudo-labels of.
     """
@@ -107,7 +125,7 @@ def known_cases(config: Config, fold: Held) -> set[int]:
 def trained_on(config: Config, fold: Held) -> set[int]:
     """Return the patients that a training learnt from, and those that its teachers had.
 
-    Teachers are what it started from, and what labelled its extra scans.
+    Teachers are what it started from, what finds its windows, and what labelled its extra scans.
     """
     table = experiment.rows(config, experiment.source(config))
     cases = {int(case) for case in table["case"][table["fold"] != fold]}
@@ -120,11 +138,9 @@ def trained_on(config: Config, fold: Held) -> set[int]:
 
 
 def _before(config: Config, fold: Held) -> list[tuple[Config, Held]]:
-    """Return the training that one started from, if there is one that says what it is."""
-    start = weights_of(config, fold)
-    if start is None or not os.path.lexists(start.parent / "config.yaml"):
-        return []
-    return [_opened(start.parent)[:2]]
+    """Return the trainings that one made use of, those that say what they are."""
+    used = filter(None, (weights_of(config, fold), detector_of(config, fold)))
+    return [_opened(one.parent)[:2] for one in used if os.path.lexists(one.parent / "config.yaml")]
 
 
 def _opened(folder: Path) -> tuple[Config, Held, str | None]:
@@ -139,15 +155,18 @@ def _opened(folder: Path) -> tuple[Config, Held, str | None]:
     return config, held_by(name) if name.isdecimal() else FULL, meta.get("folds_sha256")
 
 
-def _rows_of(theirs: Config, config: Config, data: Source, folder: Path) -> pd.DataFrame | None:
+def _rows_of(
+    theirs: Config, config: Config, data: Source, folder: Path, setting: str
+) -> pd.DataFrame | None:
     """Return the rows and folds of a run on the same data, None where its data are others."""
     try:
         other = experiment.source(theirs)
         rows = experiment.rows(theirs, other)
     except (OSError, ValueError) as error:
+        alone = ", or name a copy of the weights alone" if setting == START else ""
         raise ValueError(
-            f"train.init_from: what {folder} was trained on cannot be read, so that it may have "
-            f"seen who is held out ({error}); put it back, or name a copy of the weights alone"
+            f"{setting}: what {folder} was trained on cannot be read, so that it may have "
+            f"seen who is held out ({error}); put it back{alone}"
         ) from None
     same_place = theirs.data.folder.resolve() == config.data.folder.resolve()
     common = set(data.index["scan"]) & set(other.index["scan"])

@@ -18,8 +18,9 @@ from gutseg.data.volume import describe, read_file
 from gutseg.inference import dealing, predictor
 from gutseg.inference.dealing import deal, devices, threads_of
 from gutseg.inference.ensemble import Ensemble, mean_of, weighted_mean
+from gutseg.inference.parts import Part
 from gutseg.inference.postprocess import Rule
-from gutseg.inference.predictor import Part, Predictor, cut
+from gutseg.inference.predictor import Predictor, cut
 from gutseg.inference.scan_texts import scan_texts
 
 CPU = torch.device("cpu")

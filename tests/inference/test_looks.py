@@ -13,7 +13,8 @@ from gutseg.data.inputs import Geometry, Inputs, Scaling, Stack
 from gutseg.data.volume import describe
 from gutseg.inference.ensemble import mean_of, weighted_mean
 from gutseg.inference.looks import LOOKS, Look, looks, passes, with_strides
-from gutseg.inference.predictor import Part, Predictor, probabilities
+from gutseg.inference.parts import Part
+from gutseg.inference.predictor import Predictor, probabilities
 from gutseg.inference.views import ViewPredictor
 from gutseg.settings import Tta
 

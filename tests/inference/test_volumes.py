@@ -14,8 +14,9 @@ from gutseg.data.sources.competition import Competition
 from gutseg.data.volume import describe
 from gutseg.inference.ensemble import Ensemble, mean_of
 from gutseg.inference.evaluate import Evaluator
+from gutseg.inference.parts import Part
 from gutseg.inference.postprocess import Rule
-from gutseg.inference.predictor import NotFinite, Part, Predictor
+from gutseg.inference.predictor import NotFinite, Predictor
 from gutseg.inference.volumes import VolumePredictor, shares
 from gutseg.losses import Criterion
 

@@ -12,7 +12,7 @@ import pytest
 import timm
 import torch
 
-from gutseg import experiment, runs
+from gutseg import experiment
 from gutseg.config import dump, load
 from gutseg.config.sections import Config
 from gutseg.constants import CLASSES
@@ -181,7 +181,7 @@ def test_prediction_needs_no_package(tmp_path, monkeypatch):
     checkpoint.save_weights(folder / "weights.safetensors", network.state_dict())
     again = load(folder / "config.yaml")
     assert again.model.encoder_weights == Path("package:efficientnet_lite0")
-    predictor = runs.load_predictor(folder, again, experiment.inputs(again), CLASSES, None)
+    predictor = experiment.load_predictor(folder, again, experiment.inputs(again), CLASSES, None)
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         wanted = network.eval()(images)

@@ -47,6 +47,15 @@ def check_sizes(config: "Config") -> None:
         )
 
 
+def check_window(config: "Config") -> None:
+    """Raise ValueError where a window is to be found in single images."""
+    if config.geometry.kind == "found" and config.data.source != "competition":
+        raise ValueError(
+            f"geometry.kind: found looks at all slices of a scan, and {config.data.source} has "
+            "single images; give resize, pad or native"
+        )
+
+
 def check_volume(config: "Config") -> None:
     """Raise ValueError unless a network of volumes, and no other, gets patches of volumes."""
     if config.model.dims == 2:

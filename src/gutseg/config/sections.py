@@ -15,6 +15,7 @@ from gutseg.config.checks import (
     check_sizes,
     check_tta,
     check_volume,
+    check_window,
 )
 from gutseg.config.losses import Component, Loss, complete
 from gutseg.config.training import Optim, Train
@@ -236,5 +237,6 @@ class Config(Section):
         check_epochs(self)
         check_sizes(self)
         check_volume(self)
+        check_window(self)
         check_tta(self)
         check_batches(self)

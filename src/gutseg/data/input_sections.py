@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from gutseg.registry import not_bool
-from gutseg.settings import LARGEST_SIDE, Section, Share, Side
+from gutseg.settings import LARGEST_SIDE, GivenPath, Section, Share, Side
 
 
 class Stack(Section):
@@ -46,17 +46,30 @@ class Geometry(Section):
 
     # resize: the whole slice is stretched; pad: it lies in the middle, not resampled; body: the
     # body and a margin are stretched; organs: so is the part of the body where the training scans
-    # show objects; native: the slice as it is, of whatever size
-    kind: Literal["resize", "pad", "body", "organs", "native"] = "resize"
+    # show objects; found: so is the box of all that another run predicts in the scan; native: the
+    # slice as it is, of whatever size
+    kind: Literal["resize", "pad", "body", "organs", "found", "native"] = "resize"
     # [height, width] of the input in pixels; not used by kind native
     size: tuple[Side, Side] = (320, 384)
-    # of the kinds body and organs alone: pixels around the body, or that part of it
+    # of the kinds body, organs and found alone: pixels around the body, that part of it, or the box
     margin: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 8
     # of kind organs alone: [top, bottom, left, right] of that part as shares of the body; training
     # learns it from the scans of its own folds and writes it into the run's config.yaml
     box: tuple[Share, Share, Share, Share] | None = None
+    # of kind found alone: a finished run of the same folds, whose network finds the box; training
+    # copies it, fold by fold, into the folders of its own folds
+    from_run: GivenPath | None = None
 
     @property
     def by_scan(self) -> bool:
         """Whether every scan has a window of its own."""
-        return self.kind in ("body", "organs")
+        return self.kind in ("body", "organs", "found")
+
+    @model_validator(mode="after")
+    def _of_a_run(self) -> "Geometry":
+        if self.kind == "found" and self.from_run is None:
+            raise ValueError("kind found needs from_run, the run whose network finds the box")
+        if self.kind != "found" and self.from_run is not None:
+            problem = f"from_run {self.from_run} finds boxes for kind found alone"
+            raise ValueError(f"{problem}, and kind is {self.kind}; set it to null")
+        return self

@@ -70,7 +70,8 @@ class Inputs:
 
     def window(self, scan: Any) -> "Window":
         """Return the window of a scan or a picture; one for all of its slices."""
-        return window(scan.shape[1:], scan.body, self.geometry, grow=self.grow)
+        place = _found(scan) if self.geometry.kind == "found" else scan.body
+        return window(scan.shape[1:], place, self.geometry, grow=self.grow)
 
     def stacks(self, scan: Scan, z: np.ndarray) -> np.ndarray:
         """Return the stacks around planes z (B,) at native size: (B, S, H, W) in [0, 1]."""
@@ -205,6 +206,7 @@ def window(
 ) -> Window:
     """Choose the window of a scan, of native size (H, W) and body (top, bottom, left, right).
 
+    body: of kind found the box that was found.
     grow: a side of `pad` that is too small for the slice becomes the next multiple of 32, which
     networks of any size take; without it such a slice raises ValueError.
     """
@@ -214,8 +216,8 @@ def window(
         return Window(native, (0, height, 0, width), native)
     if geometry.kind == "resize":
         return Window(native, (0, height, 0, width), size)
-    if geometry.kind in ("body", "organs"):
-        top, bottom, left, right = body if geometry.kind == "body" else _part(body, geometry.box)
+    if geometry.kind in ("body", "organs", "found"):
+        top, bottom, left, right = _part(body, geometry.box) if geometry.kind == "organs" else body
         rows = max(top - margin, 0), min(bottom + margin, height)
         columns = max(left - margin, 0), min(right + margin, width)
         return Window(native, (*rows, *columns), size)
@@ -232,6 +234,16 @@ def window(
         )
     top, left = -((size[0] - height) // 2), -((size[1] - width) // 2)
     return Window(native, (top, top + size[0], left, left + size[1]), size)
+
+
+def _found(scan: Scan) -> Box:
+    """Return the box that another network found; the body would be another network's window."""
+    if scan.found is None:
+        raise ValueError(
+            f"geometry.kind found: no box of {scan.name} is known; it is found by the network that "
+            "gutseg train copied into the fold's folder"
+        )
+    return scan.found
 
 
 def _part(body: Box, shares: tuple[float, ...] | None) -> Box:

@@ -34,15 +34,20 @@ def _transposed(volume: np.ndarray, axes: Sequence[int]) -> np.ndarray:
 
 
 def turned(scan: Scan, view: View) -> Scan:
-    """Return a scan plane by plane of a view, its maps not copied; the body has all slices."""
-    body = np.array([0, len(scan.image), *scan.body]).reshape(3, 2)  # of z, y and x: first, last
+    """Return a scan plane by plane of a view, its maps not copied; its boxes have all slices."""
     axes = AXES[view]
     _, rows, columns = axes
     size = scan.voxel_mm
+
+    def turned_box(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        sides = np.array([0, len(scan.image), *box]).reshape(3, 2)  # of z, y and x: first, last
+        return (*sides[rows].tolist(), *sides[columns].tolist())
+
     return replace(
         scan,
         image=turn(np.asarray(scan.image), view),
         mask=None if scan.mask is None else turn(np.asarray(scan.mask), view),
-        body=(*body[rows].tolist(), *body[columns].tolist()),
+        body=turned_box(scan.body),
+        found=scan.found and turned_box(scan.found),
         voxel_mm=size and (size[axes[0]], size[rows], size[columns]),
     )

@@ -36,7 +36,8 @@ class Scan:
     image: (Z, H, W) uint16. mask: (Z, H, W) uint8, bit c is class c of CLASSES; None without
     labels. counts: voxels per grey value, uint32. body: (top, bottom, left, right) in pixels.
     voxel_mm: size (z, y, x) of a voxel, None where nothing says it.
-    prior: the patient's latest earlier day, where a network is to see it.
+    prior: the patient's latest earlier day, where a network is to see it. found: (top, bottom,
+    left, right) of what another network found, for windows of geometry.kind found.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Scan:
     mask: np.ndarray | None = None
     voxel_mm: tuple[float, float, float] | None = None
     prior: "Earlier | None" = None
+    found: tuple[int, int, int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -3,11 +3,14 @@
 import math
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
 from gutseg.config import Train
+from gutseg.engine import checkpoint
 from gutseg.engine.distributed import World
+from gutseg.files import need_file
 
 History = list[dict[str, float]]
 
@@ -83,3 +86,17 @@ def is_finished(history: History, train: Train) -> bool:
     waited = 0 if best is None else sum(train.monitor in row for row in history[best + 1 :])
     impatient = train.patience is not None and waited >= train.patience
     return impatient or is_spent(history, train)
+
+
+def check_finished(folder: Path, train: Train, otherwise: str = "") -> None:
+    """Raise ValueError unless the training of a fold has ended.
+
+    otherwise: what else the message tells a user to do, as in ", or give --unfinished".
+    """
+    remedy = f"whether training has ended cannot be known; train this fold again{otherwise}"
+    history = checkpoint.history(need_file(folder / "last.pt", remedy))
+    if not is_finished(history, train):
+        raise ValueError(
+            f"{folder} has {spent(history, train)} and is still to be trained; continue with "
+            f"gutseg train{otherwise}"
+        )

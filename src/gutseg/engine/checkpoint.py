@@ -5,6 +5,7 @@ A bundle holds the weights of a best.pt alone, as weights.safetensors.
 
 import os
 import re
+import shutil
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -131,6 +132,15 @@ def weights(path: Path) -> dict[str, Tensor]:
             "this fold again with a lower optim.lr under another name=..."
         )
     return found
+
+
+def copy_network(source: Path, target: Path) -> None:
+    """Copy what predicts from the folder of a fold: config.yaml, and weights that hold no code."""
+    target.mkdir(parents=True, exist_ok=True)
+    save_weights(target / BUNDLED, weights(weights_file(source)))
+    config = need_file(source / "config.yaml", "train this fold first")
+    with replacing(target / config.name) as temporary:
+        shutil.copyfile(config, temporary)
 
 
 def history(path: Path) -> list[dict[str, float]]:

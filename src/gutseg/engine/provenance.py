@@ -17,6 +17,8 @@ LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "
 ENCODER, START = "encoder_weights_sha256", "init_from_sha256"
 # that of the note beside the scans of data.extra
 EXTRA = "extra_sha256"
+# that of the network that found the windows
+DETECTOR = "detector_sha256"
 # the competition's cases of which the training has seen no slice
 HELD_OUT = "held_out_cases"
 

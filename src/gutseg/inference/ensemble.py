@@ -9,8 +9,9 @@ import numpy as np
 from gutseg.config import Rule
 from gutseg.data.volume import Scan
 from gutseg.inference.background import is_background, reuse_background
+from gutseg.inference.parts import Part
 from gutseg.inference.postprocess import finish_scan
-from gutseg.inference.predictor import Part, Predictor
+from gutseg.inference.predictor import Predictor
 from gutseg.masks.bit_rows import BitRows
 
 

@@ -3,7 +3,6 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -16,6 +15,7 @@ from gutseg.config import Predict
 from gutseg.data.inputs import Inputs
 from gutseg.data.volume import Scan
 from gutseg.inference.looks import Look, looks, with_strides
+from gutseg.inference.parts import Batch, Locate, Part
 from gutseg.losses.reductions import Mode
 from gutseg.models.valid import ValidNet
 
@@ -34,17 +34,6 @@ Answer = Callable[[Scan, np.ndarray, Tensor], Tensor]
 
 class NotFinite(ValueError, FloatingPointError):
     """The probabilities of a network that has diverged."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Planes z (N,) of one scan."""
-
-    scan: Scan
-    z: np.ndarray
-
-
-Batch = list[Part]
 
 
 def cut(parts: Sequence[Part], size: int) -> Iterator[Batch]:
@@ -84,12 +73,15 @@ class Predictor:
         mode: Mode = "multilabel",
         name: str = "the network",
         whole: str = "",
+        locate: Locate | None = None,
     ) -> None:
         """dtype: autocast type of the forward pass, None for float32.
 
         whole: what a network is called whose attention sees all of an image.
 
         name: what errors call the network, its run and fold where it has them.
+
+        locate: finds the box of a scan that comes without, for geometry.kind found.
         """
         self.name = name
         self.model = model.to(device).eval()
@@ -99,6 +91,7 @@ class Predictor:
         self.settings = settings or Predict()
         self.mode = mode
         self.whole = whole
+        self.locate = locate
         self.looks = looks(self.settings.tta, inputs.stack)
         # what is seen after the channels of the images as they are, look by look
         self.strided = with_strides(self.inputs, self.looks)
@@ -152,7 +145,17 @@ class Predictor:
     @property
     def sees(self) -> tuple[Any, ...]:
         """What `stacks` depends on."""
-        return type(self), self.inputs, self.settings.batch_size, tuple(self.strided)
+        strided = tuple(self.strided)
+        return type(self), self.inputs, self.settings.batch_size, strided, self.locate
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """All networks that it predicts with."""
+        return [self.model, *(self.locate.networks if self.locate else [])]
+
+    def located(self, scan: Scan) -> Scan:
+        """Return a scan with the box that its window is of, where it needs one."""
+        return scan if self.locate is None or scan.found else self.locate(scan)
 
     def batch_size(self, scan: Scan) -> int:
         """Return how many planes of a scan are predicted together."""
@@ -174,6 +177,7 @@ class Predictor:
 
         parts: of scans of one size (H, W). Behind the S channels come those of other strides.
         """
+        parts = [Part(self.located(part.scan), part.z) for part in parts]
         for batch in cut(parts, self.batch_size(parts[0].scan)):
             images = [self._images(part) for part in batch]
             yield batch, torch.from_numpy(images[0] if len(images) == 1 else np.concatenate(images))
@@ -236,6 +240,7 @@ class Predictor:
 
         answer: what it says of a batch.
         """
+        scan = self.located(scan)
         for planes, images in self.batches(scan, z):
             yield planes, self.native(scan, answer(scan, planes, images))
 

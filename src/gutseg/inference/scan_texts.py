@@ -12,7 +12,7 @@ from gutseg.data.index import Issues
 from gutseg.data.volume import Scan, read_scan
 from gutseg.inference.dealing import deal
 from gutseg.inference.ensemble import Ensemble
-from gutseg.inference.predictor import Part
+from gutseg.inference.parts import Part
 from gutseg.masks.rle_writing import encode_scan
 from gutseg.progress import progress
 

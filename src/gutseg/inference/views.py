@@ -11,7 +11,8 @@ from gutseg.config import Predict
 from gutseg.data.inputs import Inputs
 from gutseg.data.view import View, turn_back, turned
 from gutseg.data.volume import Scan
-from gutseg.inference.predictor import Answer, Batch, Part, Predictor, to_bytes
+from gutseg.inference.parts import Batch, Part
+from gutseg.inference.predictor import Answer, Predictor, to_bytes
 
 
 class ViewPredictor(Predictor):
@@ -56,7 +57,7 @@ class ViewPredictor(Predictor):
 
     def _slices(self, scan: Scan, z: np.ndarray, answer: Answer) -> np.ndarray:
         """Return what is said of the slices z (C, len(z), H, W) by planes that cross them."""
-        seen = turned(scan, self.view)
+        seen = turned(self.located(scan), self.view)
         planes = [Part(seen, np.arange(len(seen.image)))]
         found = [
             self.native(seen, answer(seen, batch[0].z, images.to(self.device)))[:, :, z]

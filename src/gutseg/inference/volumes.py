@@ -14,13 +14,8 @@ from gutseg.config import Predict
 from gutseg.data.inputs import Inputs, neighbours
 from gutseg.data.patches import Patching
 from gutseg.data.volume import Scan
-from gutseg.inference.predictor import (
-    Answer,
-    Batch,
-    Part,
-    Predictor,
-    to_bytes,
-)
+from gutseg.inference.parts import Batch, Part
+from gutseg.inference.predictor import Answer, Predictor, to_bytes
 
 # Standard deviation of a window's weights along an axis, as a share of its length.
 SIGMA = 1 / 8
@@ -52,8 +47,9 @@ class VolumePredictor(Predictor):
     def stacks(self, parts: Sequence[Part]) -> Iterator[tuple[Batch, Tensor]]:
         """Yield every part with all slices of its scan, (Z, 1, h, w) float32."""
         for part in parts:
-            planes = np.arange(part.scan.shape[0])
-            yield [part], torch.from_numpy(self.inputs.images(part.scan, planes))
+            scan = self.located(part.scan)
+            planes = np.arange(scan.shape[0])
+            yield [Part(scan, part.z)], torch.from_numpy(self.inputs.images(scan, planes))
 
     @torch.inference_mode()
     def predict(self, batch: Batch, images: Tensor) -> np.ndarray:
@@ -65,6 +61,7 @@ class VolumePredictor(Predictor):
         self, scan: Scan, z: np.ndarray, answer: Answer
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the planes z at once, as windows reach across slices; answer sees all planes."""
+        scan = self.located(scan)
         planes = np.arange(scan.shape[0])
         for _, images in self.batches(scan, planes):
             yield z, self.native(scan, answer(scan, planes, images)[z.tolist()])

@@ -1,6 +1,5 @@
 """What `gutseg kernel build` writes: the bundle (a dataset) and the kernel that reads it."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,8 @@ def build_bundle(
         packages.write_own(bundle / "wheels")
         if wheels:
             members = [*opened.predictors, *opened.background, *opened.gate]
-            parts = [part for member in members for part in member.model.modules()]
+            networks = [network for member in members for network in member.networks]
+            parts = [part for network in networks for part in network.modules()]
             for distribution in packages.needed(parts):
                 packages.write_installed(bundle / "wheels", distribution)
         metadata.write_dataset(bundle, user, name)
@@ -57,6 +57,7 @@ def pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
     """
     from gutseg import held_out
     from gutseg.engine import checkpoint
+    from gutseg.experiment import DETECTOR
 
     packed = []
     for number, member in enumerate(solved.used):
@@ -64,11 +65,8 @@ def pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
         packed.append(member.model_copy(update={"run": run}))
         for fold in member.folds:
             source, target = (at / fold_name(fold) for at in (home / member.run, bundle / run))
-            target.mkdir(parents=True)
-            config = files.need_file(source / "config.yaml", "train and predict first")
-            shutil.copyfile(config, target / "config.yaml")
-            weights = checkpoint.weights(checkpoint.weights_file(source))
-            checkpoint.save_weights(target / checkpoint.BUNDLED, weights)
+            for place in ("", *([DETECTOR] if (source / DETECTOR).is_dir() else [])):
+                checkpoint.copy_network(source / place, target / place)
             held_out.write_note(target, held_out.held_out(source))
     places: dict[str, Any] = {"members": packed[: len(solved.members)]}
     others = [key for key in ("background", "gate_by") if getattr(solved, key)]

@@ -13,7 +13,10 @@ from gutseg.data.folds import Held
 from gutseg.engine import checkpoint
 
 # What a fold needs to resume; event files and predictions stay where they are.
-RESUMED = ("config.yaml", "meta.json", "last.pt", "best.pt", "metrics.csv")
+RESUMED = (
+    *("config.yaml", "meta.json", "last.pt", "best.pt", "metrics.csv"),
+    *("boxes.json", "detector/config.yaml", "detector/weights.safetensors"),
+)
 # in a competition's folder, which holds 38,000 files and none of these
 COMPETITION_FILES = ("train.csv", "sample_submission.csv")
 
@@ -74,6 +77,7 @@ def take_over(inputs: Path, config: Config, fold: Held) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in RESUMED:
         if (source / name).is_file():
+            (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, folder / name)
     print(f"training resumes from {source}, epochs so far: {epochs[source]}")
     return folder

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gutseg import experiment
+from gutseg import detector, experiment
 from gutseg.chapters.training.records import RunRecord
 from gutseg.config import Config
 from gutseg.data.augment import Augmenter
@@ -41,6 +41,8 @@ def picture(run: RunRecord) -> Picture:
     config = run.config
     data = experiment.source(config)
     table = experiment.rows(config, data)
+    if config.geometry.kind == "found":
+        data = detector.opened(run.folds[0].folder).located(data)
     held = held_by(run.folds[0].folder.name)
     seen, rows = in_view(data, table, config.view)
     row = _fullest(seen, rows if held == FULL else rows[rows["fold"] != held])

@@ -19,7 +19,10 @@ from gutseg.models import MODELS
 from gutseg.reporting.parts import Table
 
 # Paths of the machine that trained; their last part is all that a page to be shared shows.
-PLACES = ("data.folder", "data.folds", "model.encoder_weights", "train.init_from")
+PLACES = (
+    *("data.folder", "data.folds", "data.extra", "model.encoder_weights", "train.init_from"),
+    "geometry.from_run",
+)
 # What no result depends on.
 SILENT = ("name", "runs", "train.tensorboard", "train.wandb")
 # Columns of metrics.csv that measure no result.

@@ -17,6 +17,7 @@ class Extended(Source):
         self.classes, self.mode, self.background = own.classes, own.mode, own.background
         self.has_volumes, self.inputs = own.has_volumes, own.inputs
         self.index = pd.concat([own.index, more.index], ignore_index=True)
+        self.amounts = np.concatenate([own.amounts, more.amounts])
         self._names = set(own.index["scan"])
 
     def _of(self, name: str) -> Source:
