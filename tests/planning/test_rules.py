@@ -297,8 +297,16 @@ CASES = {
         {"size": [128, 128]},
         "whole",
     ),
-    # the 24 images have 4 crops of 256 x 256: 20 x 96 crops in batches of 4
-    "fewer passes with weights": (CELLS, {"machine": WEIGHTS}, "train.steps", 500, "20 times"),
+    # the 24 images have 4 crops of 256 x 256: 40 x 96 crops in batches of 4
+    "fewer passes with weights": (CELLS, {"machine": WEIGHTS}, "train.steps", 1000, "40 times"),
+    # and 16 of 128 x 128: 20 x 384 crops in batches of 8
+    "and fewer with rare classes": (
+        CELLS,
+        {"machine": WEIGHTS, "classes": RARE},
+        "train.steps",
+        1000,
+        "20 times",
+    ),
     "their mean": (CELLS, {"machine": WEIGHTS}, "train.ema", 0.99, "membrane.yaml"),
     "a shorter mean": (CELLS, {"machine": WEIGHTS, "classes": RARE}, "train.ema", 0.98, "nuclei"),
     "the last weights": (CELLS, {"machine": WEIGHTS}, "train.monitor", None, "averaged"),

@@ -7,7 +7,7 @@ from gutseg.planning.rule import DEFAULT, Rule, always
 
 def _followed(f: Fingerprint) -> str:
     if d.pretrained_pictures(f):
-        return "configs/membrane.yaml and nuclei.yaml"
+        return "configs/nuclei.yaml" if d.is_rare(f) else "configs/membrane.yaml"
     return "configs/bench/base/membrane.yaml"
 
 
