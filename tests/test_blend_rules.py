@@ -101,6 +101,9 @@ def test_rules_of_another_gate_and_searched_ones_are_refused_where_they_would_mi
 ):
     with pytest.raises(ValueError, match="b.yaml: these rules were chosen with gate_by .*tiny"):
         blend([trained.run], tmp_path / "b", trials=1, rules=gated)
+    shutil.copytree(trained.run, tmp_path / "other")
+    with pytest.raises(ValueError, match="these rules were chosen with gate_by .*tiny"):
+        blend([trained.run], tmp_path / "b", rules=gated, gate_by=tmp_path / "other")
     blend([trained.run], tmp_path / "b", trials=1, rules=gated, gate_by=trained.run)
     solved = load_blend(gated).model_copy(update={"gate_by": None, "score": 0.5})
     dump(solved, tmp_path / "searched.yaml")

@@ -186,7 +186,9 @@ def test_who_may_not_find_windows(made, trained, tmp_path):
         start(f"geometry.from_run={tmp_path / 'short'}")
     with pytest.raises(ValueError, match="fold0 has its own windows found by another network; giv"):
         start(f"geometry.from_run={made / 'runs' / 'found'}")
-    with pytest.raises(FileNotFoundError, match="geometry.from_run: .*small is not a folder; give"):
+    with pytest.raises(
+        FileNotFoundError, match="geometry.from_run: .*small is not a folder; put it"
+    ):
         start()
     with pytest.raises(FileNotFoundError, match=r"has no best.pt and none in fold3 or full"):
         start(f"geometry.from_run={trained.run}", fold=3)

@@ -131,6 +131,11 @@ def test_a_run_plans_each_slice_once_and_trains_only_what_is_missing(
     monkeypatch.setattr(sys, "argv", ["nnunet", *order, "--spacing", "3"])
     with pytest.raises(SystemExit, match="out was begun with other slices; give another --out"):
         nnunet.main()
+    (tmp_path / "out" / "begun.json").rename(tmp_path / "begun.json")
+    with pytest.raises(SystemExit, match="out has data but no begun.json that says of what; give"):
+        nnunet.main()
+    (tmp_path / "begun.json").rename(tmp_path / "out" / "begun.json")
+    blocks[["id", "fold"]].to_csv(order[3], index=False)
     plan, prepare, *training = (tmp_path / "out" / "calls").read_text().splitlines()
     assert plan.startswith("1 1 -c") and "-overwrite_target_spacing 3.0 3.0 3.0" in plan
     assert "preprocess_entry" in prepare and prepare.startswith("1 1")

@@ -134,6 +134,23 @@ def test_a_submission_sees_the_labelled_days_of_the_patients_it_is_given(
     assert not np.array_equal(expected["given"] >= 128, expected["withheld"] >= 128)
 
 
+def test_a_submission_hides_the_days_that_the_training_left_out(run, trained, tmp_path):
+    """As predicted without an earlier day: the only one is on the blacklist."""
+    other = tmp_path / "left"
+    shutil.copytree(run, other)
+    settings = next(other.glob("fold*")) / "config.yaml"
+    changed = load(settings).data.model_copy(update={"params": {"blacklist": ["case1_day0"]}})
+    dump(load(settings).model_copy(update={"data": changed}), settings)
+    held = int(_fold(run).name.removeprefix("fold"))
+    texts = {}
+    for name, path in (("kept", run), ("left", other)):
+        dump(Blend(members=[Member(run=path, folds=[held])]), tmp_path / f"{name}.yaml")
+        submit(tmp_path / f"{name}.yaml", trained.raw, tmp_path / f"{name}.csv", gpus=0)
+        rows = pd.read_csv(tmp_path / f"{name}.csv", keep_default_na=False)
+        texts[name] = rows[rows["id"].str.startswith(LATER)]["predicted"].tolist()
+    assert len(texts["kept"]) and texts["kept"] != texts["left"]
+
+
 def test_what_knows_no_earlier_day_says_so(run, trained, tmp_path):
     with pytest.raises(ValueError, match="--prior given: .*fold0 was trained without prior_day"):
         predict(trained.run, prior="given")

@@ -1,6 +1,7 @@
 """Scans that a run labels, to train on them too: who may label what, and what is done with it."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,8 @@ import pytest
 
 from gutseg import epochs, experiment, pseudo_labels, runs, training, warm_start
 from gutseg.config import load
-from gutseg.data.cache import Cache
+from gutseg.constants import CLASSES
+from gutseg.data.cache import Cache, cache_labels
 from gutseg.prepare import prepare
 from gutseg.pseudo import pseudo
 from gutseg.training import train_fold
@@ -170,18 +172,31 @@ def test_teachers_of_a_teacher_count(made, write_raw, tmp_path):
         warm_start.check_unseen(warm, 0, data, table, weights)
 
 
-def test_other_labels_of_the_same_network_are_noticed(made):
-    notes = [json.loads((made / "more" / f"fold{n}" / "pseudo.json").read_text()) for n in (0, 1)]
-    assert len({note["labels_sha256"] for note in notes}) == 2
-    folder = made / "more" / "fold0"
-    before = (folder / "pseudo.json").read_text()
-    scan = folder / "case8_day1" / "scan.json"
-    facts = scan.read_text()
-    pseudo_labels.write_note(folder, 0, notes[0]["weights_sha256"], set(notes[0]["trained_on"]))
-    assert (folder / "pseudo.json").read_text() == before
-    assert (
-        json.loads(facts)["fingerprint"]
-        != json.loads((made / "more" / "fold1" / "case8_day1" / "scan.json").read_text())[
-            "fingerprint"
-        ]
-    )
+def test_other_labels_of_the_same_network_are_noticed(made, tmp_path):
+    """The hash is of the masks: one other pixel, with the same weights and images."""
+    folder = tmp_path / "fold0"
+    shutil.copytree(made / "more" / "fold0", folder)
+    note = json.loads((folder / "pseudo.json").read_text())
+    given = (0, note["weights_sha256"], set(note["trained_on"]))
+    pseudo_labels.write_note(folder, *given)
+    assert json.loads((folder / "pseudo.json").read_text()) == note
+    opened = Cache(folder)
+    scan = opened.scan("case8_day1")
+    mask = np.array(scan.mask)
+    mask[0, 0, 0] ^= 1
+    rows = opened.index[opened.index["scan"] == "case8_day1"]
+    cache_labels(rows.drop(columns=list(CLASSES)), scan, mask, folder, made_by=given[1])
+    pseudo_labels.write_note(folder, *given)
+    changed = json.loads((folder / "pseudo.json").read_text())
+    assert changed.pop("labels_sha256") != note.pop("labels_sha256") and changed == note
+
+
+def test_a_note_of_an_earlier_version_is_refused(made, tmp_path):
+    shutil.copytree(made / "more", tmp_path / "more")
+    path = tmp_path / "more" / "fold0" / "pseudo.json"
+    note = json.loads(path.read_text())
+    del note["labels_sha256"]
+    path.write_text(json.dumps(note))
+    config = load(made / "first.yaml", [f"data.extra={tmp_path / 'more'}"])
+    with pytest.raises(ValueError, match="pseudo.json was written by an earlier version; label th"):
+        pseudo_labels.opened(config, 0)

@@ -88,6 +88,8 @@ def _check_same(given: argparse.Namespace, rows: pd.DataFrame, data: Cache) -> N
     if path.is_file() and (before := read_json(path)) != facts:
         changed = [key for key in facts if before.get(key) != facts[key]]
         sys.exit(f"{given.out} was begun with other {' and '.join(changed)}; give another --out")
+    if not path.is_file() and (given.out / "preprocessed").is_dir():
+        sys.exit(f"{given.out} has data but no {BEGUN} that says of what; give another --out")
     given.out.mkdir(parents=True, exist_ok=True)
     write_json(path, facts)
 

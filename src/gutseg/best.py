@@ -44,7 +44,7 @@ def best(
     check_once(runs)
     if out:
         check_output(out / FILE, begins=b'{\n  "runs"')
-    by_class = first_rules(rules, backed=background is not None)
+    by_class = first_rules(rules, background=background)
     found = over_background([predictions(run, fold) for run in runs], background)
     floor = min(rule.threshold for rule in by_class)
     search = Search(volumes(found, floor, apart=True), METRICS[metric], os.cpu_count() or 1)
@@ -64,7 +64,8 @@ def best(
     print(as_table(runs, told))
     print(as_lines(runs, told, metric))
     print(f"the chosen runs with equal weights and these rules:\n    {command} --trials 1")
-    print(f"the same with weights and rules searched:\n    {command}")
+    searched = command if rules else f"{command} --cross-fit"
+    print(f"the same with weights and rules searched:\n    {searched}")
     if rules:
         print(
             f"cross-fitting says nothing of the rules of {rules}, which are the same for all folds"

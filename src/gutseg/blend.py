@@ -58,9 +58,7 @@ def blend(
     check_output(out / "blend.yaml", begins=b"members:")
     for run in [*runs, *filter(None, [background, gate_by])] if full else ():
         check_full(run)
-    kept = first_rules(
-        rules, gated=gate_by is not None, backed=background is not None, cross_fit=cross_fit
-    )
+    kept = first_rules(rules, gate_by=gate_by, background=background, cross_fit=cross_fit)
     tuner = Tuner(trials, seed, keys, kept)
     members = over_background([predictions(run, fold) for run in runs], background)
     folds = ",".join(map(str, members[0].folds))

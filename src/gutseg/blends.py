@@ -194,22 +194,27 @@ def check_once(runs: Sequence[Path]) -> None:
 
 
 def first_rules(
-    path: Path | None, *, gated: bool = False, backed: bool = False, cross_fit: bool = False
+    path: Path | None,
+    *,
+    gate_by: Path | None = None,
+    background: Path | None = None,
+    cross_fit: bool = False,
 ) -> list[Rule]:
     """Return the rules of a blend.yaml, one per class; None: thresholds of 0.5 alone.
 
-    gated, backed: whether another run gates, or says where there is background. cross_fit: whether
+    gate_by, background: the runs that gate, or say where there is background. cross_fit: whether
     the rules will be scored on folds as if they had not seen them. Raises ValueError where the
-    rules mean something else without their gate or background, or were searched on all folds.
+    rules were chosen with another gate or background, or were searched on all folds.
     """
     if path is None:
         return [Rule()] * len(CLASSES)
     solved = configuration.load_blend(path)
-    for key, given in (("gate_by", gated), ("background", backed)):
-        if (other := getattr(solved, key)) and not given:
+    for key, given in (("gate_by", gate_by), ("background", background)):
+        other = getattr(solved, key)
+        if other and (given is None or given.resolve() != (path.parent / other.run).resolve()):
             raise ValueError(
                 f"--rules {path}: these rules were chosen with {key} {other.run}, and mean "
-                "something else without it; give rules of a blend that has none"
+                "something else without it; give that run too, or rules of a blend that has none"
             )
     if cross_fit and solved.score is not None:
         raise ValueError(

@@ -77,6 +77,8 @@ def opened(config: Config, fold: Held) -> tuple[Competition, set[int]]:
     cases = content.get("trained_on") if isinstance(content, dict) else None
     if not isinstance(cases, list) or not all(type(case) is int for case in cases):
         raise ValueError(f"{path} does not say whom the run was trained on; label it again")
+    if "labels_sha256" not in content:  # nor do those of earlier versions say it of all teachers
+        raise ValueError(f"{path} was written by an earlier version; label these scans again")
     binary = config.data.params["binary"]
     return Competition(path.parent, experiment.inputs(config), binary=binary), set(cases)
 

@@ -104,6 +104,12 @@ def _earlier_days(
         )
         return None
     need_file(home / "train.csv", "give --prior the competition's folder")
-    blacklists = [load(Path(one.name) / "config.yaml").data.params["blacklist"] for one in seeing]
-    unused = left_out(tuple(name for blacklist in blacklists for name in blacklist))
-    return TrainingDays(home, slices["scan"].unique(), issues, unused)
+    configs = [load(Path(one.name) / "config.yaml") for one in seeing]
+    blacklists = [left_out(config.data.params["blacklist"]) for config in configs]
+    if any(one != blacklists[0] for one in blacklists):
+        log.warning(
+            "%s: its networks were trained with different blacklists; none of them sees an earlier "
+            "day that one of them left out, though some were shown it out of fold",
+            blend,
+        )
+    return TrainingDays(home, slices["scan"].unique(), issues, set().union(*blacklists))

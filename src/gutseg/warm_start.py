@@ -34,7 +34,9 @@ def detector_of(config: Config, fold: Held) -> Path | None:
     """Return the weights that geometry.from_run means for a fold, None where it is null."""
     given = config.geometry.from_run
     if given is not None and not given.is_dir():
-        raise FileNotFoundError(f"{FINDER}: {given} is not a folder; give a run or a fold of it")
+        raise FileNotFoundError(
+            f"{FINDER}: {given} is not a folder; put it back, or give a run or a fold"
+        )
     return _weights_in(given, fold, FINDER)
 
 
@@ -85,9 +87,11 @@ def check_unseen(
         return
     theirs, their_fold, folds = _opened(folder)
     rows = _rows_of(theirs, config, data, folder, setting)
-    if rows is not None:
-        if (their_fold, folds) == (fold, experiment.fold_hash(config, table)):
-            return  # and what it made use of was held against the same patients
+    is_same = rows is not None and (their_fold, folds) == (
+        fold,
+        experiment.fold_hash(config, table),
+    )
+    if rows is not None and not is_same:
         seen = set(rows["group"][rows["fold"] != their_fold])
         if leaked := sorted(seen & set(table["group"][table["fold"] == fold])):
             raise ValueError(
@@ -104,6 +108,8 @@ def check_unseen(
                 f"{pseudo_labels.patients(leaked)} are seen or were by what labelled it, and fold "
                 f"{fold} holds them out; give a run without it"
             )
+    if is_same:
+        return  # and what it made use of was held against the same patients
     for before in (weights_of(theirs, their_fold), detector_of(theirs, their_fold)):
         if before:
             check_unseen(config, fold, data, table, before, setting)
@@ -114,9 +120,9 @@ def known_cases(config: Config, fold: Held) -> set[int]:
 
     So are those that it was given pseudo-labels of.
     """
-    cases = {int(case) for case in experiment.source(config).index["case"]}
+    cases = _cases(experiment.source(config).index)
     if config.data.extra is not None:
-        cases |= {int(case) for case in pseudo_labels.opened(config, fold)[0].index["case"]}
+        cases |= _cases(pseudo_labels.opened(config, fold)[0].index)
     for theirs, their_fold in _before(config, fold):
         cases |= known_cases(theirs, their_fold)
     return cases
@@ -128,13 +134,18 @@ def trained_on(config: Config, fold: Held) -> set[int]:
     Teachers are what it started from, what finds its windows, and what labelled its extra scans.
     """
     table = experiment.rows(config, experiment.source(config))
-    cases = {int(case) for case in table["case"][table["fold"] != fold]}
+    cases = _cases(table[table["fold"] != fold])
     if config.data.extra is not None:
         more, taught = pseudo_labels.opened(config, fold)
-        cases |= taught | {int(case) for case in more.index["case"]}
+        cases |= taught | _cases(more.index)
     for theirs, their_fold in _before(config, fold):
         cases |= trained_on(theirs, their_fold)
     return cases
+
+
+def _cases(rows: pd.DataFrame) -> set[int]:
+    """Return the patients of rows, none of a source that has no patients."""
+    return {int(case) for case in rows["case"]} if "case" in rows else set()
 
 
 def _before(config: Config, fold: Held) -> list[tuple[Config, Held]]:

@@ -139,6 +139,13 @@ CASES = {
         {"gate": "multiply"},
         "55%",
     ),
+    "no gate for crops": (
+        CELLS,
+        {"machine": WEIGHTS, "empty_share": 0.5},
+        "model.presence",
+        ABSENT,
+        "",
+    ),
     "no gate without weights": (ORGANS, {}, "model.presence", ABSENT, ""),
     "no head without empties": (
         ORGANS,

@@ -6,7 +6,7 @@ from typing import Any
 
 import gutseg
 from gutseg import files
-from gutseg.config import Blend, dump, load_blend
+from gutseg.config import Blend, dump, load, load_blend
 from gutseg.data.folds import fold_name
 from gutseg.kaggle import manifest, metadata, opening, packages
 
@@ -65,7 +65,8 @@ def pack_runs(solved: Blend, home: Path, bundle: Path) -> None:
         packed.append(member.model_copy(update={"run": run}))
         for fold in member.folds:
             source, target = (at / fold_name(fold) for at in (home / member.run, bundle / run))
-            for place in ("", *([DETECTOR] if (source / DETECTOR).is_dir() else [])):
+            found = load(source / "config.yaml").geometry.kind == "found"
+            for place in ("", DETECTOR) if found else ("",):
                 checkpoint.copy_network(source / place, target / place)
             held_out.write_note(target, held_out.held_out(source))
     places: dict[str, Any] = {"members": packed[: len(solved.members)]}

@@ -121,7 +121,7 @@ MODEL_RULES = (
     ),
     Rule(
         "model.presence",
-        lambda f: d.is_pretrained(f) and f.empty_share > 1 / 3,
+        lambda f: d.is_pretrained(f) and f.volumes and f.empty_share > 1 / 3,
         {"gate": "multiply"},
         lambda f: (
             f"{f.empty_share:.0%} of the slices show no object: a head says which, and its gate "
