@@ -135,7 +135,7 @@ def test_a_submission_sees_the_labelled_days_of_the_patients_it_is_given(
 
 
 def test_a_submission_hides_the_days_that_the_training_left_out(run, trained, tmp_path):
-    """As predicted without an earlier day: the only one is on the blacklist."""
+    """The only earlier day is on the blacklist: the same network draws other masks."""
     other = tmp_path / "left"
     shutil.copytree(run, other)
     settings = next(other.glob("fold*")) / "config.yaml"

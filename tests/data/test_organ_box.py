@@ -176,7 +176,7 @@ def test_planes_of_another_view_have_a_box_of_their_own(yaml):
 
 
 def test_a_trained_window_stays_where_it_is(yaml, cache, tmp_path):
-    """Another blacklist would move it as changed labels do, were it not a changed config."""
+    """A box in config.yaml that is not the one the labels give is refused, and stays."""
     config = load(yaml, [f"runs={tmp_path}"])
     train_fold(config, 0)
     train_fold(config, 0)  # nothing is left to do
