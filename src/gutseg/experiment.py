@@ -20,6 +20,7 @@ from gutseg.data.selection import without_dropped
 from gutseg.data.sources.competition import BINARY
 from gutseg.data.sources.source import Source
 from gutseg.engine import checkpoint, precision
+from gutseg.engine.cpu_layers import quicken
 from gutseg.engine.distributed import INITIAL, World, seed_everything
 from gutseg.engine.learner import Learner
 from gutseg.engine.memory import PeakMemory, warm_up
@@ -173,6 +174,8 @@ def learner(
         exclusive = data.mode == "multiclass"
         set_initial_bias(built, data.inputs.channels, shares, exclusive, config.model.dims)
     built = built.to(world.device).to(memory_format=layout)
+    if world.device.type == "cpu" and layout is torch.channels_last:
+        quicken(built, config.train.batch_size)
     return Learner(
         built,
         with_presence(loss, config.model.presence),
