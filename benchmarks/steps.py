@@ -7,7 +7,6 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +30,12 @@ from gutseg.training import train_fold
 
 CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
 BATCH, LR = 8, 2e-3
-NARROW, WIDE = (64, 96), (128, 128)
+NARROW, WIDE, WIDER = (64, 96), (128, 128), (128, 176)
+# the network of demo.yaml and real_scan.yaml
+LITE0 = (
+    "{name: smp, params: {architecture: Unet, encoder: tu-tf_efficientnet_lite0, "
+    "options: {decoder_channels: [128, 64, 32, 16, 16]}}}"
+)
 # what is measured: the config's model, and height and width of its input
 CASES = (
     ("{name: unet, params: {widths: [16, 32, 48, 64], norm: batch}}", NARROW),
@@ -46,6 +50,8 @@ CASES = (
         "options: {decoder_channels: [64, 48, 32, 16, 16]}}}",
         WIDE,
     ),
+    (LITE0, NARROW),
+    (LITE0, WIDER),
     ("{name: segresnet, params: {width: 16}}", NARROW),
     ("{name: attention_unet, params: {widths: [16, 32, 64, 128]}}", NARROW),
 )
@@ -136,8 +142,10 @@ class Pair:
 def make_pair(config: Config) -> Pair:
     """Build both from the same weights; raises AssertionError where their first losses differ."""
     learner, batch = make_learner(config), make_batch(config)
-    network = deepcopy(learner.model).to(memory_format=torch.contiguous_format)
     device = learner.world.device
+    # built anew: a learner's layers may take other paths
+    network = experiment.model(config, config.stack.slices, len(CLASSES)).to(device)
+    network.load_state_dict(learner.model.state_dict())
     optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
 
     def forget() -> None:

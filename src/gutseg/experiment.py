@@ -23,7 +23,7 @@ from gutseg.engine import checkpoint, precision
 from gutseg.engine.cpu_layers import quicken
 from gutseg.engine.distributed import INITIAL, World, seed_everything
 from gutseg.engine.learner import Learner
-from gutseg.engine.memory import PeakMemory, warm_up
+from gutseg.engine.memory import PeakMemory, keep_freed, warm_up
 from gutseg.engine.optim import Schedule, optimizer
 from gutseg.engine.presence import with_presence
 from gutseg.engine.provenance import fold_identity
@@ -174,8 +174,10 @@ def learner(
         exclusive = data.mode == "multiclass"
         set_initial_bias(built, data.inputs.channels, shares, exclusive, config.model.dims)
     built = built.to(world.device).to(memory_format=layout)
-    if world.device.type == "cpu" and layout is torch.channels_last:
-        quicken(built, config.train.batch_size)
+    if world.device.type == "cpu":
+        keep_freed()
+        if layout is torch.channels_last:
+            quicken(built, config.train.batch_size)
     return Learner(
         built,
         with_presence(loss, config.model.presence),
