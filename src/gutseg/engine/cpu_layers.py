@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -25,10 +24,9 @@ def quicken(network: nn.Module, batch_size: int) -> None:
     names not at all. Layers of other classes than torch's and timm's own stay as they are.
     """
     for layer in network.modules():
-        # not of a subclass, which may compute something else
-        if not isinstance(layer, nn.Conv2d) or type(layer) not in QUICK:
-            continue
-        if layer.dilation != (1, 1):
+        # by its very class: another one may compute something else
+        quick = QUICK.get(f"{type(layer).__module__}.{type(layer).__name__}")
+        if not quick or not isinstance(layer, nn.Conv2d) or layer.dilation != (1, 1):
             continue
         if layer.kernel_size == (1, 1):
             # a kernel of one weight has no neighbours to move apart: dilation changes the path
@@ -37,7 +35,7 @@ def quicken(network: nn.Module, batch_size: int) -> None:
             if is_wide and batch_size < ENOUGH_IMAGES:
                 layer.dilation = (2, 2)
         elif _is_depthwise(layer):
-            layer.__class__ = QUICK[type(layer)]
+            layer.__class__ = quick
 
 
 def _is_depthwise(layer: nn.Conv2d) -> bool:
@@ -52,16 +50,21 @@ class Depthwise(nn.Conv2d):
         return _Depthwise.apply(input, weight, bias, self.stride, self.padding)
 
 
-class DepthwiseSame(Conv2dSame):
+class DepthwiseSame(nn.Conv2d):
     """The same of timm's layer that pads as TensorFlow does."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Return (B, C, h / stride, w / stride), rounded up."""
-        padded = pad_same(x, list(self.kernel_size), list(self.stride))
+        from timm.layers import pad_same  # takes seconds; such a layer has imported it
+
+        padded = pad_same(input, list(self.kernel_size), list(self.stride))
         return _Depthwise.apply(padded, self.weight, self.bias, self.stride, (0, 0))
 
 
-QUICK = {nn.Conv2d: Depthwise, Conv2dSame: DepthwiseSame}
+QUICK = {
+    "torch.nn.modules.conv.Conv2d": Depthwise,
+    "timm.layers.conv2d_same.Conv2dSame": DepthwiseSame,
+}
 
 
 class _Depthwise(torch.autograd.Function):
