@@ -8,6 +8,7 @@ import torch
 from timm.layers import Conv2dSame
 from torch import nn
 
+from gutseg.engine import cpu_layers
 from gutseg.engine.cpu_layers import Depthwise, DepthwiseSame, quicken
 
 # (layer, height, width): wide and tall kernels, images lower than they are, strides, biases
@@ -61,6 +62,21 @@ def test_gradients_that_nobody_asks_for():
         one(start).square().sum().backward()
         below.append(start.grad)
     torch.testing.assert_close(*below)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "height", "splits"), [(3, 3, False), (3, 2, True), (5, 9, True), ((5, 3), 9, False)]
+)
+def test_columns_are_split_where_the_fast_kernel_would_not_be_taken(
+    kernel, height, splits, monkeypatch
+):
+    taken = []
+    split = cpu_layers._columns
+    monkeypatch.setattr(cpu_layers, "_columns", lambda *given: taken.append(1) or split(*given))
+    layer = nn.Conv2d(8, 8, kernel, padding=2, groups=8)
+    quicken(nn.Sequential(layer), 4)
+    layer(torch.randn(2, 8, height, 9)).sum().backward()
+    assert bool(taken) == splits
 
 
 def test_which_layers_take_another_path():
