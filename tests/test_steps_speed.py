@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import steps
+from gutseg.engine.cpu_layers import Depthwise, DepthwiseSame
 
 UNET = steps.CASES[0]
 
@@ -25,6 +26,15 @@ def test_a_gpu_gets_all_that_is_fast_and_a_processor_float32():
     assert not cpu.train.amp and not cpu.train.compile and not cpu.train.workers
     assert cpu.train.channels_last
     assert gpu.optim.name == cpu.optim.name == "adamw"
+
+
+@pytest.mark.parametrize(("channels_last", "quick"), [(True, 16), (False, 0)])
+def test_a_training_on_a_processor_takes_the_faster_layers(channels_last, quick):
+    config = steps.read_config(steps.LITE0, steps.NARROW, "cpu")
+    train = config.train.model_copy(update={"channels_last": channels_last})
+    network = steps.make_learner(config.model_copy(update={"train": train})).model
+    found = [layer for layer in network.modules() if isinstance(layer, Depthwise | DepthwiseSame)]
+    assert len(found) == quick
 
 
 def test_both_take_the_same_step():

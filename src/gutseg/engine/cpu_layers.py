@@ -1,5 +1,6 @@
 """Faster ways through PyTorch for layers of a network that one thread trains on a CPU."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,8 +14,6 @@ ENOUGH_IMAGES = 16
 ENOUGH_CHANNELS = 8
 # of a depthwise convolution's weights, for whose gradient oneDNN has a fast kernel
 COLUMNS = 3
-
-backward = torch.ops.aten.convolution_backward
 
 
 def quicken(network: nn.Module, batch_size: int) -> None:
@@ -89,21 +88,16 @@ class _Depthwise(torch.autograd.Function):
         is_slow = weight.shape[3] > COLUMNS or images.shape[2] < weight.shape[2]
         splits = is_slow and ctx.needs_input_grad[1]
         wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[1] and not splits, ctx.has_bias]
-        rest = [1, 1], False, [0, 0], len(weight)
-        of_images, of_weight, of_bias = backward(
-            grad, images, weight, [len(weight)], ctx.stride, ctx.padding, *rest, wanted
+        of_images, of_weight, of_bias = _gradients(
+            grad, images, weight, ctx.stride, ctx.padding, wanted
         )
         if splits:
-            of_weight = torch.cat(_columns(images, weight, grad, ctx.stride, ctx.padding), dim=3)
+            of_weight = torch.cat(_columns(grad, images, weight, ctx.stride, ctx.padding), dim=3)
         return of_images, of_weight, of_bias, None, None
 
 
 def _columns(
-    images: Tensor,
-    weight: Tensor,
-    grad: Tensor,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
+    grad: Tensor, images: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int]
 ) -> list[Tensor]:
     """Return the gradient of the weights (C, 1, kh, kw), three of their columns at a time."""
     down, right = padding
@@ -113,6 +107,31 @@ def _columns(
     for column in range(0, weight.shape[3], COLUMNS):
         some = weight[..., column : column + COLUMNS]
         under = padded[..., column : column + span + some.shape[3]]
-        rest = [1, 1], False, [0, 0], len(weight), [False, True, False]
-        parts.append(backward(grad, under, some, None, stride, [0, 0], *rest)[1])
+        parts.append(_gradients(grad, under, some, stride, (0, 0), [False, True, False])[1])
     return parts
+
+
+def _gradients(
+    grad: Tensor,
+    images: Tensor,
+    weight: Tensor,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    wanted: list[bool],
+) -> list[Tensor]:
+    """Return torch's own gradients of images, weights and biases, those that are wanted."""
+    channels = len(weight)
+    is_transposed, rest = False, (0, 0)
+    return torch.ops.aten.convolution_backward(
+        grad,
+        images,
+        weight,
+        [channels],
+        stride,
+        padding,
+        (1, 1),
+        is_transposed,
+        rest,
+        channels,
+        wanted,
+    )
