@@ -69,7 +69,7 @@ def test_a_network_of_all_patients_is_there_and_trained_to_its_end(made, tmp_pat
     (full / "config.yaml").write_text(
         (full / "config.yaml").read_text().replace("s: 1\n", "s: 2\n")
     )
-    with pytest.raises(ValueError, match="full has 1 of 2 epochs so far; run: gutseg train CONFIG"):
+    with pytest.raises(ValueError, match=r"full has 1 of 2 epochs and .* train \(--fold full\)"):
         blend([tmp_path / "tiny"], tmp_path / "out", full=True)
     shutil.rmtree(full)
     with pytest.raises(FileNotFoundError, match="full/config.yaml does not exist; run: gutseg tr"):

@@ -1,6 +1,7 @@
 """`gutseg push-to-hub`: a folder that says how it scored and predicts as the blend does."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +10,16 @@ import yaml
 
 import gutseg
 from gutseg.config import load, load_blend
+from gutseg.config.files import flat
 from gutseg.data.cache import Cache
-from gutseg.push_to_hub import push_to_hub
+from gutseg.push_to_hub import _published, push_to_hub
 
+CONFIGS = Path(__file__).parents[1] / "configs"
+# the keys of a config that take a file or a folder
+PATHS = (
+    *("runs", "data.folder", "data.folds", "data.extra"),
+    *("model.encoder_weights", "train.init_from", "geometry.from_run"),
+)
 NAMES = ("config.yaml", "held_out.json", "weights.safetensors")
 
 
@@ -30,6 +38,21 @@ def test_the_folder_is_complete_and_says_nothing_of_the_machine(trained, tmp_pat
     assert (str(config.data.folder), str(config.data.folds)) == ("cache", "folds.csv")
     volume = np.array(Cache(trained.cache).scan("case2_day0").image)
     assert np.array_equal(gutseg.load(out)(volume), gutseg.load(trained.blend)(volume))
+
+
+def test_of_every_place_that_a_config_names_only_the_last_part_is_published():
+    """Of the run that `trained` is made of, only two of them are set."""
+    given = {key: f"/home/somebody/secret/{key.replace('.', '_')}" for key in PATHS}
+    start = given.pop("train.init_from")  # with it there is no model.encoder_weights
+    of_both = [f"{key}={place}" for key, place in given.items()]
+    whole = load(CONFIGS / "smp_unet.yaml", [*of_both, "geometry.kind=found"])
+    tuned = load(CONFIGS / "bce_dice_unet.yaml", [f"train.init_from={start}"])
+    left = set(PATHS)
+    for config in (whole, tuned):
+        content = flat(_published(config).model_dump(mode="json"))
+        assert not [key for key, value in content.items() if "secret" in str(value)]
+        left -= {key for key in PATHS if content.get(key) == key.replace(".", "_")}
+    assert not left
 
 
 def test_the_card_has_the_metric_row(trained, tmp_path):

@@ -13,8 +13,7 @@ from gutseg.config.blend import Predicted
 from gutseg.constants import CLASSES
 from gutseg.data.folds import FULL
 from gutseg.data.sources.source import Source
-from gutseg.engine import checkpoint
-from gutseg.engine.budget import is_finished, spent
+from gutseg.engine.budget import check_finished
 from gutseg.files import need_file
 from gutseg.inference import oof
 from gutseg.inference.ensemble import weighted_mean
@@ -237,8 +236,6 @@ def check_given(members: Sequence[OutOfFold]) -> None:
 
 def check_full(run: Path) -> None:
     """Raise unless a run has weights that were trained on all patients, to their end."""
-    folder, again = run / FULL, f"run: gutseg train CONFIG --fold {FULL}"
-    config = configuration.load(need_file(folder / "config.yaml", again))
-    history = checkpoint.history(need_file(folder / "last.pt", again))
-    if not is_finished(history, config.train):
-        raise ValueError(f"{folder} has {spent(history, config.train)} so far; {again}")
+    folder = run / FULL
+    file = need_file(folder / "config.yaml", f"run: gutseg train CONFIG --fold {FULL}")
+    check_finished(folder, configuration.load(file).train, f" (--fold {FULL})")

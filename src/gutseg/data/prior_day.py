@@ -77,7 +77,7 @@ def laid_over(later: Scan, earlier: Scan, move: Move) -> Earlier:
 
 
 class Days:
-    """Which scan of a cache was made before which; what is registered is kept, pair by pair."""
+    """Which scan of a cache was made before which; how it moved is kept, pair by pair."""
 
     def __init__(self, cache: Cache, index: pd.DataFrame) -> None:
         """index: rows of the cache's index; other scans are never an earlier day."""
@@ -86,7 +86,6 @@ class Days:
         previous = scans.groupby("case")["scan"].shift()
         self._before = dict(zip(scans["scan"], previous, strict=True))
         self._moves: dict[str, Move] = {}
-        self._laid: dict[str, tuple[Scan, Scan, Scan]] = {}
 
     def before(self, name: str) -> str | None:
         """Return the latest scan of the same patient before a scan, None for the first."""
@@ -98,17 +97,9 @@ class Days:
         if (name := self.before(scan.name)) is None:
             return scan
         earlier = self.cache.scan(name)
-        kept = self._laid.get(scan.name)
-        if kept is None or kept[0] is not scan or kept[1] is not earlier:
-            if scan.name not in self._moves:
-                self._moves[scan.name] = register(scan, earlier)
-            prior = laid_over(scan, earlier, self._moves[scan.name])
-            kept = self._laid[scan.name] = (scan, earlier, replace(scan, prior=prior))
-        return kept[2]
-
-    # worker processes reopen the memory maps instead of receiving copies of them
-    def __getstate__(self) -> dict:
-        return self.__dict__ | {"_laid": {}}
+        if scan.name not in self._moves:
+            self._moves[scan.name] = register(scan, earlier)
+        return replace(scan, prior=laid_over(scan, earlier, self._moves[scan.name]))
 
 
 class TrainingDays:
