@@ -69,6 +69,18 @@ def test_a_named_axis_sets_several_keys():
     assert cells[0].config.channels is None and cells[0].columns["input"] == ""
 
 
+def test_a_key_inside_a_section_that_another_axis_gives_is_kept():
+    """Losses come last of all axes: their sections used to replace what was set inside them."""
+    rows = [
+        {"label": "", "set": {}},
+        {"label": "recall", "set": {"loss.params.beta": 0.9, "model.params.widths": [2, 2]}},
+    ]
+    axes = {"technique": rows, "model": [UNET], "loss": [{"name": "tversky"}]}
+    plain, recall = (cell.config for cell in _cells(tiny(axes), folds=[0])[:2])
+    assert (plain.loss.params["beta"], recall.loss.params["beta"]) == (0.7, 0.9)
+    assert [list(one.model.params["widths"]) for one in (plain, recall)] == [[4, 8], [2, 2]]
+
+
 def test_any_key_is_an_axis_and_a_column():
     axes = {"optim.weight_decay": [0.0, 0.1], "loss": [{"name": "ce"}], "model": [UNET]}
     cells = _cells(tiny(axes))
@@ -255,6 +267,10 @@ def test_a_study_of_an_older_version_says_what_to_write(tmp_path):
         ({"runs": ["a"]}, "axes.runs: the study gives every cell its runs"),
         ({"input": [{"set": {"seed": 1}}]}, "axes.input.0: expected {label: ..., set: {key: value"),
         ({"input": [{"label": "a", "set": {"x": 1}}]}, "axes.input.0.set: unknown config key 'x'"),
+        (
+            {"optim.lr": [0.1], "input": [{"label": "a", "set": {"optim.lr": 0.2}}]},
+            "axes.*: optim.lr: axes.* sets it, too; let one axis set it",
+        ),
         ({"fold": [-1]}, "axes.fold.0: expected the number of a fold, found -1"),
         ({"seed": [{"label": "a", "value": 1}]}, "axes.seed.0.label: values of seed name themsel"),
         ({"seed": [True]}, "axes.seed.0: seed: .*valid integer, found True"),

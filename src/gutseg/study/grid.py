@@ -198,7 +198,7 @@ class Study(Section):
     ) -> Cell:
         """Build the cell that has these values; where names the source in errors."""
         content = copy.deepcopy(self.base)
-        for settings in (flat(self.set), *(choice.settings for choice in choices), changes or {}):
+        for settings in (flat(self.set), _together(choices), changes or {}):
             for key, value in settings.items():
                 put(content, key, copy.deepcopy(value))
         config = validate(Config, content | {"name": "cell"}, where)
@@ -264,3 +264,18 @@ def read_with_base(path: Path, overrides: list[str] | None = None) -> dict[str, 
 
 def _combined(axes: Sequence[Axis]) -> Iterator[tuple[Choice, ...]]:
     return product(*sorted(axes, key=lambda axis: ORDER.index(axis[0].kind)))
+
+
+def _together(choices: Sequence[Choice]) -> dict[str, Any]:
+    """Return what the values of all axes set, whole sections before the keys inside them.
+
+    Raises ValueError where two set one key: one of them would be lost without a word.
+    """
+    setters: dict[str, Choice] = {}
+    for choice in choices:
+        for key in choice.settings:
+            if other := setters.get(key):
+                raise ValueError(f"{key}: {other.where} sets it, too; let one axis set it")
+            setters[key] = choice
+    keys = sorted(setters, key=lambda key: key.count("."))
+    return {key: setters[key].settings[key] for key in keys}
