@@ -161,7 +161,7 @@ MODEL_RULES = (
         {"name": "bce_dice", "params": {"dice_weight": 1.0}},
         lambda f: (
             f"Classes may overlap: a sigmoid each; {_rarest(f)}: Dice copes with the small, "
-            "cross-entropy sees the empty slices; as in configs/demo.yaml."
+            "cross-entropy sees the empty slices; as in configs/real_scan.yaml."
         ),
     ),
 )
