@@ -82,6 +82,7 @@ def read_config(model: str, size: tuple[int, int], device: str) -> Config:
     changes = [
         *(f"model={model}", f"geometry={{kind: resize, size: [{size[0]}, {size[1]}]}}"),
         *(f"optim={{lr: {LR}, schedule: constant}}", f"train.batch_size={BATCH}"),
+        "loss.params.reduction=batch",  # as the plain script's
     ]
     return load(CONFIG, changes + settings(device))
 
