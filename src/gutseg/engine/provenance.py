@@ -4,6 +4,7 @@ import hashlib
 import platform
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,12 @@ def check_weights(folder: Path, key: str, weights: Path, setting: str) -> None:
         )
 
 
+@cache
 def commit() -> str | None:
-    """Return the commit of the source tree, with + for uncommitted changes; None outside git."""
+    """Return the commit of the source tree, with + for uncommitted changes; None outside git.
+
+    Asked for once a process: what changes later is not the code that runs.
+    """
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
