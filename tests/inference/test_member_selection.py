@@ -195,4 +195,4 @@ def test_a_cross_fitted_search_scores_each_fold_by_the_search_on_the_others(memb
             if part.fold == fold:
                 expected[number] = tallies[number]
     assert held.score.value == pytest.approx(Held.of(PARTS, expected).score.value)
-    assert held.minus(held).value == pytest.approx(0, abs=1e-15)  # of sums that are 0 but for rounding
+    assert held.minus(held).value == pytest.approx(0, abs=1e-15)  # but for rounding
