@@ -8,7 +8,18 @@ import gutseg
 PACKAGE = Path(gutseg.__file__).parent
 
 LAYERS = (
-    ("constants", "files", "claims", "progress", "registry", "settings", "ending", "jobs", "gpu"),
+    (
+        "constants",
+        "files",
+        "claims",
+        "progress",
+        "registry",
+        "settings",
+        "ending",
+        "processes",
+        "jobs",
+        "gpu",
+    ),
     ("masks",),
     ("metrics", "losses", "models"),
     ("data", "synthetic"),
