@@ -10,7 +10,8 @@ FOLDS = 5
 RARE = 0.02
 # below this `gutseg doctor` advises one job and no workers
 LITTLE_GIB = 4
-# pixels of an input of volumes: those of demo.yaml, real_scan.yaml and smp_unet.yaml
+# pixels of an input of volumes: half of those of demo.yaml, those of real_scan.yaml and of
+# smp_unet.yaml
 MANY_ON_CPU, FEW_ON_CPU, ON_GPU, ON_SMALL_GPU = 64 * 96, 128 * 176, 320 * 384, 224 * 256
 # real_scan.yaml has 144 slices, the demo 1,100
 MANY_IMAGES = 500
