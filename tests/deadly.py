@@ -5,8 +5,6 @@ import signal
 import time
 from pathlib import Path
 
-import cv2
-
 
 def die(*_: object) -> None:
     """End as the kernel ends a process when memory runs out."""
@@ -33,10 +31,6 @@ def gpu_of(_: int) -> str | None:
     """What its process sees; slow enough that every process gets a task."""
     time.sleep(0.3)
     return os.environ.get("CUDA_VISIBLE_DEVICES")
-
-
-def threads_of(_: int) -> int:
-    return cv2.getNumThreads()
 
 
 def fail_on_two(task: int) -> int:

@@ -17,7 +17,7 @@ from deadly import die
 from gutseg import cli
 from gutseg.cli import VERBS
 from gutseg.ending import KEPT, explain, guarded
-from gutseg.processes import workers
+from gutseg.jobs import workers
 from gutseg.progress import progress
 
 
@@ -111,7 +111,7 @@ def app(wanted):
 
     def run():
         from gutseg.files import replacing
-        from gutseg.processes import workers
+        from gutseg.jobs import workers
         if "print" in sys.argv:
             print("sum √ " * 20000)
             return

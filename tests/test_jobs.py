@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from deadly import die, double, fail_on_two, gpu_of, process_of, threads_of, worked_once
+from deadly import die, double, fail_on_two, gpu_of, process_of, worked_once
 
-from gutseg.jobs import at_once, cores_of, default_jobs, gpu_names, run
+from gutseg.jobs import at_once, default_jobs, gpu_names, run
 from gutseg.predict import predict
 
 
@@ -29,28 +29,6 @@ def test_one_job_runs_here_and_several_elsewhere():
 
 def test_a_single_task_needs_no_other_process():
     assert _run([1], process_of, jobs=8) == [(1, os.getpid())]
-
-
-@pytest.mark.parametrize(
-    ("cores", "tasks", "jobs", "each"),
-    [
-        (2, 5, 2, [1, 1, 1, 1, 2]),
-        (2, 4, 2, [1, 1, 1, 1]),
-        (4, 7, 4, [1, 1, 1, 1, 1, 1, 1]),
-        (8, 5, 3, [2, 2, 2, 4, 4]),
-        (1, 3, 2, [1, 1, 1]),
-    ],
-)
-def test_the_last_tasks_share_all_cores(monkeypatch, cores, tasks, jobs, each):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    assert cores_of(tasks, jobs, spread=True) == each
-    assert cores_of(tasks, jobs, spread=False) == [each[0]] * tasks
-
-
-def test_a_task_computes_on_its_cores(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    assert dict(_run([1, 2, 3], threads_of, jobs=2, spread=True)) == {1: 2, 2: 2, 3: 4}
-    assert dict(_run([1, 2, 3], threads_of, jobs=2)) == {1: 2, 2: 2, 3: 2}
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

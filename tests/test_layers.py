@@ -8,18 +8,7 @@ import gutseg
 PACKAGE = Path(gutseg.__file__).parent
 
 LAYERS = (
-    (
-        "constants",
-        "files",
-        "claims",
-        "progress",
-        "registry",
-        "settings",
-        "ending",
-        "processes",
-        "jobs",
-        "gpu",
-    ),
+    ("constants", "files", "claims", "progress", "registry", "settings", "ending", "jobs", "gpu"),
     ("masks",),
     ("metrics", "losses", "models"),
     ("data", "synthetic"),

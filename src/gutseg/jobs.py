@@ -3,17 +3,22 @@
 import logging
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import typer
 
-from gutseg.processes import workers
+from gutseg.files import remove_temporaries
 from gutseg.progress import progress
 
 log = logging.getLogger(__name__)
@@ -39,7 +44,6 @@ def run(
     gpus: int | None = None,
     ray: str = "",
     failed: Callable[[Task, Exception], Result] | None = None,
-    spread: bool = False,
     desc: str,
     unit: str,
 ) -> Generator[tuple[Task, Result], None, None]:
@@ -50,8 +54,6 @@ def run(
     ray: the address of a cluster to use instead. An error of a task is raised, and tasks that have
     not begun are dropped; with `failed` its result is failed(task, error) instead. Tasks whose
     process is killed are tried once more, each alone, before they fail with a ChildProcessError.
-    spread: where too few tasks are left for all processes, these share all cores; not for tasks
-    whose times are compared.
     """
     jobs = min(at_once(jobs, gpus), len(tasks))
     attempt = Attempt(work, failed)
@@ -59,8 +61,7 @@ def run(
     if ray:
         results = _on_ray(tasks, attempt, ray)
     elif jobs > 1:
-        shares = cores_of(len(tasks), jobs, spread=spread)
-        results = _in_processes(tasks, attempt, jobs, unit, gpu_names(gpus), shares)
+        results = _in_processes(tasks, attempt, jobs, unit, gpu_names(gpus))
     else:
         results = ((task, attempt(task)) for task in tasks)
     is_quiet = len(tasks) < 2 or os.environ.get("RANK", "0") != "0"
@@ -116,16 +117,6 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
-def cores_of(tasks: int, jobs: int, *, spread: bool) -> list[int]:
-    """Return how many cores each of some tasks gets, by its number; so many run at a time.
-
-    spread: the last ones, where fewer than `jobs` are left over, share all cores.
-    """
-    left_over = tasks % jobs if spread else 0
-    first = [max(num_cores() // jobs, 1)] * (tasks - left_over)
-    return first + [max(num_cores() // max(left_over, 1), 1)] * left_over
-
-
 @dataclass(frozen=True)
 class Attempt(Generic[Task, Result]):
     """What a process does with a task."""
@@ -152,18 +143,12 @@ def _in_processes(
     jobs: int,
     unit: str,
     gpus: Sequence[str],
-    cores: Sequence[int],
 ) -> Iterator[tuple[Task, Result]]:
-    """Yield tasks with their results; those of a pool that broke run again, each alone.
-
-    cores: how many each task gets.
-    """
+    """Yield tasks with their results; those of a pool that broke run again, each alone."""
+    threads = max(num_cores() // jobs, 1)
     left = dict(enumerate(tasks))
-    with workers(jobs, _settle, gpus, attempt) as pool:
-        running = {
-            pool.submit(_on_cores, cores[number], attempt, task): number
-            for number, task in left.items()
-        }
+    with workers(jobs, _settle, threads, gpus, attempt) as pool:
+        running = {pool.submit(attempt, task): number for number, task in left.items()}
         for future in as_completed(running):
             number = running[future]
             try:
@@ -176,26 +161,88 @@ def _in_processes(
                 log.error("%s failed; what is already running continues to its end", kind)
                 raise
             yield left.pop(number), result
-    for number, task in left.items():
-        with workers(1, _settle, gpus, attempt) as pool:
+    for task in left.values():
+        with workers(1, _settle, threads, gpus, attempt) as pool:
             try:
-                result = pool.submit(_on_cores, cores[number], attempt, task).result()
+                result = pool.submit(attempt, task).result()
             except BrokenProcessPool:
                 result = attempt.fail(task, ChildProcessError(f"{unit} {task}: {KILLED}"))
         yield task, result
 
 
-def _settle(gpus: Sequence[str], _: Callable) -> None:
-    """Prepare a process of this machine: one of the GPUs."""
+class Workers(ProcessPoolExecutor):
+    """Fresh processes that leave a pressed Ctrl-C to their parent, which stops them."""
+
+    def submit(self, *work: Any, **arguments: Any) -> Future:
+        """Submit a call; a process that is started for it inherits that SIGINT is blocked.
+
+        A press meanwhile is delivered afterwards. An ignored SIGINT would be lost.
+        """
+        _start_tracker()  # it would lift the block
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            future = super().submit(*work, **arguments)
+            # the pool's thread was told before the process was there, and would not see it die
+            with self._shutdown_lock:
+                self._executor_manager_thread_wakeup.wakeup()
+            return future
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def workers(number: int, prepare: Callable[..., None], *arguments: Any) -> Iterator[Workers]:
+    """Yield an executor of fresh processes, each made ready by prepare(*arguments).
+
+    Where the block fails, calls that have not begun are dropped.
+    """
+    _start_tracker()
+    # forking a process that has threads (OpenCV, numba, torch) can hang
+    spawn = multiprocessing.get_context("spawn")
+    with Workers(number, spawn, _begin, (prepare, *arguments)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _start_tracker() -> None:
+    """Start Python's remover of semaphores; it reports those of a stopped command to nobody."""
+    options = list(sys.warnoptions)
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")  # handed to the new process
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions[:] = options
+
+
+def _begin(prepare: Callable[..., None], *arguments: Any) -> None:
+    signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    prepare(*arguments)
+
+
+def _end(*_: object) -> None:
+    remove_temporaries()
+    os._exit(128 + signal.SIGTERM)
+
+
+def _end_with_parent() -> None:
+    """A killed parent must not leave children behind that write into the same folders."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+    os._exit(1)
+
+
+def _settle(threads: int, gpus: Sequence[str], _: Callable) -> None:
+    """Prepare a process of this machine: its share of the cores, one of the GPUs."""
     # the work comes along so that whatever it imports is loaded by now
+    _share_cores(threads)
     if gpus:  # CUDA has not been started in this process
         number = multiprocessing.current_process()._identity[-1] - 1  # among its parent's, from 1
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-
-
-def _on_cores(cores: int, attempt: Attempt[Task, Result], task: Task) -> Result:
-    _share_cores(cores)
-    return attempt(task)
 
 
 def _share_cores(threads: int) -> None:

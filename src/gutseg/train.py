@@ -38,9 +38,7 @@ def train(
         jobs, ray = 1, ""
     work = partial(train_fold, settings)
     try:
-        # of an odd number of folds on two cores the last one would leave a core idle
-        trained = run(folds, work, jobs=jobs, ray=ray, spread=True, desc="train", unit="fold")
-        for number, best in trained:
+        for number, best in run(folds, work, jobs=jobs, ray=ray, desc="train", unit="fold"):
             if world.is_main:
                 names = ("val_loss", "dice", "score", settings.train.monitor or "train_loss")
                 keys = dict.fromkeys(("epoch", *names))
